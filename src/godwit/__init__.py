@@ -1,0 +1,1 @@
+"""Godwit live-migrates running virtual machines between hypervisor hosts."""

@@ -1,0 +1,73 @@
+"""A compute host: what it reports of itself, and what the operator has said about it."""
+
+import msgspec
+
+from godwit.model.ids import HostName, StorageId
+from godwit.model.instance import Guest
+
+
+class Storage(msgspec.Struct, frozen=True, kw_only=True):
+    """A place for disks at a host. Hosts that report the same `id` see the same files."""
+
+    id: StorageId
+    path: str
+    shared: bool
+    fences: bool = False
+    """Declared by the operator: two hosts can never write one of its disks at the same time."""
+    total_mib: int
+    free_mib: int
+
+
+class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a host says of itself. Versions are libvirt's numbers: 7.2.22 is 7002022."""
+
+    name: HostName
+    node: str
+    """The hypervisor's own name for the host (Nova: hypervisor_hostname)."""
+    hypervisor_type: str
+    hypervisor_version: int
+    library_version: int = 0
+    architecture: str = "x86_64"
+    cpu_model: str = ""
+    vcpus: int
+    memory_mib: int
+    storages: tuple[Storage, ...] = ()
+    networks: tuple[str, ...] = ()
+    machine_types: tuple[str, ...] = ()
+    migration_address: str = ""
+    cpu_allocation_ratio: float = 16.0
+    reserved_memory_mib: int = 0
+    transfers_max: int = 2
+    """At most so many migrations run into, and so many out of, this host at once."""
+
+
+class Host(msgspec.Struct, frozen=True, kw_only=True):
+    """A host as the store knows it. `heard_at_s`: wall clock of its last report (0: none)."""
+
+    name: HostName
+    facts: HostFacts | None = None
+    heard_at_s: float = 0.0
+    trouble: str = ""
+    """Why the last attempt to look at the host failed; empty while it answers."""
+    disabled: bool = False
+    disabled_reason: str = ""
+
+
+class HostReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a host's compute manager tells the conductor: its facts and every guest on it.
+
+    With `facts` None the hypervisor did not answer, `trouble` says how, and `guests` means nothing.
+    """
+
+    host: HostName
+    facts: HostFacts | None
+    guests: tuple[Guest, ...] = ()
+    trouble: str = ""
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """What is claimed at a host, by servers and by migrations under way."""
+
+    vcpus: int = 0
+    memory_mib: int = 0
+    transfers: int = 0

@@ -1,0 +1,116 @@
+"""A server (Nova: instance): the guest as Godwit's record of it, and as a host reports it."""
+
+from enum import StrEnum
+
+import msgspec
+
+from godwit.model.ids import HostName, InstanceUuid, StorageId
+
+
+class PowerState(StrEnum):
+    """What the hypervisor says of the guest. The words are Nova's."""
+
+    NOSTATE = "nostate"
+    RUNNING = "running"
+    PAUSED = "paused"
+    SHUTDOWN = "shutdown"
+    CRASHED = "crashed"
+    SUSPENDED = "suspended"
+
+
+class VmState(StrEnum):
+    """The server's stable state. It follows the power state and nothing else."""
+
+    BUILDING = "building"
+    ACTIVE = "active"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    SUSPENDED = "suspended"
+    MISSING = "missing"
+
+
+class TaskState(StrEnum):
+    """What is being done to the server at this moment."""
+
+    SPAWNING = "spawning"
+    MIGRATING = "migrating"
+    DELETING = "deleting"
+
+
+class Disk(msgspec.Struct, frozen=True, kw_only=True):
+    """A writable or read-only disk of a guest. `storage` is None where no known storage has it."""
+
+    device: str
+    path: str
+    format: str
+    size_bytes: int = 0
+    allocated_bytes: int = 0
+    read_only: bool = False
+    network: bool = False
+    storage: StorageId | None = None
+
+
+class Nic(msgspec.Struct, frozen=True, kw_only=True):
+    """A network card of a guest. `network` is the bridge or network it is plugged into."""
+
+    mac: str
+    network: str
+    model: str = "virtio"
+
+
+class Guest(msgspec.Struct, frozen=True, kw_only=True):
+    """A guest as its host sees it. Two reports of an unchanged guest are equal."""
+
+    uuid: InstanceUuid
+    name: str
+    power_state: PowerState
+    vcpus: int
+    memory_mib: int
+    disks: tuple[Disk, ...] = ()
+    nics: tuple[Nic, ...] = ()
+    persistent: bool = True
+    autostart: bool = False
+    arriving: bool = False
+    """True for the half of a guest that a migration is still filling: it is not here yet."""
+
+
+class Instance(msgspec.Struct, frozen=True, kw_only=True):
+    """Godwit's record of a server. `host` is the record's claim; the hypervisors hold the truth."""
+
+    uuid: InstanceUuid
+    name: str
+    host: HostName
+    node: str
+    vm_state: VmState
+    power_state: PowerState
+    task_state: TaskState | None = None
+    vcpus: int
+    memory_mib: int
+    disks: tuple[Disk, ...] = ()
+    nics: tuple[Nic, ...] = ()
+    discovered: bool = True
+    flavor: str | None = None
+    image: str | None = None
+    group: str | None = None
+    created_at: str = ""
+    updated_at: str = ""
+
+    @property
+    def disk_mib(self) -> int:
+        """What its own disks may grow to, in MiB, rounded up; network volumes not counted."""
+        return -(-sum(disk.size_bytes for disk in self.disks if not disk.network) // 2**20)
+
+
+def vm_state_of(power_state: PowerState) -> VmState:
+    """The server's state as it follows from what the hypervisor says."""
+    return _VM_STATES[power_state]
+
+
+_VM_STATES = {
+    PowerState.NOSTATE: VmState.BUILDING,
+    PowerState.RUNNING: VmState.ACTIVE,
+    PowerState.PAUSED: VmState.PAUSED,
+    PowerState.SHUTDOWN: VmState.STOPPED,
+    PowerState.CRASHED: VmState.STOPPED,
+    PowerState.SUSPENDED: VmState.SUSPENDED,
+}

@@ -1,0 +1,25 @@
+"""What a destination must offer: the question that scheduler and checks answer."""
+
+import msgspec
+
+from godwit.model.host import HostFacts
+from godwit.model.ids import HostName
+from godwit.model.instance import Instance
+from godwit.model.migration import BlockMigration
+
+
+class RequestSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One guest looking for a host. `source` are the facts of the host it runs on now."""
+
+    instance: Instance
+    source: HostFacts
+    requested_host: HostName | None = None
+    block_migration: BlockMigration = BlockMigration.AUTO
+    refused: tuple[HostName, ...] = ()
+    """Hosts that have refused this guest already, in this migration."""
+    owing: tuple[HostName, ...] = ()
+    """Hosts that still owe the clean-up of an earlier migration of this guest."""
+    group_policy: str | None = None
+    """`affinity` or `anti-affinity`, if the server is in a group."""
+    group_hosts: tuple[HostName, ...] = ()
+    """Hosts of the other members of its group."""

@@ -1,0 +1,1 @@
+"""What one process may ask of another: the promises (`compute`, `conductor`) and their carriers."""

@@ -1,0 +1,1 @@
+"""The only doors to the wall clock, chance and the environment."""
