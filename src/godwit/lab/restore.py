@@ -1,0 +1,113 @@
+"""Puts a lab back as it was when it came up, whatever was done to it: for tests and for people.
+
+Hosts that are gone, frozen, cut off or full of guests are what a lab is for; the next test, or the
+next idea, starts from hosts that are on, connected and empty.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from godwit.lab.errors import LabCommandFailed, LabError
+from godwit.lab.guest import remove_guest
+from godwit.lab.guest_program import PLACE_ON_HOSTS
+from godwit.lab.host import LabHost
+from godwit.lab.lab import Lab
+from godwit.lab.layout import Network, Software
+from godwit.lab.network import CableState, read_cables
+from godwit.lab.processes import thaw
+
+ANSWER_TIMEOUT_S: Final = 5.0
+BETWEEN: Final = "=pools="
+KEPT: Final = {Path(PLACE_ON_HOSTS).name}
+
+
+def restore(lab: Lab) -> None:
+    """Make every host on, thawed, connected at full speed and without guests, pools and disks.
+
+    LabError if a host resists even a fresh libvirtd.
+    """
+    cables = read_cables([host.layout for host in lab.hosts])
+    for host in lab.hosts:
+        _restore_networks(host, cables)
+        _restore_processes(host)
+    with ThreadPoolExecutor(max_workers=len(lab.hosts)) as workers:
+        list(workers.map(_empty, lab.hosts))
+    for folder in (lab.shared, *(host.local for host in lab.hosts)):
+        _remove_files(folder)
+
+
+def _restore_networks(host: LabHost, cables: Mapping[tuple[str, Network], CableState]) -> None:
+    for network in Network:
+        state = cables.get((host.name, network))
+        if state is None or not host.is_on:
+            continue
+        if state.is_cut:
+            host.uncut(network)
+        if state.limit_bytes_per_s is not None:
+            host.slow(network, None)
+
+
+def _restore_processes(host: LabHost) -> None:
+    if host.software is not Software.STOCK:
+        host.change_software(Software.STOCK)
+    host.power_on()
+    thaw(host.qemu_pids())
+    host.thaw_libvirtd()
+    host.start_libvirtd()
+
+
+def _empty(host: LabHost) -> None:
+    """Remove guests and pools; a libvirtd that hangs in something is replaced first."""
+    try:
+        names = _known(host)
+        _remove(host, names)
+    except LabCommandFailed:
+        host.kill_libvirtd()
+        for pid in host.qemu_pids():
+            os.kill(pid, signal.SIGKILL)
+        host.start_libvirtd()
+        names = _known(host)
+        _remove(host, names)
+    for pid in host.qemu_pids():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    if any(names) and any(left := _known(host)):
+        raise LabError(f"{host.name} still knows {left.guests + left.pools}")
+
+
+class _Names(NamedTuple):
+    """What libvirt on a host knows by name."""
+
+    guests: list[str]
+    pools: list[str]
+
+
+def _known(host: LabHost) -> _Names:
+    both = f"list --all --name; echo {BETWEEN}; pool-list --all --name"
+    answer = host.run("virsh", "-q", both, timeout_s=ANSWER_TIMEOUT_S).stdout
+    guests, _, pools = answer.partition(BETWEEN)
+    return _Names(guests.split(), pools.split())
+
+
+def _remove(host: LabHost, names: _Names) -> None:
+    for guest in names.guests:
+        remove_guest(host, guest)
+    for pool in names.pools:
+        host.run("virsh", "-q", "pool-destroy", pool, check=False)
+        host.run("virsh", "-q", "pool-undefine", pool, check=False)
+
+
+def _remove_files(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name not in KEPT:
+            entry.unlink()
