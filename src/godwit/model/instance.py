@@ -58,6 +58,18 @@ class Nic(msgspec.Struct, frozen=True, kw_only=True):
     model: str = "virtio"
 
 
+class Platform(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine a guest believes to be: a destination must be able to offer the very same."""
+
+    virtualisation: str = ""
+    """What runs its instructions, such as `kvm` or `qemu`."""
+    architecture: str = ""
+    machine_type: str = ""
+    emulator: str = ""
+    cpu: str = ""
+    """Its CPU in the hypervisor's own words, for the driver of the destination to compare."""
+
+
 class Guest(msgspec.Struct, frozen=True, kw_only=True):
     """A guest as its host sees it. Two reports of an unchanged guest are equal."""
 
@@ -68,6 +80,7 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True):
     memory_mib: int
     disks: tuple[Disk, ...] = ()
     nics: tuple[Nic, ...] = ()
+    platform: Platform | None = None
     persistent: bool = True
     autostart: bool = False
     arriving: bool = False
@@ -88,6 +101,8 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     memory_mib: int
     disks: tuple[Disk, ...] = ()
     nics: tuple[Nic, ...] = ()
+    platform: Platform | None = None
+    """As its host last reported it; None where the driver does not say."""
     discovered: bool = True
     flavor: str | None = None
     image: str | None = None

@@ -42,6 +42,8 @@ class LibvirtLiveMigrateData(msgspec.Struct, frozen=True, kw_only=True, tag="lib
     tls: bool = True
     state_before: tuple[int, int] = (0, 0)
     """R0: libvirt's state and reason of the source's domain before the start."""
+    qemu_status_before: str = ""
+    """What `query-migrate` said there before the start: it may be left over from an older move."""
     persistent: bool = True
     autostart: bool = False
 

@@ -21,7 +21,6 @@ class Code(StrEnum):
 
     # the request
     SERVER_UNKNOWN = "server-unknown"
-    SERVER_NAME_AMBIGUOUS = "server-name-ambiguous"
     HOST_UNKNOWN = "host-unknown"
     MIGRATION_UNKNOWN = "migration-unknown"
     FLAVOR_UNKNOWN = "flavor-unknown"
@@ -56,6 +55,7 @@ class Code(StrEnum):
     NAME_TAKEN = "name-taken"
     UUID_TAKEN = "uuid-taken"
     DISK_UNREACHABLE = "disk-unreachable"
+    DISK_EXISTS = "disk-exists"
     INVALID_SHARED_STORAGE = "invalid-shared-storage"
     INVALID_LOCAL_STORAGE = "invalid-local-storage"
     STORAGE_POOL_MISSING = "storage-pool-missing"
@@ -71,11 +71,16 @@ class Code(StrEnum):
     HYPERVISOR_ERROR = "hypervisor-error"
     SUPERSEDED = "superseded"
     INTERNAL_ERROR = "internal-error"
+    NO_ANSWER = "no-answer"
     # a person is needed
     TWO_GUESTS = "two-guests"
     GUEST_LOST = "guest-lost"
     WHEREABOUTS_UNKNOWN = "whereabouts-unknown"
     RESOLVED_BY_A_PERSON = "resolved-by-a-person"
+    # the store
+    STORE_UNAVAILABLE = "store-unavailable"
+    STORE_IN_USE = "store-in-use"
+    STORE_TOO_NEW = "store-too-new"
 
 
 @dataclass(frozen=True)
@@ -116,9 +121,6 @@ CATALOGUE: Final[Mapping[Code, Entry]] = {
     Code.SERVER_UNKNOWN: Entry(
         "no server is known as {server}",
         "godwit server list shows the known ones; a new guest is seen at its host's next report",
-    ),
-    Code.SERVER_NAME_AMBIGUOUS: Entry(
-        "{server} names several servers: {uuids}", "name the server by its uuid"
     ),
     Code.HOST_UNKNOWN: Entry(
         "no host is known as {name}", "godwit host list shows the hosts of the settings file"
@@ -226,12 +228,17 @@ CATALOGUE: Final[Mapping[Code, Entry]] = {
         "{host} already has another guest named {name}", "rename or remove that guest at {host}"
     ),
     Code.UUID_TAKEN: Entry(
-        "{host} already runs a guest with uuid {uuid}",
-        "two guests with one uuid: find out which one is right before anything moves",
+        "{host} already has a guest with uuid {uuid}",
+        "if it runs, find out which one is right before anything moves; if it is only a definition "
+        "left behind, undefine it at {host}",
     ),
     Code.DISK_UNREACHABLE: Entry(
         "{host} does not see {path}",
         "mount the storage at {host}, or allow its disks to be copied (--block)",
+    ),
+    Code.DISK_EXISTS: Entry(
+        "{host} already has a file {path}, where the disk would be copied to",
+        "if both hosts see that storage, declare it in [storages]; else move the file away",
     ),
     Code.INVALID_SHARED_STORAGE: Entry(
         "{path} is not on storage that {host} shares, and copying disks was refused",
@@ -287,12 +294,16 @@ CATALOGUE: Final[Mapping[Code, Entry]] = {
         "a defect in Godwit: {problem}",
         "the guest was left alone; please report this with the server's log",
     ),
+    Code.NO_ANSWER: Entry(
+        "{who} did not answer {call} within {timeout_s:.0f} s",
+        "it may have acted all the same: look at its state before asking again",
+    ),
     Code.TWO_GUESTS: Entry(
-        "the guest was seen running on {source} and on {destination}",
+        "two guests: {source} shows {source_word}, {destination} shows {destination_word}",
         "stop the wrong one by hand, then say which is right: godwit migration resolve",
     ),
     Code.GUEST_LOST: Entry(
-        "the guest runs neither on {source} nor on {destination}",
+        "the guest runs nowhere: {source} shows {source_word}, {destination} {destination_word}",
         "start it where its newest disk is, then: godwit migration resolve",
     ),
     Code.WHEREABOUTS_UNKNOWN: Entry(
@@ -301,5 +312,17 @@ CATALOGUE: Final[Mapping[Code, Entry]] = {
     ),
     Code.RESOLVED_BY_A_PERSON: Entry(
         "{initiator} decided: {choice} ({why})", "nothing to do: the choice is on record"
+    ),
+    Code.STORE_UNAVAILABLE: Entry(
+        "the database {path} cannot be used: {problem}",
+        "see that the file is writable, its disk has room, and no other program has it locked",
+    ),
+    Code.STORE_IN_USE: Entry(
+        "the database {path} is in use by process {pid}",
+        "stop that process first, or give this one a state_dir of its own",
+    ),
+    Code.STORE_TOO_NEW: Entry(
+        "the database {path} has schema version {found}, this program knows up to {known}",
+        "start the newer Godwit that wrote it, or restore an older copy of the file",
     ),
 }

@@ -1,0 +1,225 @@
+"""The settings file: typed TOML, read once at the start. Errors name key, bad value and remedy.
+
+Every process reads the same file; `examples/godwit.toml` shows all keys with their defaults.
+"""
+
+import ipaddress
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from godwit.model.ids import HostName
+from godwit.runtime.settings_table import bad, read_table
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+_NAME = msgspec.Meta(
+    pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
+    description="letters, digits, dots, dashes and underscores, at most 63",
+)
+Name = Annotated[str, _NAME]
+"""Names become folder names and parts of URLs."""
+NameOfHost = Annotated[HostName, _NAME]
+Uri = Annotated[
+    str,
+    msgspec.Meta(
+        pattern="^qemu(\\+[a-z0-9]+)?://", description="a libvirt URI, qemu+tls://ADDRESS/system"
+    ),
+]
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[server]: where the API listens and where state is kept."""
+
+    listen: str = "127.0.0.1:8774"
+    """`ADDRESS:PORT` on loopback, or `unix:/path/of/socket`. Nothing else until there is a login.
+    """
+    state_dir: str = "/var/lib/godwit"
+    """Holds the database, the transfers' folders and the fences of every host driven from here."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class MigrationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[migration]: bounds of one live migration."""
+
+    attempts_max: Count = 5
+    """At most so many destinations are tried before the answer is no-valid-host."""
+    stall_timeout_s: Positive = 30.0
+    """A transfer that sends nothing for so long is stopped; the guest stays at the source."""
+    lease_s: Positive = 15.0
+    """A conductor that has not renewed its hold on a story for so long is taken for dead."""
+    ask_again_s: Annotated[float, msgspec.Meta(gt=60)] = 75.0
+    """How long an undecided whereabouts is looked at again before a person is asked: over 60 s,
+    and more than the hosts' keepalive + 5 s."""
+
+
+class HostsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[hosts_defaults]: how hosts are watched."""
+
+    report_interval_s: Positive = 5.0
+    down_after_s: Positive = 20.0
+    """A host that has not reported for so long is down."""
+
+
+class LibvirtHostSettings(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="driver",
+    tag="libvirt",
+):
+    """[hosts.NAME] with driver = "libvirt"."""
+
+    uri: Uri
+    """How this process reaches the host's libvirtd."""
+    peer_uri: str = ""
+    """How the other hosts' libvirtds reach it (control connection of a migration). Default: scheme
+    and host of `uri`, without its parameters."""
+    migration_address: str = ""
+    """Where memory and disks are sent to. Default: the host of `uri`."""
+    tls: bool = True
+    """Encrypt memory and disks on their way into and out of this host (QEMU's native TLS)."""
+    transfers_max: Count = 2
+    reserved_memory_mib: NotNegative = 512
+    cpu_allocation_ratio: Positive = 16.0
+    call_timeout_s: Positive = 10.0
+    threads_max: Count = 8
+
+
+class SimulatedHostSettings(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="driver",
+    tag="simulated",
+):
+    """[hosts.NAME] with driver = "simulated": a hypervisor in memory, for trying out."""
+
+    vcpus: Count = 16
+    memory_mib: Count = 65536
+    hypervisor_version: Count = 7002000
+    networks: tuple[str, ...] = ("brvm",)
+    guests: NotNegative = 0
+    """So many guests run here at the start, named NAME-guest-1 and so on."""
+    transfer_s: Annotated[float, msgspec.Meta(ge=0)] = 2.0
+    """How long a transfer from here takes."""
+    transfers_max: Count = 2
+    reserved_memory_mib: NotNegative = 512
+    cpu_allocation_ratio: Positive = 16.0
+
+
+HostSettings = LibvirtHostSettings | SimulatedHostSettings
+
+
+class StorageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[storages.NAME]: a folder that several hosts see, declared by the operator."""
+
+    path: str
+    hosts: tuple[HostName, ...] = ()
+    """Who sees it; empty: every host."""
+    fences: bool = False
+    """True only if two hosts can never write one of its disks at the same time."""
+
+
+class FlavorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[flavors.NAME]: sizes of a server to create."""
+
+    vcpus: Count = 1
+    memory_mib: Count
+    disk_mib: Count
+
+
+class ImageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[images.NAME]: a disk image file that the hosts see at this path."""
+
+    path: str
+    format: str = "qcow2"
+    kernel: str = ""
+    """Boot this kernel directly, with `command_line`, where it is set."""
+    command_line: str = ""
+
+
+class GroupSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[groups.NAME]: servers (by name or uuid) that belong together or apart."""
+
+    policy: Literal["affinity", "anti-affinity"]
+    members: tuple[str, ...]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    server: ServerSettings = ServerSettings()
+    migration: MigrationSettings = MigrationSettings()
+    hosts_defaults: HostsSettings = HostsSettings()
+    hosts: dict[NameOfHost, HostSettings] = {}
+    storages: dict[Name, StorageSettings] = {}
+    flavors: dict[Name, FlavorSettings] = {}
+    images: dict[Name, ImageSettings] = {}
+    groups: dict[Name, GroupSettings] = {}
+
+
+def read_settings(path: Path) -> Settings:
+    """The settings in the file at `path`.
+
+    Raises `BadRequest` (invalid-input) naming the file or the key, the bad value and the remedy.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        problem = (isinstance(error, OSError) and error.strerror) or "cannot be read as UTF-8 text"
+        remedy = "name a readable settings file with --config; see examples/godwit.toml"
+        raise bad(str(path), problem, remedy) from error
+    return parse_settings(text)
+
+
+def parse_settings(text: str) -> Settings:
+    """The settings in `text`. Raises `BadRequest` as `read_settings` does."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise bad("the file", f"not TOML: {error}", "see examples/godwit.toml") from error
+    settings = read_table(raw, Settings, "")
+    _check_together(settings)
+    return settings
+
+
+def _check_together(settings: Settings) -> None:
+    """What no key can say by itself."""
+    if not settings.hosts:
+        raise bad("hosts", "there is none", 'add [hosts.NAME] with driver = "libvirt" and its uri')
+    _check_listen(settings.server.listen)
+    watch = settings.hosts_defaults
+    if watch.down_after_s <= watch.report_interval_s:
+        problem = f"{watch.down_after_s:g} is not allowed"
+        expected = f"allowed: more than report_interval_s ({watch.report_interval_s:g})"
+        raise bad("hosts_defaults.down_after_s", problem, expected)
+    for name, storage in settings.storages.items():
+        for host in storage.hosts:
+            if host not in settings.hosts:
+                known = f"known hosts: {', '.join(sorted(settings.hosts))}"
+                raise bad(f"storages.{name}.hosts", f"there is no host {host!r}", known)
+
+
+def _check_listen(listen: str) -> None:
+    """Whoever reaches the API may move guests: until there is a login, only this machine may."""
+    if listen.startswith("unix:"):
+        allowed = listen.startswith("unix:/")
+    else:
+        address, _, port = listen.rpartition(":")
+        allowed = _is_loopback(address) and port.isascii() and port.isdigit() and int(port) < 65536
+    if not allowed:
+        expected = "allowed: ADDRESS:PORT with 127.0.0.0/8, [::1] or localhost, or unix:/PATH"
+        raise bad("server.listen", f"{listen!r} is not allowed without a login", expected)
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return address == "localhost"

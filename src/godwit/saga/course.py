@@ -1,0 +1,127 @@
+"""Where a story goes from a position: pure decisions over its row. Used by `executor` alone."""
+
+from dataclasses import dataclass
+from typing import Final, Generic
+
+import msgspec
+from msgspec.structs import replace
+
+from godwit.model.reasons import Reason
+from godwit.saga.log import Debt, Direction, Story
+from godwit.saga.step import Context, F, Forward, NothingToUndo, Pivot, Saga, Step, Undo, W, Where
+
+PERSON_NEEDED: Final = "person_needed"
+ASKING_AGAIN: Final = "asking-again"
+RETRYING: Final = "retrying"
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How patient the engine is, in seconds."""
+
+    lease_s: float = 15.0
+    retries_s: tuple[float, ...] = (0.5, 1.0, 2.0)
+    """The pauses before an act that must not fail is tried again while the story is held."""
+    rest_first_s: float = 5.0
+    rest_max_s: float = 60.0
+
+    def rest_s(self, attempts: int) -> float:
+        """How long a story or a debt rests after so many rounds of failing in a row."""
+        return float(min(self.rest_max_s, self.rest_first_s * 2 ** min(attempts - 1, 16)))
+
+
+@dataclass(frozen=True)
+class Course(Generic[W, F]):
+    """One saga's table, read by position."""
+
+    saga: Saga[W, F]
+
+    def part(self, name: str) -> Step[W, F] | Pivot[W, F] | Forward[W, F]:
+        """The line of the table with this name. A missing one is a defect: `KeyError`."""
+        return {part.name: part for part in self._parts()}[name]
+
+    def undo(self, name: str) -> Undo[W, F] | None:
+        """The undo of a step or of the pivot, None if it needs none. What comes after the pivot
+        cannot be undone: a defect, `KeyError`.
+        """
+        undo = self._undoable()[name].undo
+        return None if isinstance(undo, NothingToUndo) else undo
+
+    def where(self, story: Story) -> str:
+        """The host of the step at the position; empty if it is of none."""
+        where: Where[F] | None = self.part(story.step).where
+        return "" if where is None else where(self.facts(story))
+
+    def onward(self, story: Story) -> Story:
+        """At the beginning of the next step, or at the end."""
+        names = [part.name for part in self._parts()]
+        after = names[names.index(story.step) + 1 :]
+        if after:
+            return moved(story, Direction.FORWARD, after[0])
+        return moved(story, Direction.ENDED, story.step)
+
+    def one_back(self, story: Story) -> Story:
+        """The step at the position is undone: at the one before it, or all is unwound."""
+        names = list(self._undoable())
+        index = names.index(story.step)
+        if index == 0:
+            return moved(story, Direction.UNWOUND, story.step)
+        return moved(story, Direction.BACKWARD, names[index - 1])
+
+    def facts(self, story: Story) -> F:
+        """What the story has learned so far."""
+        return msgspec.json.decode(story.facts, type=self.saga.facts)
+
+    def context(self, story: Story, world: W) -> Context[W, F]:
+        """What an act at the position is given."""
+        return Context(
+            story_uuid=story.uuid,
+            generation=story.generation,
+            world=world,
+            facts=self.facts(story),
+            abort_requested=story.abort is not None,
+            failure=story.failure,
+        )
+
+    def _undoable(self) -> dict[str, Step[W, F] | Pivot[W, F]]:
+        undoable: tuple[Step[W, F] | Pivot[W, F], ...] = (*self.saga.before, self.saga.pivot)
+        return {part.name: part for part in undoable}
+
+    def _parts(self) -> tuple[Step[W, F] | Pivot[W, F] | Forward[W, F], ...]:
+        return (*self.saga.before, self.saga.pivot, *self.saga.after)
+
+
+def moved(story: Story, direction: Direction, step: str) -> Story:
+    """At a new position: what was said about the old one no longer holds."""
+    owner = "" if direction is Direction.ENDED else story.owner
+    return replace(
+        story, direction=direction, step=step, owner=owner, resting="", attempts=0, wake_at_s=0.0
+    )
+
+
+def learned(story: Story, facts: object) -> Story:
+    """With the facts that an act returned."""
+    return replace(story, facts=msgspec.json.encode(facts))
+
+
+def rests(story: Story, why: str, *, until_s: float, attempts: int = 0) -> Story:
+    """Without a lease until then, unless woken."""
+    return replace(story, owner="", resting=why, wake_at_s=until_s, attempts=attempts)
+
+
+def is_told(attempts: int) -> bool:
+    """Every 2^n-th failure in a row enters the timeline: what fails for ever must not fill it."""
+    return attempts & (attempts - 1) == 0
+
+
+def debt_of(story: Story, where: str, why: Reason, *, due_at_s: float) -> Debt:
+    """The act at the position is owed by this host."""
+    return Debt(
+        story_uuid=story.uuid,
+        step=story.step,
+        undo=story.direction is Direction.BACKWARD,
+        where=where,
+        words=why.words,
+        attempts=1,
+        due_at_s=due_at_s,
+    )

@@ -1,0 +1,347 @@
+"""The executor: tells a story from its log, one durable write per step, forward or back.
+
+Called by the sweeper (`recovery`). Wherever the log ends, the story goes on from there: the act at
+its position is simply done (again). No act is ever cancelled from outside; the lease is renewed
+beside it, and whoever lost the lease notices at its next record.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar, assert_never
+
+import structlog
+from msgspec.structs import replace
+
+from godwit.model.errors import GodwitError, Superseded
+from godwit.model.reasons import Code, Reason, reason
+from godwit.runtime.clock import Clock
+from godwit.saga.course import (
+    ASKING_AGAIN,
+    PERSON_NEEDED,
+    RETRYING,
+    Course,
+    debt_of,
+    is_told,
+    learned,
+    moved,
+    rests,
+)
+from godwit.saga.course import Pace as Pace
+from godwit.saga.log import Debt, Direction, Entry, SagaLog, Story, What
+from godwit.saga.step import (
+    Context,
+    DidNotHappen,
+    F,
+    Forward,
+    Happened,
+    Pivot,
+    Rest,
+    Saga,
+    Step,
+    Undecided,
+    W,
+)
+
+T = TypeVar("T")
+
+PATIENT = Pace()
+
+logger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """An act that raised, as people are told."""
+
+    reason: Reason
+
+
+class Executor(Generic[W, F]):
+    """Tells the stories of one saga, for one owner of leases."""
+
+    def __init__(
+        self,
+        *,
+        log: SagaLog,
+        saga: Saga[W, F],
+        world: W,
+        clock: Clock,
+        owner: str,
+        pace: Pace = PATIENT,
+    ) -> None:
+        """`owner` is the name of this process's life: new at each start."""
+        self.log = log
+        self.clock = clock
+        self.owner = owner
+        self._saga = saga
+        self._course = Course(saga)
+        self._world = world
+        self._pace = pace
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Give every lease back at the story's next record, and take up none."""
+        self._stopping = True
+
+    async def tell(self, uuid: str, *, alone: bool = False) -> None:
+        """Go on with a story until it ends, rests, or is another's; return at once if it cannot be
+        had. Raises no `Exception`: trouble with the log, or a defect, leaves it to its lease.
+        """
+        if not self._stopping:
+            now_s = self.clock.now_s()
+            until_s = now_s + self._pace.lease_s
+            claim = self.log.claim(
+                uuid, owner=self.owner, until_s=until_s, now_s=now_s, alone=alone
+            )
+            await self._under_lease(await _guarded(uuid, claim), self._go_on)
+
+    async def pay(self, debt: Debt, *, alone: bool = False) -> None:
+        """Do what is owed; if it fails, it is due again later. Raises no `Exception`."""
+        if not self._stopping:
+            now_s = self.clock.now_s()
+            until_s = now_s + self._pace.lease_s
+            claim = self.log.claim_debt(
+                debt, owner=self.owner, until_s=until_s, now_s=now_s, alone=alone
+            )
+            story = await _guarded(debt.story_uuid, claim)
+            await self._under_lease(story, lambda held: self._pay(debt, held))
+
+    async def _go_on(self, story: Story) -> None:
+        while story.owner:
+            try:
+                story = await self._next(story)
+            except Rest as rest:
+                story = await self._rests(story, rest.why, rest.why, rest.again_after_s)
+
+    async def _next(self, story: Story) -> Story:
+        match story.direction:
+            case Direction.FORWARD:
+                return await self._forward(story)
+            case Direction.RESOLVING:
+                return await self._resolve(story)
+            case Direction.BACKWARD:
+                return await self._backward(story)
+            case Direction.UNWOUND:
+                return await self._unwound(story)
+            case Direction.ENDED:
+                raise AssertionError(f"story {story.uuid} has ended and cannot be held")
+            case _:
+                assert_never(story.direction)
+
+    async def _forward(self, story: Story) -> Story:
+        part = self._course.part(story.step)
+        match part:
+            case Step():
+                return await self._before_pivot(story, part)
+            case Pivot():
+                return await self._pivot(story, part)
+            case Forward():
+                return await self._after_pivot(story, part)
+            case _:
+                assert_never(part)
+
+    async def _before_pivot(self, story: Story, step: Step[W, F]) -> Story:
+        if story.abort is not None:
+            return await self._turn_back(story, story.abort)
+        facts = await _outcome(step.do, self._context(story))
+        if isinstance(facts, _Failed):
+            return await self._turn_back(story, facts.reason)
+        story = learned(story, facts)
+        # Looked at before the next step begins: a pivot's do cannot be called off from here.
+        abort = await self.log.abort_request(story.uuid)
+        if abort is not None:
+            return await self._turn_back(story, abort)
+        return await self._advance(story, What.DONE)
+
+    async def _turn_back(self, story: Story, failure: Reason) -> Story:
+        """The step at the position is undone, too: it may have happened."""
+        story = moved(replace(story, failure=failure), Direction.BACKWARD, story.step)
+        return await self._record(
+            story, Entry(step=story.step, what=What.FAILED, words=failure.words)
+        )
+
+    async def _pivot(self, story: Story, pivot: Pivot[W, F]) -> Story:
+        facts = await _outcome(pivot.do, self._context(story))
+        if isinstance(facts, _Failed):
+            story = replace(story, failure=facts.reason)
+            entry = Entry(step=pivot.name, what=What.FAILED, words=facts.reason.words)
+        else:
+            story = learned(story, facts)
+            entry = Entry(step=pivot.name, what=What.DONE)
+        return await self._record(moved(story, Direction.RESOLVING, pivot.name), entry)
+
+    async def _resolve(self, story: Story) -> Story:
+        found = await _outcome(self._saga.pivot.resolve, self._context(story))
+        match found:
+            case Happened():
+                story = learned(replace(story, failure=None), found.facts)
+                return await self._advance(story, What.RESOLVED)
+            case DidNotHappen(reason=failure):
+                story = moved(replace(story, failure=failure), Direction.BACKWARD, story.step)
+                entry = Entry(step=story.step, what=What.RESOLVED, words=failure.words)
+                return await self._record(story, entry)
+            case Undecided(again_after_s=again_after_s, reason=seen, facts=facts):
+                story = story if facts is None else learned(story, facts)
+                why = ASKING_AGAIN if seen is None else PERSON_NEEDED
+                words = why if seen is None else seen.words
+                return await self._rests(story, why, words, again_after_s)
+            case _Failed(reason=failure):
+                return await self._retries_later(story, failure)
+            case _:
+                assert_never(found)
+
+    async def _after_pivot(self, story: Story, forward: Forward[W, F]) -> Story:
+        facts = await self._insist(forward.do, story)
+        if not isinstance(facts, _Failed):
+            return await self._advance(learned(story, facts), What.DONE)
+        debt = self._debt(story, facts.reason)
+        if debt is None:
+            return await self._retries_later(story, facts.reason)
+        return await self._advance(story, What.OWED, owed=debt)
+
+    async def _backward(self, story: Story) -> Story:
+        undo = self._course.undo(story.step)
+        back = self._course.one_back(story)
+        if undo is None:
+            return back
+        done = await self._insist(undo, story)
+        if not isinstance(done, _Failed):
+            return await self._record(back, Entry(step=story.step, what=What.UNDONE))
+        debt = self._debt(story, done.reason)
+        if debt is None:
+            return await self._retries_later(story, done.reason)
+        entry = Entry(step=story.step, what=What.OWED, words=debt.words)
+        return await self._record(back, entry, owed=debt)
+
+    async def _unwound(self, story: Story) -> Story:
+        done = await self._insist(self._saga.unwound, story)
+        if isinstance(done, _Failed):
+            return await self._retries_later(story, done.reason)
+        words = "" if story.failure is None else story.failure.words
+        story = moved(story, Direction.ENDED, story.step)
+        return await self._record(story, Entry(step=story.step, what=What.ENDED, words=words))
+
+    async def _pay(self, debt: Debt, story: Story) -> None:
+        act: Callable[[Context[W, F]], Awaitable[object]] | None
+        act = self._course.undo(debt.step) if debt.undo else self._course.part(debt.step).do
+        try:
+            done = None if act is None else await _outcome(act, self._context(story))
+        except Rest as rest:
+            done = _Failed(reason(Code.INTERNAL_ERROR, problem=f"a debt cannot rest: {rest.why}"))
+        if not isinstance(done, _Failed):
+            logger.info("debt_paid", story=story.uuid, step=debt.step, where=debt.where)
+            entry = Entry(step=debt.step, what=What.PAID, words=debt.where)
+            return await self.log.pay(debt, entry, generation=story.generation)
+        attempts = debt.attempts + 1
+        due_at_s = self.clock.now_s() + self._pace.rest_s(attempts)
+        debt = replace(debt, attempts=attempts, words=done.reason.words, due_at_s=due_at_s)
+        return await self.log.postpone(debt, generation=story.generation)
+
+    async def _advance(self, story: Story, what: What, *, owed: Debt | None = None) -> Story:
+        """On to the step after this one: one ended and the next begun in one write."""
+        words = "" if owed is None else owed.words
+        over = Entry(step=story.step, what=what, words=words)
+        story = self._course.onward(story)
+        ended = story.direction is Direction.ENDED
+        then = Entry(step=story.step, what=What.ENDED if ended else What.BEGAN)
+        return await self._record(story, over, then, owed=owed)
+
+    async def _rests(self, story: Story, why: str, words: str, again_after_s: float) -> Story:
+        """Give the lease back for a while. One entry per rest, however often it is looked at."""
+        entry = Entry(step=story.step, what=What.RESTS, words=words)
+        told = story.resting != why
+        story = rests(story, why, until_s=self.clock.now_s() + again_after_s)
+        return await self._record(story, *((entry,) if told else ()))
+
+    async def _retries_later(self, story: Story, why: Reason) -> Story:
+        attempts = story.attempts + 1
+        until_s = self.clock.now_s() + self._pace.rest_s(attempts)
+        entry = Entry(step=story.step, what=What.FAILED, words=why.words)
+        story = rests(story, RETRYING, until_s=until_s, attempts=attempts)
+        return await self._record(story, *((entry,) if is_told(attempts) else ()))
+
+    async def _record(self, story: Story, *entries: Entry, owed: Debt | None = None) -> Story:
+        if self._stopping and story.owner:
+            story = replace(story, owner="", wake_at_s=0.0)
+        await self.log.record(story, *entries, owed=owed)
+        for entry in entries:
+            logger.info(
+                "story_went_on",
+                story=story.uuid,
+                step=entry.step,
+                what=entry.what,
+                words=entry.words,
+            )
+        return story
+
+    async def _insist(
+        self, act: Callable[[Context[W, F]], Awaitable[T]], story: Story
+    ) -> T | _Failed:
+        """An act that must not fail, tried a few times."""
+        outcome = await _outcome(act, self._context(story))
+        for pause_s in self._pace.retries_s:
+            if not isinstance(outcome, _Failed):
+                break
+            await asyncio.sleep(pause_s)
+            outcome = await _outcome(act, self._context(story))
+        return outcome
+
+    def _debt(self, story: Story, why: Reason) -> Debt | None:
+        """What the step's host owes; None if the step is of no host."""
+        where = self._course.where(story)
+        due_at_s = self.clock.now_s() + self._pace.rest_s(1)
+        return debt_of(story, where, why, due_at_s=due_at_s) if where else None
+
+    def _context(self, story: Story) -> Context[W, F]:
+        return self._course.context(story, self._world)
+
+    async def _under_lease(
+        self, story: Story | None, act: Callable[[Story], Awaitable[None]]
+    ) -> None:
+        if story is None:
+            return
+        async with asyncio.TaskGroup() as group:
+            renewing = group.create_task(self._renew(story), name=f"lease of {story.uuid}")
+            await _guarded(story.uuid, act(story))
+            renewing.cancel()
+
+    async def _renew(self, story: Story) -> None:
+        ours: bool | None = True
+        while ours is not False:
+            await asyncio.sleep(self._pace.lease_s / 3)
+            until_s = self.clock.now_s() + self._pace.lease_s
+            renewal = self.log.renew(story.uuid, generation=story.generation, until_s=until_s)
+            ours = await _guarded(story.uuid, renewal)
+
+
+async def _outcome(
+    act: Callable[[Context[W, F]], Awaitable[T]], context: Context[W, F]
+) -> T | _Failed:
+    """What an act returned, or the reason for which it failed. `Rest` and `Superseded` pass."""
+    try:
+        return await act(context)
+    except (Rest, Superseded):
+        raise
+    except GodwitError as error:
+        words, code = error.reason.words, error.reason.code
+        logger.warning("act_failed", story=context.story_uuid, code=code, words=words)
+        return _Failed(error.reason)
+    except Exception as error:
+        logger.exception("act_met_a_defect", story=context.story_uuid)
+        return _Failed(reason(Code.INTERNAL_ERROR, problem=f"{type(error).__name__}: {error}"))
+
+
+async def _guarded(uuid: str, act: Awaitable[T]) -> T | None:
+    """What the act returned, or None if it could not go on: then the lease runs out, and the story
+    is taken up again from its last record.
+    """
+    try:
+        return await act
+    except Superseded:
+        logger.info("story_is_anothers", story=uuid)
+    except GodwitError as error:
+        logger.warning("story_left", story=uuid, code=error.reason.code, words=error.reason.words)
+    except Exception:
+        logger.exception("story_left_by_a_defect", story=uuid)
+    return None

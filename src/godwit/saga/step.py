@@ -1,0 +1,135 @@
+"""What a story is made of: `Step(do, undo)`, one `Pivot(do, resolve, undo)`, then `Forward(do)`.
+
+A do takes the context and returns the story's facts with what it has learned; it may run twice (a
+process died before it could record), so it must find what is already done. The step that failed is
+undone too, so every undo is harmless when its do never was. Before the pivot every step can be
+undone; after it only forward is safe; at it the truth is looked up by `resolve`, never taken from a
+return value.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from godwit.model.errors import GodwitError
+from godwit.model.reasons import Reason
+
+W = TypeVar("W")
+"""The world: the rooms a story may use (store, rpc, clock)."""
+F = TypeVar("F")
+"""The facts: one msgspec struct that survives a crash."""
+
+
+@dataclass(frozen=True)
+class Context(Generic[W, F]):
+    """All a step is given. `generation` goes into every act, so that a late one can be refused."""
+
+    story_uuid: str
+    generation: int
+    world: W
+    facts: F
+    abort_requested: bool = False
+    failure: Reason | None = None
+    """Why the story unwinds; None while it goes forward."""
+
+
+Do = Callable[[Context[W, F]], Awaitable[F]]
+Undo = Callable[[Context[W, F]], Awaitable[None]]
+Where = Callable[[F], str]
+
+
+@dataclass(frozen=True)
+class NothingToUndo:
+    """In the place of an undo: why this step needs none."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Step(Generic[W, F]):
+    """Before the pivot. With `where`, an undo that the host cannot do now becomes a debt of that
+    host.
+    """
+
+    name: str
+    do: Do[W, F]
+    undo: Undo[W, F] | NothingToUndo
+    where: Where[F] | None = None
+
+
+@dataclass(frozen=True)
+class Happened(Generic[F]):
+    """The pivot happened: only forward from here."""
+
+    facts: F
+
+
+@dataclass(frozen=True)
+class DidNotHappen:
+    """The pivot did not happen and can no longer happen: undo it and all before it."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class Undecided(Generic[F]):
+    """Nothing can be said yet: look again after `again_after_s`; the story rests meanwhile."""
+
+    again_after_s: float
+    reason: Reason | None = None
+    """Set when a person is needed: what was seen, and the choices."""
+    facts: F | None = None
+    """What was learned by looking, kept with the story for the next look; None: nothing new."""
+
+
+Resolution = Happened[F] | DidNotHappen | Undecided[F]
+
+
+@dataclass(frozen=True)
+class Pivot(Generic[W, F]):
+    """The point of no return. `do` may raise or not: `resolve` says what is true."""
+
+    name: str
+    do: Do[W, F]
+    resolve: Callable[[Context[W, F]], Awaitable[Resolution[F]]]
+    undo: Undo[W, F]
+    where: Where[F] | None = None
+
+
+@dataclass(frozen=True)
+class Forward(Generic[W, F]):
+    """After the pivot. With `where`, a do that the host cannot do now becomes its debt."""
+
+    name: str
+    do: Do[W, F]
+    where: Where[F] | None = None
+
+
+@dataclass(frozen=True)
+class Saga(Generic[W, F]):
+    """A story as a table, read from top to bottom."""
+
+    name: str
+    facts: type[F]
+    before: tuple[Step[W, F], ...]
+    pivot: Pivot[W, F]
+    after: tuple[Forward[W, F], ...]
+    unwound: Undo[W, F]
+    """What is recorded when everything has been undone; `context.failure` says why. Repeatable."""
+
+
+class Rest(Exception):
+    """Raised by a do: the story cannot go on now. It rests without a lease until woken, or so long.
+
+    Not an error: nothing is undone, and the same do runs again afterwards.
+    """
+
+    def __init__(self, why: str, *, again_after_s: float) -> None:
+        """`why` is shown to people (`queued`); `again_after_s` is when the sweeper looks anyway."""
+        super().__init__(why)
+        self.why = why
+        self.again_after_s = again_after_s
+
+
+class Aborted(GodwitError):
+    """Raised by a do that noticed the recorded request to abort: undo, and call it cancelled."""

@@ -1,0 +1,160 @@
+"""What servers and migrations hold at hosts: memory and vCPUs. Called by `sql` in transactions.
+
+The destination's share belongs to the server, the source's to the migration while it is under way,
+so at most one claim per consumer and host, and every claim's owner is known.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from godwit.model.host import Usage
+from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
+from godwit.model.instance import Instance
+from godwit.model.migration import FINAL
+from godwit.model.reasons import Code, Reason, reason
+from godwit.store.interface import Needs
+from godwit.store.tables import allocations, instances, migrations
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one consumer takes at one host."""
+
+    vcpus: int
+    memory_mib: int
+
+
+def share_of(instance: Instance) -> Share:
+    """What a server takes where it is."""
+    return Share(instance.vcpus, instance.memory_mib)
+
+
+def claim(
+    connection: Connection, instance: Instance, host: HostName, needs: Needs
+) -> Reason | None:
+    """Take what is needed at `host` for the server, or say why it does not fit."""
+    refusal = _does_not_fit(connection, instance, host, needs)
+    if refusal is None:
+        put(connection, instance.uuid, host, Share(needs.vcpus, needs.memory_mib))
+    return refusal
+
+
+def put(
+    connection: Connection, consumer: InstanceUuid | MigrationUuid, host: HostName, share: Share
+) -> None:
+    """Write a claim without asking whether it fits; one that is there is replaced."""
+    drop(connection, consumer, host)
+    row = {"vcpus": share.vcpus, "memory_mib": share.memory_mib}
+    connection.execute(insert(allocations), {"consumer": consumer, "host": host, **row})
+
+
+def drop(
+    connection: Connection, consumer: InstanceUuid | MigrationUuid, host: HostName | None = None
+) -> None:
+    """Drop the consumer's claim at `host`, or all it has."""
+    gone = delete(allocations).where(allocations.c.consumer == consumer)
+    connection.execute(gone if host is None else gone.where(allocations.c.host == host))
+
+
+def drop_elsewhere(connection: Connection, consumer: InstanceUuid, host: HostName) -> None:
+    """Drop the consumer's claims at every host but this one."""
+    connection.execute(
+        delete(allocations).where(allocations.c.consumer == consumer, allocations.c.host != host)
+    )
+
+
+def hand_over(
+    connection: Connection,
+    host: HostName,
+    *,
+    giver: InstanceUuid | MigrationUuid,
+    taker: InstanceUuid | MigrationUuid,
+) -> bool:
+    """The giver's claim at `host` becomes the taker's. False if there was none."""
+    if not _has(connection, giver, host):
+        return False
+    drop(connection, taker, host)
+    connection.execute(
+        update(allocations)
+        .where(allocations.c.consumer == giver, allocations.c.host == host)
+        .values(consumer=taker)
+    )
+    return True
+
+
+def only_at(connection: Connection, instance: Instance, migration: MigrationUuid) -> None:
+    """The server has its claim where it is, nowhere else, and the migration has none."""
+    if not _has(connection, instance.uuid, instance.host):
+        put(connection, instance.uuid, instance.host, share_of(instance))
+    drop_elsewhere(connection, instance.uuid, instance.host)
+    drop(connection, migration)
+
+
+def used(connection: Connection, host: HostName) -> Usage:
+    """What is claimed at one host."""
+    query = select(
+        func.coalesce(func.sum(allocations.c.vcpus), 0),
+        func.coalesce(func.sum(allocations.c.memory_mib), 0),
+    ).where(allocations.c.host == host)
+    vcpus, memory_mib = connection.execute(query).one()
+    return Usage(vcpus=vcpus, memory_mib=memory_mib)
+
+
+def leaks(connection: Connection) -> tuple[str, ...]:
+    """Claims that nobody can account for, one sentence each. Empty, always: tests ask.
+
+    A claim belongs to a server on that host, to a server on its way to that host, or to a migration
+    on its way from that host.
+    """
+    at_home = (allocations.c.consumer == instances.c.uuid) & (
+        allocations.c.host == instances.c.host
+    )
+    arriving = (allocations.c.consumer == migrations.c.instance_uuid) & (
+        allocations.c.host != migrations.c.source_compute
+    )
+    leaving = (allocations.c.consumer == migrations.c.uuid) & (
+        allocations.c.host == migrations.c.source_compute
+    )
+    under_way = migrations.c.status.not_in(FINAL)
+    stray = select(allocations.c.consumer, allocations.c.host).where(
+        ~select(instances.c.uuid).where(at_home).exists(),
+        ~select(migrations.c.uuid).where(under_way, arriving | leaving).exists(),
+    )
+    return tuple(
+        f"{row.consumer} has a claim at {row.host} that nobody knows of"
+        for row in connection.execute(stray)
+    )
+
+
+def _does_not_fit(
+    connection: Connection, instance: Instance, host: HostName, needs: Needs
+) -> Reason | None:
+    there = used(connection, host)
+    free_mib = needs.memory_max_mib - there.memory_mib
+    if needs.memory_mib > free_mib:
+        return reason(
+            Code.NOT_ENOUGH_MEMORY, host=host, free_mib=free_mib, needed_mib=needs.memory_mib
+        )
+    free = needs.vcpus_max - there.vcpus
+    if needs.vcpus > free:
+        return reason(Code.NOT_ENOUGH_VCPUS, host=host, free=free, needed=needs.vcpus)
+    if _barred(connection, host, needs.group_members_barred):
+        return reason(Code.ANTI_AFFINITY_VIOLATED, host=host, group=instance.group or "?")
+    return None
+
+
+def _barred(connection: Connection, host: HostName, members: tuple[InstanceUuid, ...]) -> bool:
+    """Is one of the members on the host, or on its way to it (it has a claim there)?"""
+    there = select(instances.c.uuid).where(instances.c.uuid.in_(members), instances.c.host == host)
+    coming = select(allocations.c.consumer).where(
+        allocations.c.consumer.in_(members), allocations.c.host == host
+    )
+    return connection.execute(there.union(coming)).first() is not None
+
+
+def _has(connection: Connection, consumer: InstanceUuid | MigrationUuid, host: HostName) -> bool:
+    query = select(allocations.c.host).where(
+        allocations.c.consumer == consumer, allocations.c.host == host
+    )
+    return connection.execute(query).first() is not None

@@ -1,0 +1,252 @@
+"""The rows of migrations, from `accepted` to their end, and all a story writes about its server.
+
+Called by `sql` in transactions. Every write for a story checks its fence first. Once a migration is
+final it takes nothing and drops nothing: the server may belong to a later one by then.
+"""
+
+from dataclasses import dataclass
+
+from msgspec import structs
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+
+from godwit.model.errors import Conflict, NotFound, Superseded
+from godwit.model.ids import HostName, MigrationUuid
+from godwit.model.instance import Guest, Instance, TaskState, vm_state_of
+from godwit.model.migration import FINAL, Migration, MigrationStatus, advance
+from godwit.model.progress import Progress, Statistics
+from godwit.model.reasons import Code, Reason, reason
+from godwit.saga.log import Story
+from godwit.store import claims, servers, slots, stories
+from godwit.store.interface import Fence, MigrationChanges, Needs
+from godwit.store.tables import decisions, migrations
+
+S = MigrationStatus
+
+FIND = select(migrations).where(migrations.c.uuid == bindparam("key"))
+CHANGE = update(migrations).where(migrations.c.uuid == bindparam("key"))
+
+PERSON_NEEDED = "person_needed"
+"""Why a story rests that waits for a person."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """Where a guest was seen to be, what was seen of it, what its transfer cost."""
+
+    host: HostName
+    node: str
+    guest: Guest | None
+    statistics: Statistics | None
+
+
+def find(connection: Connection, uuid: MigrationUuid) -> Migration | None:
+    """The migration's record."""
+    row = connection.execute(FIND, {"key": uuid}).first()
+    return None if row is None else Migration(**row._mapping)
+
+
+def get(connection: Connection, uuid: MigrationUuid) -> Migration:
+    """The migration's record. Raises `NotFound`."""
+    migration = find(connection, uuid)
+    if migration is None:
+        raise NotFound(reason(Code.MIGRATION_UNKNOWN, migration=uuid))
+    return migration
+
+
+def accept(connection: Connection, migration: Migration, story: Story, *, at: str) -> Migration:
+    """See `Store.accept_migration`. Repeated, it returns the record as it stands."""
+    known = find(connection, migration.uuid)
+    if known is not None:
+        return known
+    instance = servers.get(connection, migration.instance_uuid)
+    if instance.task_state is not None:
+        raise servers.busy(instance)
+    if instance.host != migration.source_compute:
+        task = f"at {instance.host}, no longer at {migration.source_compute}"
+        raise Conflict(reason(Code.INSTANCE_BUSY, server=instance.uuid, task=task))
+    _set_task(connection, instance, TaskState.MIGRATING, at)
+    row = structs.asdict(migration) | {"created_at": at, "updated_at": at}
+    del row["id"]
+    connection.execute(insert(migrations), row)
+    stories.begin(connection, story, at=at)
+    return get(connection, migration.uuid)
+
+
+def change(
+    connection: Connection, fence: Fence, changes: MigrationChanges, *, at: str
+) -> Migration:
+    """See `Store.change_migration`."""
+    migration = _fenced(connection, fence)
+    if changes.status is not None:
+        migration = advance(migration, changes.status)
+    given = {
+        name: value
+        for name in ("dest_compute", "dest_node", "refusals", "reason", "person_needed")
+        if (value := getattr(changes, name)) is not None
+    }
+    if changes.statistics is not None:
+        given["statistics"] = changes.statistics
+    if changes.forget_destination:
+        given |= {"dest_compute": None, "dest_node": None}
+    migration = structs.replace(migration, **given, updated_at=at)
+    return _save(connection, migration)
+
+
+def record_progress(connection: Connection, uuid: MigrationUuid, progress: Progress) -> None:
+    """See `Store.record_progress`. A sample that comes after the end is dropped."""
+    connection.execute(
+        update(migrations)
+        .where(migrations.c.uuid == uuid, migrations.c.status.not_in(FINAL))
+        .values(progress=progress)
+    )
+
+
+def hold_source(connection: Connection, fence: Fence) -> None:
+    """See `Store.hold_source_allocation`."""
+    migration = _taking(connection, fence)
+    source = migration.source_compute
+    handed = claims.hand_over(
+        connection, source, giver=migration.instance_uuid, taker=migration.uuid
+    )
+    if not handed:
+        instance = servers.get(connection, migration.instance_uuid)
+        claims.put(connection, migration.uuid, source, claims.share_of(instance))
+
+
+def give_back_source(connection: Connection, fence: Fence) -> None:
+    """See `Store.give_back_source_allocation`."""
+    migration = _fenced(connection, fence)
+    source = migration.source_compute
+    claims.hand_over(connection, source, giver=migration.uuid, taker=migration.instance_uuid)
+
+
+def claim_destination(
+    connection: Connection, fence: Fence, host: HostName, needs: Needs
+) -> Reason | None:
+    """See `Store.claim_destination`."""
+    migration = _taking(connection, fence)
+    if host == migration.source_compute:
+        return reason(Code.UNABLE_TO_MIGRATE_TO_SELF, host=host)
+    instance = servers.get(connection, migration.instance_uuid)
+    claims.drop_elsewhere(connection, instance.uuid, instance.host)
+    return claims.claim(connection, instance, host, needs)
+
+
+def drop_claims(connection: Connection, fence: Fence) -> None:
+    """See `Store.drop_claims`."""
+    migration = _fenced(connection, fence)
+    if migration.status not in FINAL:
+        instance = servers.get(connection, migration.instance_uuid)
+        claims.drop_elsewhere(connection, instance.uuid, instance.host)
+
+
+def take_slots(connection: Connection, fence: Fence, slots_max: dict[HostName, int]) -> bool:
+    """See `Store.take_slots`."""
+    return slots.take(connection, _taking(connection, fence), slots_max)
+
+
+def give_slots_back(connection: Connection, fence: Fence) -> tuple[str, ...]:
+    """See `Store.give_slots_back`."""
+    return slots.give_back(connection, _fenced(connection, fence).uuid)
+
+
+def record_new_host(connection: Connection, fence: Fence, arrival: Arrival, *, at: str) -> None:
+    """See `Store.record_new_host`."""
+    migration = _taking(connection, fence)
+    if migration.status is S.PREPARING:
+        # The guest moved before anybody could write `running`.
+        migration = advance(migration, S.RUNNING)
+    migration = structs.replace(
+        advance(migration, S.POST_MIGRATING),
+        dest_compute=arrival.host,
+        dest_node=arrival.node,
+        statistics=arrival.statistics or migration.statistics,
+        updated_at=at,
+    )
+    _save(connection, migration)
+    instance = servers.get(connection, migration.instance_uuid)
+    moved = structs.replace(instance, host=arrival.host, node=arrival.node, updated_at=at)
+    if arrival.guest is not None:
+        power_state = arrival.guest.power_state
+        moved = structs.replace(
+            moved,
+            power_state=power_state,
+            vm_state=vm_state_of(power_state),
+            disks=arrival.guest.disks,
+            nics=arrival.guest.nics,
+        )
+    servers.save(connection, moved)
+    claims.only_at(connection, moved, migration.uuid)
+
+
+def finish(
+    connection: Connection, fence: Fence, status: MigrationStatus, why: Reason | None, *, at: str
+) -> None:
+    """See `Store.finish`."""
+    migration = _fenced(connection, fence)
+    if migration.status in FINAL:
+        advance(migration, status)
+        return
+    ended = advance(migration, status)
+    if status not in FINAL:
+        raise AssertionError(f"migration {ended.uuid} cannot finish as {status}")
+    _save(
+        connection,
+        structs.replace(ended, reason=why, person_needed=False, updated_at=at),
+    )
+    instance = servers.get(connection, ended.instance_uuid)
+    _set_task(connection, instance, None, at)
+    claims.only_at(connection, instance, ended.uuid)
+    slots.give_back(connection, ended.uuid)
+
+
+def request_abort(
+    connection: Connection, uuid: MigrationUuid, why: Reason, *, at: str
+) -> Migration:
+    """See `Store.request_abort`."""
+    migration = get(connection, uuid)
+    if migration.status is S.POST_MIGRATING or migration.status in FINAL:
+        raise Conflict(
+            reason(Code.MIGRATION_NOT_ABORTABLE, migration=uuid, status=migration.status)
+        )
+    stories.request_abort(connection, uuid, why)
+    return _save(connection, structs.replace(migration, abort_requested=True, updated_at=at))
+
+
+def resolve_by_person(
+    connection: Connection, uuid: MigrationUuid, *, at_host: HostName | None, why: Reason, at: str
+) -> Migration:
+    """See `Store.resolve_by_person`. A later word replaces an earlier one."""
+    migration = get(connection, uuid)
+    story = stories.find(connection, uuid)
+    waits = migration.person_needed or (story is not None and story.resting == PERSON_NEEDED)
+    if migration.status in FINAL or not waits:
+        raise Conflict(reason(Code.MIGRATION_NEEDS_NOBODY, migration=uuid, status=migration.status))
+    connection.execute(delete(decisions).where(decisions.c.migration_uuid == uuid))
+    connection.execute(
+        insert(decisions).values(migration_uuid=uuid, at_host=at_host, why=why, at=at)
+    )
+    stories.wake(connection, uuid)
+    return migration
+
+
+def _fenced(connection: Connection, fence: Fence) -> Migration:
+    stories.check_fence(connection, fence.migration_uuid, fence.generation)
+    return get(connection, fence.migration_uuid)
+
+
+def _taking(connection: Connection, fence: Fence) -> Migration:
+    """The migration, if it may still take something."""
+    migration = _fenced(connection, fence)
+    if migration.status in FINAL:
+        raise Superseded(reason(Code.SUPERSEDED, migration=migration.uuid))
+    return migration
+
+
+def _set_task(connection: Connection, instance: Instance, task: TaskState | None, at: str) -> None:
+    servers.save(connection, structs.replace(instance, task_state=task, updated_at=at))
+
+
+def _save(connection: Connection, migration: Migration) -> Migration:
+    connection.execute(CHANGE, {"key": migration.uuid, **structs.asdict(migration)})
+    return migration

@@ -1,0 +1,225 @@
+"""`Queries`: the read-only door to the store, for the API, the CLI's answers and the conductor.
+
+A read sees every write that has returned. On a file, reads run in two threads on connections that
+cannot write: one row takes 0.3 ms there and on the event loop alike, but 300 rows take 8 ms and
+more, and a disk may stall, which must not hold up the loop (measured). In memory they run at once.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
+
+from sqlalchemy import Connection, Engine, exc, func, or_, select
+
+from godwit.model.host import Host, Usage
+from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
+from godwit.model.instance import Instance
+from godwit.model.migration import FINAL, Migration, MigrationStatus
+from godwit.saga.log import Debt, Entry, Story
+from godwit.store import database, servers, slots, stories
+from godwit.store.interface import Decision
+from godwit.store.tables import allocations, debts, decisions, hosts, instances, migrations
+from godwit.store.writer import translated, unavailable
+
+T = TypeVar("T")
+
+READERS_MAX: Final = 2
+READ_TIMEOUT_S: Final = 10.0
+
+
+class Reader(Protocol):
+    """Whoever runs a reading function on a connection."""
+
+    async def read(self, look: Callable[[Connection], T]) -> T:
+        """What `look` returns. Raises `Unreachable` (store-unavailable) if the database fails."""
+        ...
+
+    def close(self) -> None:
+        """Stop. Repeatable."""
+        ...
+
+
+class Queries:
+    """All that may be asked of the store without changing it. Lists are in a stable order.
+
+    What is not known is `None` or empty, never an error. Any method raises `Unreachable`
+    (store-unavailable) if the database cannot be read now.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        """Made by `SqlStore`, or by `open_queries` for a process that must not write."""
+        self.read = reader.read
+        self.close = reader.close
+
+    async def hosts(self) -> tuple[Host, ...]:
+        """Every known host, by name."""
+        query = select(hosts).order_by(hosts.c.name)
+        return await self.read(lambda c: tuple(Host(**row._mapping) for row in c.execute(query)))
+
+    async def host(self, name: HostName) -> Host | None:
+        """One host."""
+        query = select(hosts).where(hosts.c.name == name)
+        rows = await self.read(lambda c: c.execute(query).all())
+        return Host(**rows[0]._mapping) if rows else None
+
+    async def usage(self) -> Mapping[HostName, Usage]:
+        """What is claimed at each known host; `transfers` counts those that run or wait there."""
+        return await self.read(_usage)
+
+    async def instances(
+        self, *, host: HostName | None = None, name: str | None = None
+    ) -> tuple[Instance, ...]:
+        """Servers, by creation; at this host and of this name, where given."""
+        query = select(instances)
+        if host is not None:
+            query = query.where(instances.c.host == host)
+        if name is not None:
+            query = query.where(instances.c.name == name)
+        query = query.order_by(instances.c.created_at, instances.c.uuid)
+        return await self.read(
+            lambda c: tuple(Instance(**row._mapping) for row in c.execute(query))
+        )
+
+    async def instance(self, uuid: InstanceUuid) -> Instance | None:
+        """One server."""
+        return await self.read(lambda c: servers.find(c, uuid))
+
+    async def find_instances(self, name_or_uuid: str) -> tuple[Instance, ...]:
+        """The server of this uuid, else all of this name."""
+        exact = await self.instance(InstanceUuid(name_or_uuid))
+        return (exact,) if exact is not None else await self.instances(name=name_or_uuid)
+
+    async def migrations(
+        self,
+        *,
+        instance_uuid: InstanceUuid | None = None,
+        host: HostName | None = None,
+        status: MigrationStatus | None = None,
+        unfinished: bool = False,
+        limit: int | None = None,
+        marker: int | None = None,
+    ) -> tuple[Migration, ...]:
+        """Migrations, the newest first. `host` is at either end; `marker` is the `id` after which
+        the page begins.
+        """
+        query = select(migrations).order_by(migrations.c.id.desc())
+        if instance_uuid is not None:
+            query = query.where(migrations.c.instance_uuid == instance_uuid)
+        if host is not None:
+            query = query.where(
+                or_(migrations.c.source_compute == host, migrations.c.dest_compute == host)
+            )
+        if status is not None:
+            query = query.where(migrations.c.status == status)
+        if unfinished:
+            query = query.where(migrations.c.status.in_(set(MigrationStatus) - FINAL))
+        if marker is not None:
+            query = query.where(migrations.c.id < marker)
+        if limit is not None:
+            query = query.limit(limit)
+        return await self.read(
+            lambda c: tuple(Migration(**row._mapping) for row in c.execute(query))
+        )
+
+    async def migration(self, uuid_or_id: MigrationUuid | str | int) -> Migration | None:
+        """One migration, by its uuid or by its number (also written as text)."""
+        key = str(uuid_or_id)
+        by = migrations.c.id == int(key) if key.isdecimal() else migrations.c.uuid == key
+        rows = await self.read(lambda c: c.execute(select(migrations).where(by)).all())
+        return Migration(**rows[0]._mapping) if rows else None
+
+    async def story(self, uuid: str) -> Story | None:
+        """A migration's story as it stands."""
+        return await self.read(lambda c: stories.find(c, uuid))
+
+    async def timeline(self, uuid: str, *, after_sequence: int = 0) -> tuple[Entry, ...]:
+        """What happened in a story after that entry, in order."""
+        return await self.read(lambda c: stories.timeline(c, uuid, after_sequence=after_sequence))
+
+    async def debts(self) -> tuple[Debt, ...]:
+        """What hosts still owe, oldest first."""
+        query = select(*stories.DEBT).order_by(debts.c.number)
+        return await self.read(lambda c: tuple(Debt(**row._mapping) for row in c.execute(query)))
+
+    async def owing(self, instance_uuid: InstanceUuid) -> tuple[HostName, ...]:
+        """Hosts that still owe the clean-up of a migration of this server, by name."""
+        query = (
+            select(debts.c.where)
+            .join(migrations, migrations.c.uuid == debts.c.story_uuid)
+            .where(migrations.c.instance_uuid == instance_uuid)
+            .distinct()
+            .order_by(debts.c.where)
+        )
+        return await self.read(lambda c: tuple(map(HostName, c.execute(query).scalars())))
+
+    async def decision(self, uuid: MigrationUuid) -> Decision | None:
+        """What a person last said about this migration."""
+        query = select(decisions.c.at_host, decisions.c.why, decisions.c.at).where(
+            decisions.c.migration_uuid == uuid
+        )
+        row = await self.read(lambda c: c.execute(query).first())
+        return None if row is None else Decision(**row._mapping)
+
+
+class ReaderThreads:
+    """Reads of a file, in a few threads."""
+
+    def __init__(self, path: Path) -> None:
+        """The file must exist."""
+        self._path = str(path)
+        self._engine = database.open_reader(path, connections_max=READERS_MAX)
+        self._threads = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="store-reader")
+
+    async def read(self, look: Callable[[Connection], T]) -> T:
+        """See `Reader`."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                return await loop.run_in_executor(self._threads, _look, self._engine, look)
+        except TimeoutError as error:
+            raise unavailable(self._path, f"no answer in {READ_TIMEOUT_S:.0f} s") from error
+        except exc.SQLAlchemyError as error:
+            raise translated(error, self._path) from error
+
+    def close(self) -> None:
+        """See `Reader`."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._engine.dispose()
+
+
+class InlineReader:
+    """Reads of a database in memory, at once."""
+
+    def __init__(self, engine: Engine) -> None:
+        """The engine that also writes."""
+        self._engine = engine
+
+    async def read(self, look: Callable[[Connection], T]) -> T:
+        """See `Reader`."""
+        return _look(self._engine, look)
+
+    def close(self) -> None:
+        """See `Reader`."""
+
+
+def _look(engine: Engine, look: Callable[[Connection], T]) -> T:
+    with engine.connect() as connection:
+        return look(connection)
+
+
+def _usage(connection: Connection) -> Mapping[HostName, Usage]:
+    in_flight = slots.in_flight(connection)
+    claimed = select(
+        allocations.c.host,
+        func.sum(allocations.c.vcpus),
+        func.sum(allocations.c.memory_mib),
+    ).group_by(allocations.c.host)
+    usage = {
+        name: Usage(transfers=in_flight.get(name, 0))
+        for name in connection.execute(select(hosts.c.name).order_by(hosts.c.name)).scalars()
+    }
+    for host, vcpus, memory_mib in connection.execute(claimed):
+        usage[host] = Usage(vcpus=vcpus, memory_mib=memory_mib, transfers=in_flight.get(host, 0))
+    return usage

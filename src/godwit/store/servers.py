@@ -1,0 +1,220 @@
+"""The rows of hosts and servers: reports, discovery, making and removing. Called by `sql`.
+
+Discovery never touches a server that is in a task: a story or a request knows better.
+"""
+
+from msgspec import structs
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, insert, select, update
+
+from godwit.model.errors import Conflict, NotFound, Refused
+from godwit.model.host import Host, HostReport
+from godwit.model.ids import HostName, InstanceUuid
+from godwit.model.instance import Guest, Instance, PowerState, TaskState, VmState, vm_state_of
+from godwit.model.reasons import Code, reason
+from godwit.store import claims
+from godwit.store.interface import InstanceChange, InstanceChangeKind, Needs
+from godwit.store.tables import hosts, instances, migrations
+
+K = InstanceChangeKind
+
+FIND = select(instances).where(instances.c.uuid == bindparam("key"))
+CHANGE = update(instances).where(instances.c.uuid == bindparam("key"))
+
+
+def find(connection: Connection, uuid: InstanceUuid) -> Instance | None:
+    """The server's record."""
+    row = connection.execute(FIND, {"key": uuid}).first()
+    return None if row is None else Instance(**row._mapping)
+
+
+def get(connection: Connection, uuid: InstanceUuid) -> Instance:
+    """The server's record. Raises `NotFound`."""
+    instance = find(connection, uuid)
+    if instance is None:
+        raise NotFound(reason(Code.SERVER_UNKNOWN, server=uuid))
+    return instance
+
+
+def save(connection: Connection, instance: Instance) -> None:
+    """Write the record as it is now."""
+    connection.execute(CHANGE, {"key": instance.uuid, **structs.asdict(instance)})
+
+
+def ensure_hosts(connection: Connection, names: tuple[HostName, ...]) -> None:
+    """See `Store.ensure_hosts`."""
+    connection.execute(
+        delete(hosts).where(
+            hosts.c.name.not_in(names),
+            hosts.c.name.not_in(select(instances.c.host)),
+            hosts.c.name.not_in(select(migrations.c.source_compute)),
+            hosts.c.name.not_in(_named(migrations.c.dest_compute)),
+        )
+    )
+    known = set(connection.execute(select(hosts.c.name)).scalars())
+    for name in names:
+        if name not in known:
+            connection.execute(insert(hosts), structs.asdict(Host(name=name)))
+
+
+def set_host_enabled(connection: Connection, host: HostName, *, enabled: bool, why: str) -> None:
+    """See `Store.set_host_enabled`."""
+    row = update(hosts).where(hosts.c.name == host)
+    values = {"disabled": not enabled, "disabled_reason": "" if enabled else why}
+    if connection.execute(row.values(values)).rowcount == 0:
+        raise NotFound(reason(Code.HOST_UNKNOWN, name=host))
+
+
+def record_report(
+    connection: Connection,
+    report: HostReport,
+    changes: tuple[InstanceChange, ...],
+    *,
+    now_s: float,
+    at: str,
+) -> None:
+    """See `Store.record_report`. A host that did not answer is heard no more: its facts stay."""
+    if connection.execute(select(hosts.c.name).where(hosts.c.name == report.host)).first() is None:
+        connection.execute(insert(hosts), structs.asdict(Host(name=report.host)))
+    row = update(hosts).where(hosts.c.name == report.host)
+    if report.facts is None:
+        connection.execute(row.values(trouble=report.trouble or "it did not answer"))
+    else:
+        connection.execute(row.values(facts=report.facts, heard_at_s=now_s, trouble=""))
+    for change in changes:
+        _apply(connection, change, at)
+
+
+def create(connection: Connection, instance: Instance, needs: Needs, *, at: str) -> None:
+    """See `Store.create_instance`."""
+    if find(connection, instance.uuid) is not None:
+        raise Conflict(reason(Code.UUID_TAKEN, host=instance.host, uuid=instance.uuid))
+    refusal = claims.claim(connection, instance, instance.host, needs)
+    if refusal is not None:
+        raise Refused(refusal)
+    _insert(connection, instance, at)
+
+
+def finish(connection: Connection, uuid: InstanceUuid, guest: Guest | None, *, at: str) -> None:
+    """See `Store.finish_instance`. Only ends spawning: repeated later, it changes nothing."""
+    instance = find(connection, uuid)
+    if guest is None:
+        if instance is not None and instance.task_state is TaskState.SPAWNING:
+            _remove(connection, uuid)
+        return
+    made = get(connection, uuid)
+    if made.task_state is TaskState.SPAWNING:
+        save(connection, structs.replace(with_guest(made, guest, at=at), task_state=None))
+
+
+def begin_delete(connection: Connection, uuid: InstanceUuid, *, at: str) -> Instance:
+    """See `Store.begin_delete`. One that is being deleted may be deleted again: whoever began may
+    have died.
+    """
+    instance = get(connection, uuid)
+    if instance.task_state not in (None, TaskState.DELETING):
+        raise busy(instance)
+    marked = structs.replace(instance, task_state=TaskState.DELETING, updated_at=at)
+    save(connection, marked)
+    return marked
+
+
+def remove(connection: Connection, uuid: InstanceUuid) -> None:
+    """See `Store.remove_instance`."""
+    instance = find(connection, uuid)
+    if instance is not None:
+        if instance.task_state is TaskState.MIGRATING:
+            raise busy(instance)
+        _remove(connection, uuid)
+
+
+def busy(instance: Instance) -> Conflict:
+    """The error of a server that is in a task."""
+    return Conflict(reason(Code.INSTANCE_BUSY, server=instance.uuid, task=instance.task_state))
+
+
+def with_guest(instance: Instance, guest: Guest, *, at: str) -> Instance:
+    """The record, told what its host sees of the guest."""
+    return structs.replace(
+        instance,
+        name=guest.name,
+        power_state=guest.power_state,
+        vm_state=vm_state_of(guest.power_state),
+        vcpus=guest.vcpus,
+        memory_mib=guest.memory_mib,
+        disks=guest.disks,
+        nics=guest.nics,
+        platform=guest.platform,
+        updated_at=at,
+    )
+
+
+def _apply(connection: Connection, change: InstanceChange, at: str) -> None:
+    """One finding of discovery, if it still holds against the record of this moment."""
+    instance = find(connection, change.uuid)
+    if instance is None:
+        if change.kind is K.APPEARED and change.guest is not None:
+            found = _discovered(change, change.guest)
+            _insert(connection, found, at)
+            claims.put(connection, found.uuid, found.host, claims.share_of(found))
+        return
+    if instance.task_state is not None or not _still_holds(instance, change):
+        return
+    if change.guest is None:
+        missing = structs.replace(
+            instance, vm_state=VmState.MISSING, power_state=PowerState.NOSTATE, updated_at=at
+        )
+        save(connection, missing)
+        claims.drop(connection, instance.uuid)
+        return
+    seen = with_guest(instance, change.guest, at=at)
+    seen = structs.replace(seen, host=change.host, node=change.node or instance.node)
+    save(connection, seen)
+    claims.drop(connection, seen.uuid)
+    claims.put(connection, seen.uuid, seen.host, claims.share_of(seen))
+
+
+def _still_holds(instance: Instance, change: InstanceChange) -> bool:
+    """The finding was made a moment ago; meanwhile the server may have moved by a story."""
+    here = instance.host == change.host
+    match change.kind:
+        case K.APPEARED:
+            return here or instance.vm_state is VmState.MISSING
+        case K.CHANGED:
+            return here and change.guest is not None
+        case K.MOVED:
+            return change.guest is not None
+        case K.VANISHED:
+            return here
+
+
+def _discovered(change: InstanceChange, guest: Guest) -> Instance:
+    return Instance(
+        uuid=change.uuid,
+        name=guest.name,
+        host=change.host,
+        node=change.node or change.host,
+        vm_state=vm_state_of(guest.power_state),
+        power_state=guest.power_state,
+        vcpus=guest.vcpus,
+        memory_mib=guest.memory_mib,
+        disks=guest.disks,
+        nics=guest.nics,
+        platform=guest.platform,
+    )
+
+
+def _insert(connection: Connection, instance: Instance, at: str) -> None:
+    dated = structs.replace(
+        instance, created_at=instance.created_at or at, updated_at=instance.updated_at or at
+    )
+    connection.execute(insert(instances), structs.asdict(dated))
+
+
+def _remove(connection: Connection, uuid: InstanceUuid) -> None:
+    claims.drop(connection, uuid)
+    connection.execute(delete(instances).where(instances.c.uuid == uuid))
+
+
+def _named(column: ColumnElement[str]) -> Select[str]:
+    """SQL's `not in` is never true beside a null."""
+    return select(column).where(column.is_not(None))

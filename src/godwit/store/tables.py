@@ -1,0 +1,174 @@
+"""The tables. Columns are named as the fields of the records they keep, in the fields' own types.
+
+Read by the modules of this room. `SCHEMA_VERSION` is raised with every change to a table.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+from godwit.model.host import HostFacts
+from godwit.model.instance import Disk, Nic, Platform, PowerState, TaskState, VmState
+from godwit.model.migration import BlockMigration, MigrationStatus
+from godwit.model.progress import Progress, Statistics
+from godwit.model.reasons import Reason
+from godwit.saga.log import Direction, What
+from godwit.store.columns import Json, Word
+
+SCHEMA_VERSION: Final = 1
+
+metadata: Final = MetaData()
+
+hosts = Table(
+    "hosts",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("facts", Json(HostFacts)),
+    Column("heard_at_s", Float, nullable=False, default=0.0),
+    Column("trouble", Text, nullable=False, default=""),
+    Column("disabled", Boolean, nullable=False, default=False),
+    Column("disabled_reason", Text, nullable=False, default=""),
+)
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("uuid", String, primary_key=True),
+    Column("name", String, nullable=False, index=True),
+    Column("host", String, nullable=False, index=True),
+    Column("node", String, nullable=False),
+    Column("vm_state", Word(VmState), nullable=False),
+    Column("power_state", Word(PowerState), nullable=False),
+    Column("task_state", Word(TaskState)),
+    Column("vcpus", Integer, nullable=False),
+    Column("memory_mib", Integer, nullable=False),
+    Column("disks", Json(tuple[Disk, ...]), nullable=False),
+    Column("nics", Json(tuple[Nic, ...]), nullable=False),
+    Column("platform", Json(Platform)),
+    Column("discovered", Boolean, nullable=False),
+    Column("flavor", String),
+    Column("image", String),
+    Column("group", String),
+    Column("created_at", String, nullable=False),
+    Column("updated_at", String, nullable=False),
+)
+
+migrations = Table(
+    "migrations",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", String, nullable=False, unique=True),
+    # No foreign key: a migration's record outlives the server that was moved.
+    Column("instance_uuid", String, nullable=False, index=True),
+    Column("status", Word(MigrationStatus), nullable=False, index=True),
+    Column("migration_type", String, nullable=False),
+    Column("source_compute", String, nullable=False),
+    Column("source_node", String, nullable=False),
+    Column("dest_compute", String),
+    Column("dest_node", String),
+    Column("requested_host", String),
+    Column("block_migration", Word(BlockMigration), nullable=False),
+    Column("initiator", String, nullable=False),
+    Column("initiator_reason", Text, nullable=False),
+    Column("request_id", String, nullable=False),
+    Column("reason", Json(Reason)),
+    Column("refusals", Json(tuple[Reason, ...]), nullable=False),
+    Column("person_needed", Boolean, nullable=False),
+    Column("abort_requested", Boolean, nullable=False),
+    Column("progress", Json(Progress)),
+    Column("statistics", Json(Statistics)),
+    Column("created_at", String, nullable=False),
+    Column("updated_at", String, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+allocations = Table(
+    "allocations",
+    metadata,
+    # A server's uuid, or a migration's: the source's share belongs to the migration while it runs.
+    Column("consumer", String, primary_key=True),
+    Column("host", String, primary_key=True, index=True),
+    Column("vcpus", Integer, nullable=False),
+    Column("memory_mib", Integer, nullable=False),
+)
+
+slots = Table(
+    "slots",
+    metadata,
+    Column("migration_uuid", ForeignKey(migrations.c.uuid), primary_key=True),
+    Column("host", String, primary_key=True, index=True),
+    Column("outgoing", Boolean, nullable=False),
+    Column("slots_max", Integer, nullable=False),
+    Column("held", Boolean, nullable=False),
+    # The place in the line: lower came earlier.
+    Column("place", Integer, nullable=False),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("migration_uuid", ForeignKey(migrations.c.uuid), primary_key=True),
+    Column("at_host", String),
+    Column("why", Json(Reason), nullable=False),
+    Column("at", String, nullable=False),
+)
+
+stories = Table(
+    "stories",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", String, nullable=False, unique=True),
+    Column("saga", String, nullable=False),
+    Column("direction", Word(Direction), nullable=False, index=True),
+    Column("step", String, nullable=False),
+    Column("facts", LargeBinary, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("lease_until_s", Float, nullable=False),
+    Column("wake_at_s", Float, nullable=False),
+    Column("resting", String, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("failure", Json(Reason)),
+    Column("abort", Json(Reason)),
+    # Somebody asked for it to be woken while it was being told.
+    Column("woken", Boolean, nullable=False, default=False),
+    sqlite_autoincrement=True,
+)
+
+story_entries = Table(
+    "story_entries",
+    metadata,
+    Column("story_uuid", ForeignKey(stories.c.uuid), primary_key=True),
+    Column("sequence", Integer, primary_key=True),
+    Column("step", String, nullable=False),
+    Column("what", Word(What), nullable=False),
+    Column("words", Text, nullable=False),
+    Column("at", String, nullable=False),
+)
+
+debts = Table(
+    "debts",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("story_uuid", ForeignKey(stories.c.uuid), nullable=False),
+    Column("step", String, nullable=False),
+    Column("undo", Boolean, nullable=False),
+    Column("where", String, nullable=False),
+    Column("words", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at_s", Float, nullable=False),
+    Index("one_debt_per_act", "story_uuid", "step", "undo", unique=True),
+    sqlite_autoincrement=True,
+)

@@ -1,0 +1,227 @@
+"""The settings file: what it may say, and how exactly it is told what it may not."""
+
+import typing
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from godwit.model.errors import BadRequest
+from godwit.model.ids import HostName
+from godwit.model.reasons import Code
+from godwit.runtime.settings import (
+    FlavorSettings,
+    GroupSettings,
+    HostsSettings,
+    ImageSettings,
+    LibvirtHostSettings,
+    MigrationSettings,
+    ServerSettings,
+    Settings,
+    SimulatedHostSettings,
+    StorageSettings,
+    parse_settings,
+    read_settings,
+)
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "godwit.toml"
+ONE_HOST = '[hosts.host-a]\ndriver = "simulated"\n'
+
+WRONG = {
+    "wrong type": (
+        f'{ONE_HOST}transfers_max = "3"',
+        "hosts.host-a.transfers_max: '3' is not allowed",
+        "allowed: a whole number, at least 1",
+    ),
+    "too small": (
+        f"{ONE_HOST}transfers_max = 0",
+        "hosts.host-a.transfers_max: 0 is not allowed",
+        "allowed: a whole number, at least 1",
+    ),
+    "unknown key, nearly right": (
+        f"{ONE_HOST}[migration]\nstall_timeout = 3",
+        "migration.stall_timeout: there is no such key",
+        "did you mean stall_timeout_s? known here: ask_again_s, attempts_max, lease_s, "
+        "stall_timeout_s",
+    ),
+    "unknown table": (
+        f"{ONE_HOST}[conductor]\nx = 1",
+        "conductor: there is no such key",
+        "known here: flavors, groups, hosts, hosts_defaults, images, migration, server, storages",
+    ),
+    "unknown driver": (
+        '[hosts.host-a]\ndriver = "kvm"',
+        "hosts.host-a.driver: 'kvm' is not allowed",
+        "allowed: 'libvirt', 'simulated'",
+    ),
+    "driver of the wrong type": (
+        "[hosts.host-a]\ndriver = 3",
+        "hosts.host-a.driver: 3 is not allowed",
+        "allowed: 'libvirt', 'simulated'",
+    ),
+    "no driver": (
+        '[hosts.host-a]\nuri = "qemu:///system"',
+        "hosts.host-a.driver: is missing",
+        "allowed: 'libvirt', 'simulated'",
+    ),
+    "missing key": (
+        '[hosts.host-a]\ndriver = "libvirt"',
+        "hosts.host-a.uri: is missing",
+        "allowed: a libvirt URI, qemu+tls://ADDRESS/system",
+    ),
+    "not a libvirt URI": (
+        '[hosts.host-a]\ndriver = "libvirt"\nuri = "xen:///"',
+        "hosts.host-a.uri: 'xen:///' is not allowed",
+        "allowed: a libvirt URI, qemu+tls://ADDRESS/system",
+    ),
+    "key of the other driver": (
+        f'{ONE_HOST}uri = "qemu:///system"',
+        "hosts.host-a.uri: there is no such key",
+        "known here: cpu_allocation_ratio, guests, hypervisor_version, memory_mib, networks, "
+        "reserved_memory_mib, transfer_s, transfers_max, vcpus",
+    ),
+    "asked again too briefly": (
+        f"{ONE_HOST}[migration]\nask_again_s = 60",
+        "migration.ask_again_s: 60 is not allowed",
+        "allowed: a number, more than 60",
+    ),
+    "not one of a few words": (
+        f'{ONE_HOST}[server]\nlog_level = "loud"',
+        "server.log_level: 'loud' is not allowed",
+        "allowed: 'debug', 'info', 'warning', 'error'",
+    ),
+    "a name that is no name": (
+        '[hosts."../a"]\ndriver = "simulated"',
+        "hosts: the name '../a' is not allowed",
+        "allowed: letters, digits, dots, dashes and underscores, at most 63",
+    ),
+    "a value instead of a table": (
+        "hosts = 3",
+        "hosts: 3 is not allowed",
+        "allowed: a table",
+    ),
+    "one bad element of a list": (
+        f'{ONE_HOST}networks = ["br0", 3]',
+        "hosts.host-a.networks: ['br0', 3] is not allowed",
+        "allowed: a list, each a string",
+    ),
+    "storage of an unknown host": (
+        f'{ONE_HOST}[storages.s]\npath = "/s"\nhosts = ["host-z"]',
+        "storages.s.hosts: there is no host 'host-z'",
+        "known hosts: host-a",
+    ),
+    "down before it can report": (
+        f"{ONE_HOST}[hosts_defaults]\nreport_interval_s = 30",
+        "hosts_defaults.down_after_s: 20 is not allowed",
+        "allowed: more than report_interval_s (30)",
+    ),
+    "no hosts": (
+        "",
+        "hosts: there is none",
+        'add [hosts.NAME] with driver = "libvirt" and its uri',
+    ),
+}
+
+ELSEWHERE = ["0.0.0.0:8774", "10.0.0.1:8774", "[::]:8774", "example.org:80", "127.0.0.1", "",
+             "127.0.0.1:65536", "127.0.0.1:http", "unix:socket", "local.host:1"]  # fmt: skip
+HERE = ["127.0.0.1:8774", "127.9.9.9:1", "[::1]:8774", "localhost:0", "unix:/run/godwit.sock"]
+
+
+@pytest.mark.parametrize(("text", "words", "remedy"), WRONG.values(), ids=WRONG.keys())
+def test_a_wrong_file_is_refused_by_key_value_and_what_is_allowed(
+    text: str, words: str, remedy: str
+) -> None:
+    with pytest.raises(BadRequest) as caught:
+        parse_settings(text)
+    reason = caught.value.reason
+    assert (reason.code, reason.words, reason.remedy) == (Code.INVALID_INPUT, words, remedy)
+
+
+@pytest.mark.parametrize("listen", ELSEWHERE)
+def test_the_api_listens_nowhere_but_on_this_machine(listen: str) -> None:
+    with pytest.raises(BadRequest, match=r"server\.listen"):
+        parse_settings(f'{ONE_HOST}[server]\nlisten = "{listen}"')
+
+
+@pytest.mark.parametrize("listen", HERE)
+def test_the_api_may_listen_on_loopback_or_a_socket(listen: str) -> None:
+    settings = parse_settings(f'{ONE_HOST}[server]\nlisten = "{listen}"')
+    assert settings.server.listen == listen
+
+
+def test_a_file_that_is_not_toml_says_where() -> None:
+    with pytest.raises(BadRequest, match=r"not TOML: .*line 1"):
+        parse_settings("[hosts\nx = 1")
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadRequest, match=r"nowhere\.toml: No such file"):
+        read_settings(tmp_path / "nowhere.toml")
+
+
+def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "image.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BadRequest, match=r"image\.toml: cannot be read as UTF-8"):
+        read_settings(tmp_path / "image.toml")
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    settings = parse_settings(ONE_HOST)
+    assert settings == Settings(hosts={HostName("host-a"): SimulatedHostSettings()})
+
+
+def test_a_whole_number_will_do_where_a_number_is_wanted() -> None:
+    assert parse_settings(f"{ONE_HOST}transfer_s = 1").hosts[HostName("host-a")] == (
+        SimulatedHostSettings(transfer_s=1.0)
+    )
+
+
+TABLES: dict[str, type[msgspec.Struct]] = {
+    "server": ServerSettings,
+    "migration": MigrationSettings,
+    "hosts_defaults": HostsSettings,
+    "hosts.host-a": LibvirtHostSettings,
+    "hosts.host-b": SimulatedHostSettings,
+    "storages.shared": StorageSettings,
+    "flavors.small": FlavorSettings,
+    "images.debian": ImageSettings,
+    "groups.web": GroupSettings,
+}
+
+
+def test_the_example_is_a_right_file() -> None:
+    assert len(read_settings(EXAMPLE).hosts) == 2
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_example_names_every_key(table: str) -> None:
+    section = EXAMPLE.read_text().partition(f"\n[{table}]\n")[2].partition("\n[")[0]
+    named = {line.partition(" = ")[0] for line in section.splitlines() if " = " in line}
+    keys = {field.name for field in msgspec.structs.fields(TABLES[table])}
+    assert keys <= named
+
+
+def test_the_example_has_a_table_of_every_kind() -> None:
+    sections = {table.partition(".")[0] for table in TABLES}
+    assert sections == {field.name for field in msgspec.structs.fields(Settings)}
+    assert set(typing.get_args(LibvirtHostSettings | SimulatedHostSettings)) <= set(TABLES.values())
+
+
+EXCEPTIONS = {"peer_uri", "migration_address", "uri", "guests", "path", "hosts", "memory_mib",
+              "disk_mib", "policy", "members"}  # fmt: skip
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_example_shows_the_defaults(table: str) -> None:
+    raw = msgspec.to_builtins(read_settings(EXAMPLE))
+    shown = raw
+    for name in table.split("."):
+        shown = shown[name]
+    defaults = {
+        field.name: field.default
+        for field in msgspec.structs.fields(TABLES[table])
+        if field.default is not msgspec.NODEFAULT and field.name not in EXCEPTIONS
+    }
+    assert {key: tuple(v) if isinstance(v := shown[key], list) else v for key in defaults} == (
+        defaults
+    )
