@@ -1,0 +1,40 @@
+"""What the destination does in a move. Called by the manager alone, behind its fence."""
+
+from godwit.rpc.compute import (
+    CheckAnswer,
+    CheckDestination,
+    Move,
+    Nothing,
+    PreparedAtDestination,
+)
+from godwit.virt.driver import ComputeDriver
+
+
+async def check_can_live_migrate(driver: ComputeDriver, ask: CheckDestination) -> CheckAnswer:
+    """Could the guest run here? Leaves nothing behind."""
+    checked = await driver.check_can_live_migrate_destination(ask.spec)
+    return CheckAnswer(refusals=checked.refusals, migrate_data=checked.migrate_data)
+
+
+async def pre_live_migration(driver: ComputeDriver, ask: Move) -> PreparedAtDestination:
+    """Make room for the guest."""
+    prepared = await driver.pre_live_migration(ask.instance, ask.migrate_data)
+    return PreparedAtDestination(migrate_data=prepared)
+
+
+async def rollback_live_migration(driver: ComputeDriver, ask: Move) -> Nothing:
+    """Give the room back, with a half that never ran. Harmless if there is neither."""
+    await driver.rollback_live_migration_at_destination(ask.instance, ask.migrate_data)
+    return Nothing()
+
+
+async def let_run(driver: ComputeDriver, ask: Move) -> Nothing:
+    """Resume the guest that waits here; the caller holds the proof that the source is gone."""
+    await driver.let_run(ask.instance, ask.migrate_data)
+    return Nothing()
+
+
+async def post_live_migration(driver: ComputeDriver, ask: Move) -> Nothing:
+    """Make the guest permanent here."""
+    await driver.post_live_migration_at_destination(ask.instance, ask.migrate_data)
+    return Nothing()

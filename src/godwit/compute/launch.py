@@ -1,0 +1,203 @@
+"""Starting, finding and ending the process of one transfer. Blocking, quick, no event loop.
+
+The lock decides. Whoever starts a process takes the folder's lock first and hands it over as the
+process's standard input, so there is no moment at which the order is there and nobody holds the
+lock, unless the process is gone for good.
+"""
+
+import fcntl
+import os
+import shutil
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from godwit.compute.disk import sync_folder, write_whole
+from godwit.compute.transfer_folder import DiskFolder, Mark, news_of
+from godwit.rpc.compute import TransferNews
+from godwit.virt.registry import TransferOrder
+
+LOCK = "lock"
+ORDER = "order.json"
+PROCESS = "process.json"
+LOG = "log"
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """A process, told apart from a later one with the same pid by its start time."""
+
+    pid: int
+    started_ticks: int
+
+
+def start(folder: DiskFolder, order: TransferOrder, command: Sequence[str]) -> int | None:
+    """Start the folder's one process; its pid, or None if one was started before.
+
+    Raises `Held` if somebody looks at the lock at this very moment (ask again), and `FolderClosed`
+    if nothing may begin here any more.
+    """
+    ensure(folder)
+    if (folder.path / ORDER).exists():
+        return None
+    with holding(folder) as lock:
+        if (folder.path / ORDER).exists():
+            return None
+        if folder.has(Mark.CLOSED):
+            raise FolderClosed
+        # The order comes first: an order may lack its process, never a process its order.
+        write_whole(folder.path / ORDER, msgspec.json.encode(order), durable=True)
+        return _spawn(folder, command, lock)
+
+
+class FolderClosed(Exception):
+    """The folder is closed and nothing was begun in it."""
+
+
+class Held(Exception):
+    """Somebody else holds the folder's lock."""
+
+
+def ensure(folder: DiskFolder) -> None:
+    """The folder is there, with its lock file."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    (folder.path / LOCK).touch()
+    sync_folder(folder.path.parent)
+
+
+def _spawn(folder: DiskFolder, command: Sequence[str], lock: int) -> int:
+    """A process in a session of its own. It inherits nothing but the lock, as standard input."""
+    output = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    return os.posix_spawn(
+        command[0],
+        [*command, str(folder.path)],
+        os.environ,
+        file_actions=[
+            (os.POSIX_SPAWN_DUP2, lock, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(folder.path / LOG), output, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
+
+
+def order_of(folder: DiskFolder) -> TransferOrder:
+    """What the process of this folder is to do. Raises `FileNotFoundError` if none was started."""
+    return msgspec.json.decode((folder.path / ORDER).read_bytes(), type=TransferOrder)
+
+
+def is_alive(folder: DiskFolder) -> bool:
+    """Does a process hold the lock?"""
+    if not (folder.path / LOCK).exists():
+        return False
+    try:
+        with holding(folder):
+            return False
+    except Held:
+        return True
+
+
+def news(folder: DiskFolder) -> TransferNews:
+    """What is known now. The lock is looked at first: a result is there before the lock is free."""
+    alive = is_alive(folder)
+    return news_of(folder.sign(), None if alive else folder.result(), ended=not alive)
+
+
+def close(folder: DiskFolder) -> bool:
+    """Close the folder if no process lives in it. True: nothing ever begins here from now on."""
+    ensure(folder)
+    try:
+        with holding(folder):
+            if not folder.has(Mark.CLOSED):
+                folder.set(Mark.CLOSED)
+            return True
+    except Held:
+        return False
+
+
+def kill(folder: DiskFolder) -> bool:
+    """End the folder's process by force, if it is the one that wrote its name there."""
+    try:
+        content = (folder.path / PROCESS).read_bytes()
+        identity = msgspec.json.decode(content, type=Identity)
+        handle = os.pidfd_open(identity.pid)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    try:
+        if started_ticks(identity.pid) != identity.started_ticks:
+            return False
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
+def sign_name(folder: DiskFolder) -> None:
+    """By the process itself: write down who it is."""
+    pid = os.getpid()
+    identity = Identity(pid=pid, started_ticks=started_ticks(pid))
+    write_whole(folder.path / PROCESS, msgspec.json.encode(identity), durable=True)
+
+
+def take_over_lock(folder: DiskFolder) -> bool:
+    """By the process itself: keep the lock that came as standard input, and hand it to no child.
+
+    False if standard input is not the folder's lock: then somebody else started this process.
+    """
+    try:
+        if not os.path.samestat(os.fstat(0), (folder.path / LOCK).stat()):
+            return False
+        fcntl.flock(0, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    os.dup(0)  # not inheritable, and open until this process ends
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return True
+
+
+def started_ticks(pid: int) -> int:
+    """When the process began, in clock ticks since the machine did."""
+    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+    return int(after_name.split()[19])
+
+
+def reap(pids: set[int]) -> set[int]:
+    """Those of our own processes that still run; the others are reaped."""
+    return {pid for pid in pids if _still_runs(pid)}
+
+
+def _still_runs(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG) == (0, 0)
+    except ChildProcessError:
+        return False
+
+
+def forget(root: Path, *, before_s: float, at_most: int) -> None:
+    """Remove folders in which nothing has changed since `before_s` and nobody lives."""
+    if not root.is_dir():
+        return
+    old = [path for path in root.iterdir() if path.stat().st_mtime < before_s]
+    for path in sorted(old)[:at_most]:
+        if not is_alive(DiskFolder(path)):
+            shutil.rmtree(path)
+
+
+@contextmanager
+def holding(folder: DiskFolder) -> Iterator[int]:
+    """Hold the folder's lock. Raises `Held` if somebody else does."""
+    handle = os.open(folder.path / LOCK, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Held from error
+        yield handle
+    finally:
+        os.close(handle)  # frees the lock, unless a process has inherited it

@@ -1,0 +1,193 @@
+"""The transfers out of a real host: each is a process of its own with a folder on disk.
+
+The process outlives this one. Whatever is asked here is answered from the folder, so a compute
+manager that was started a moment ago knows as much as the one that started the transfer.
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+import structlog
+
+from godwit.compute import launch
+from godwit.compute.disk import Disk
+from godwit.compute.fence_keepers import KEPT_S, SWEEP_MAX
+from godwit.compute.transfer_folder import DiskFolder, Mark
+from godwit.compute.transfers import closed, is_news
+from godwit.model.ids import HostName, MigrationUuid
+from godwit.rpc.compute import FOLLOW_WAIT_S, StartTransfer, TransferNews
+from godwit.runtime.clock import Clock
+from godwit.runtime.settings import Settings
+from godwit.virt.driver import TransferDriver, TransferEvidence
+from godwit.virt.registry import TransferOrder, transfer_driver
+
+T = TypeVar("T")
+
+COMMAND: Final = (sys.executable, "-m", "godwit.compute.transfer_process")
+"""What is started, with the folder behind it. Not by way of the command line's verbs: importing all
+of them would cost each move half a second."""
+LOOK_S = 0.15
+"""How often the folder is looked at while somebody waits."""
+SILENT_S = 10.0
+"""A process that gives no sign of life for so long is ended before its folder is closed."""
+KILLED_WAIT_S = 5.0
+"""So long a process that was ended by force may take to let go of its lock."""
+START_ATTEMPTS = 20
+
+log = structlog.get_logger()
+
+
+class ProcessTransfers:
+    """Transfers with a process each. `root` holds a folder per migration."""
+
+    def __init__(
+        self,
+        *,
+        host: HostName,
+        root: Path,
+        settings: Settings,
+        disk: Disk,
+        clock: Clock,
+        silent_s: float = SILENT_S,
+    ) -> None:
+        self._host = host
+        self._root = root
+        self._settings = settings
+        self._disk = disk
+        self._clock = clock
+        self._silent_s = silent_s
+        self._children: set[int] = set()
+
+    async def start(self, ask: StartTransfer) -> TransferNews:
+        """See `Transfers`."""
+        folder = self._folder(ask.act.migration_uuid)
+        work = partial(launch.start, folder, self._order(ask), COMMAND)
+        for _ in range(START_ATTEMPTS):
+            try:
+                pid = await self._disk.run(self._host, "start the transfer", work)
+            except launch.FolderClosed:
+                raise closed(ask.act.migration_uuid) from None
+            except launch.Held:
+                await asyncio.sleep(LOOK_S)
+                continue
+            if pid is not None:
+                self._children.add(pid)
+                log.info("transfer process started", migration=ask.act.migration_uuid, pid=pid)
+            break
+        return await self._news(folder)
+
+    async def follow(self, uuid: MigrationUuid, after_sequence: int) -> TransferNews:
+        """See `Transfers`."""
+        folder = self._folder(uuid)
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + FOLLOW_WAIT_S
+        news = await self._news(folder)
+        while not is_news(news, after_sequence) and loop.time() < until_s:
+            await asyncio.sleep(LOOK_S)
+            news = await self._news(folder)
+        return news
+
+    async def abort(self, uuid: MigrationUuid) -> None:
+        """See `Transfers`. If the process has died and its job may go on, the job is asked here."""
+        folder = self._folder(uuid)
+        await self._do("note the abort", partial(_set, folder, Mark.ABORT))
+        if await self.is_alive(uuid):
+            return
+        order = await self._do("read the order", partial(_orphan, folder))
+        if order is not None:
+            await _abort_orphan(transfer_driver(order))
+
+    async def close(self, uuid: MigrationUuid) -> TransferNews:
+        """See `Transfers`."""
+        folder = self._folder(uuid)
+        first = await self._beat(folder)
+        until_s = asyncio.get_running_loop().time() + self._silent_s
+        while not await self._closed(folder):
+            if await self._beat(folder) != first:
+                break  # it lives
+            if asyncio.get_running_loop().time() >= until_s:
+                await self._end_silent(folder)
+                break
+            await asyncio.sleep(LOOK_S)
+        return await self._news(folder)
+
+    async def is_alive(self, uuid: MigrationUuid) -> bool:
+        """See `Transfers`."""
+        return await self._do("look at the lock", partial(launch.is_alive, self._folder(uuid)))
+
+    async def evidence(self, uuid: MigrationUuid) -> TransferEvidence:
+        """See `Transfers`."""
+        return await self._do("read the marks", self._folder(uuid).evidence)
+
+    async def set(self, uuid: MigrationUuid, mark: Mark) -> None:
+        """See `Transfers`."""
+        await self._do("set a mark", partial(_set, self._folder(uuid), mark))
+
+    async def forget_old(self) -> None:
+        """See `Transfers`."""
+        before_s = self._clock.now_s() - KEPT_S
+        work = partial(launch.forget, self._root, before_s=before_s, at_most=SWEEP_MAX)
+        await self._do("remove old transfers", work)
+
+    async def _end_silent(self, folder: DiskFolder) -> None:
+        """End a process that gives no sign of life, and close its folder."""
+        killed = await self._do("end the transfer process", partial(launch.kill, folder))
+        log.warning("transfer process is silent", folder=str(folder.path), killed=killed)
+        until_s = asyncio.get_running_loop().time() + KILLED_WAIT_S
+        while killed and not await self._closed(folder):
+            if asyncio.get_running_loop().time() >= until_s:
+                return
+            await asyncio.sleep(LOOK_S)
+
+    async def _closed(self, folder: DiskFolder) -> bool:
+        return await self._do("close the transfer", partial(launch.close, folder))
+
+    async def _beat(self, folder: DiskFolder) -> int:
+        return (await self._do("read the sign of life", folder.sign)).beat
+
+    async def _news(self, folder: DiskFolder) -> TransferNews:
+        self._children = launch.reap(self._children)
+        return await self._do("read the news", partial(launch.news, folder))
+
+    async def _do(self, doing: str, work: Callable[[], T]) -> T:
+        return await self._disk.run(self._host, doing, work)
+
+    def _folder(self, uuid: MigrationUuid) -> DiskFolder:
+        return DiskFolder(self._root / uuid)
+
+    def _order(self, ask: StartTransfer) -> TransferOrder:
+        hosts = self._settings.hosts
+        return TransferOrder(
+            migration_uuid=ask.act.migration_uuid,
+            instance=ask.instance,
+            migrate_data=ask.migrate_data,
+            source=self._host,
+            source_settings=hosts[self._host],
+            destination=ask.destination,
+            destination_settings=hosts.get(ask.destination.name),
+            stall_timeout_s=self._settings.migration.stall_timeout_s,
+        )
+
+
+def _set(folder: DiskFolder, mark: Mark) -> None:
+    launch.ensure(folder)
+    folder.set(mark)
+
+
+def _orphan(folder: DiskFolder) -> TransferOrder | None:
+    """The order of a transfer that began and left no result: its job may go on without it."""
+    if not folder.has(Mark.BEGAN) or folder.result() is not None:
+        return None
+    return launch.order_of(folder)
+
+
+async def _abort_orphan(driver: TransferDriver) -> None:
+    try:
+        await driver.open()
+        await driver.abort()
+    finally:
+        await driver.close()

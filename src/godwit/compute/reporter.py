@@ -1,0 +1,98 @@
+"""Tells the conductor what a host is and which guests are on it: at the start, every few seconds,
+and soon after something has changed.
+"""
+
+import asyncio
+from typing import Protocol
+
+import structlog
+
+from godwit.compute.manager import ComputeManager
+from godwit.model.errors import GodwitError
+from godwit.model.host import HostReport
+from godwit.rpc.compute import Nothing
+
+SETTLE_S = 0.2
+"""Changes come in swarms: so long the rest of a swarm is waited for."""
+LOOK_TIMEOUT_S = 30.0
+"""A driver's look is bounded by itself; this is the bound if it breaks its promise."""
+CHANGES_AGAIN_S = 5.0
+TIDY_S = 3600.0
+
+log = structlog.get_logger()
+
+
+class Hearer(Protocol):
+    """Whoever is told: any conductor."""
+
+    async def report_host(self, ask: HostReport) -> Nothing:
+        """See `ComputeTaskApi`."""
+        ...
+
+
+class Reporter:
+    """Reports one host. No trouble that a `GodwitError` names ends it."""
+
+    def __init__(self, manager: ComputeManager, conductor: Hearer, *, interval_s: float) -> None:
+        self._manager = manager
+        self._conductor = conductor
+        self._interval_s = interval_s
+        self._changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Report for ever. Ends only by being cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._listen(), name=f"changes at {self._manager.host}")
+            tasks.create_task(self._tidy(), name=f"tidy {self._manager.host}")
+            while True:
+                await self.report()
+                await self._pause()
+
+    async def report(self) -> None:
+        """Look once and tell the conductor. Trouble at either end is only logged."""
+        report = await self._looked()
+        try:
+            await self._conductor.report_host(report)
+        except GodwitError as error:
+            log.warning("report not delivered", host=report.host, words=error.reason.words)
+
+    async def _looked(self) -> HostReport:
+        """The report of this moment. Half guests that are still arriving are not here yet."""
+        host, driver = self._manager.host, self._manager.driver
+        try:
+            async with asyncio.timeout(LOOK_TIMEOUT_S):
+                facts, guests = await driver.host_facts(), await driver.guests()
+        except GodwitError as error:
+            return HostReport(host=host, facts=None, trouble=str(error))
+        except TimeoutError:
+            trouble = f"the look at {host} took longer than {LOOK_TIMEOUT_S:.0f} s"
+            return HostReport(host=host, facts=None, trouble=trouble)
+        here = tuple(guest for guest in guests if not guest.arriving)
+        return HostReport(host=host, facts=facts, guests=here)
+
+    async def _pause(self) -> None:
+        """Until the next report is due, or something has changed and settled."""
+        try:
+            async with asyncio.timeout(self._interval_s):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(SETTLE_S)
+        self._changed.clear()
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async for _ in self._manager.driver.changes():
+                    self._changed.set()
+            except GodwitError as error:
+                log.warning("changes not heard", host=self._manager.host, words=error.reason.words)
+            await asyncio.sleep(CHANGES_AGAIN_S)
+
+    async def _tidy(self) -> None:
+        while True:
+            try:
+                await self._manager.tidy()
+            except GodwitError as error:
+                log.warning("not tidied", host=self._manager.host, words=error.reason.words)
+            await asyncio.sleep(TIDY_S)

@@ -1,0 +1,183 @@
+"""What is written down of one transfer, by whom, and how it reads to others.
+
+`run_transfer` writes through `TransferFolder`; the compute manager reads news and evidence from
+the same folder. On disk it is a folder named after the migration:
+
+    lock                  held (flock) by the transfer process for life; free: it does nothing more
+    order.json            all the process needs; there once, never changed
+    process.json          the process's pid and start time, by the process itself
+    progress.json         the newest sample; its `beat` is the sign of life
+    result.json           how it ended; the last thing the process writes
+    log                   what the process said
+    abort, closed, began, stopped-as-migrated, ended-by-us      marks: empty files, set once
+"""
+
+import asyncio
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from godwit.compute.disk import sync_folder, write_whole
+from godwit.model.progress import Progress
+from godwit.rpc.compute import TransferNews, TransferResult
+from godwit.virt.driver import TransferEvidence
+
+R = TypeVar("R")
+
+
+class Mark(StrEnum):
+    """A fact about a transfer that is never taken back."""
+
+    ABORT = "abort"
+    """Somebody asked to stop it. Found before the call begins, it prevents the call."""
+    CLOSED = "closed"
+    """Nothing begins here any more."""
+    BEGAN = "began"
+    """Written before the hypervisor is asked to begin."""
+    STOPPED_AS_MIGRATED = "stopped-as-migrated"
+    """The source was seen stopped because its guest had migrated."""
+    ENDED_BY_US = "ended-by-us"
+    """Written before we end the source's half."""
+
+
+class Sign(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest sign of life. `beat` counts signs, `sequence` counts samples that brought news."""
+
+    beat: int = 0
+    sequence: int = 0
+    progress: Progress | None = None
+
+
+class TransferFolder(Protocol):
+    """What the transfer itself writes and looks up. Quick; nothing here waits."""
+
+    def has(self, mark: Mark) -> bool:
+        """Is that mark set?"""
+        ...
+
+    def set(self, mark: Mark) -> None:
+        """Set the mark. It survives a crash from the moment this returns."""
+        ...
+
+    def show(self, sign: Sign) -> None:
+        """Replace the sign of life."""
+        ...
+
+    def end(self, result: TransferResult) -> None:
+        """Write the result: the last thing a transfer does."""
+        ...
+
+
+class MemoryFolder:
+    """The folder of a simulated transfer: no file is touched."""
+
+    def __init__(self) -> None:
+        self.started = False
+        """A transfer was started here, once."""
+        self.alive = False
+        """It has not ended."""
+        self._marks: set[Mark] = set()
+        self._sign = Sign()
+        self._result: TransferResult | None = None
+        self._news = asyncio.Event()
+
+    def has(self, mark: Mark) -> bool:
+        """See `TransferFolder`."""
+        return mark in self._marks
+
+    def set(self, mark: Mark) -> None:
+        """See `TransferFolder`."""
+        self._marks.add(mark)
+
+    def show(self, sign: Sign) -> None:
+        """See `TransferFolder`."""
+        if sign.sequence > self._sign.sequence:
+            self._announce()
+        self._sign = sign
+
+    def end(self, result: TransferResult) -> None:
+        """See `TransferFolder`."""
+        self._result = result
+
+    def begin_life(self) -> None:
+        """A transfer is started here: once, and for good."""
+        self.started = self.alive = True
+
+    def end_life(self) -> None:
+        """Whatever was started here does nothing any more."""
+        self.alive = False
+        self._announce()
+
+    def news(self) -> TransferNews:
+        """What is known now."""
+        return news_of(self._sign, None if self.alive else self._result, ended=not self.alive)
+
+    def evidence(self) -> TransferEvidence:
+        """What the marks say."""
+        return evidence_of(self)
+
+    async def wait_for_news(self) -> None:
+        """Returns when `news` has changed."""
+        await self._news.wait()
+
+    def _announce(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+
+class DiskFolder:
+    """The folder of a transfer process. Every call touches the disk for a moment."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def has(self, mark: Mark) -> bool:
+        """See `TransferFolder`."""
+        return (self.path / mark).exists()
+
+    def set(self, mark: Mark) -> None:
+        """See `TransferFolder`."""
+        (self.path / mark).touch()
+        sync_folder(self.path)
+
+    def show(self, sign: Sign) -> None:
+        """See `TransferFolder`. Not forced to disk: after a power cut nobody needs it."""
+        write_whole(self.path / "progress.json", msgspec.json.encode(sign), durable=False)
+
+    def end(self, result: TransferResult) -> None:
+        """See `TransferFolder`."""
+        write_whole(self.path / "result.json", msgspec.json.encode(result), durable=True)
+
+    def sign(self) -> Sign:
+        """The newest sign of life; an empty one before the first."""
+        return self._read("progress.json", Sign) or Sign()
+
+    def result(self) -> TransferResult | None:
+        """The result, if one was left."""
+        return self._read("result.json", TransferResult)
+
+    def evidence(self) -> TransferEvidence:
+        """What the marks say."""
+        return evidence_of(self)
+
+    def _read(self, name: str, kind: type[R]) -> R | None:
+        try:
+            return msgspec.json.decode((self.path / name).read_bytes(), type=kind)
+        except FileNotFoundError:
+            return None
+
+
+def evidence_of(folder: TransferFolder) -> TransferEvidence:
+    """What a folder's marks say, for the sighting."""
+    return TransferEvidence(
+        began=folder.has(Mark.BEGAN),
+        stopped_as_migrated=folder.has(Mark.STOPPED_AS_MIGRATED),
+        ended_by_us=folder.has(Mark.ENDED_BY_US),
+    )
+
+
+def news_of(sign: Sign, result: TransferResult | None, *, ended: bool) -> TransferNews:
+    """The news for a follower."""
+    return TransferNews(sequence=sign.sequence, progress=sign.progress, ended=ended, result=result)

@@ -1,0 +1,190 @@
+"""What a conductor may ask of the compute manager of one host, and what it gets back.
+
+Looks change nothing. Acts carry `Act`: the manager refuses an older generation than it has seen,
+runs the acts of one migration one after another, and refuses a do whose undo has been done
+(`compute/fence.py`).
+"""
+
+from typing import Final, Protocol
+
+import msgspec
+
+from godwit.model.host import HostFacts
+from godwit.model.ids import InstanceUuid, MigrationUuid
+from godwit.model.instance import Instance
+from godwit.model.migrate_data import LiveMigrateData
+from godwit.model.progress import Progress, Statistics
+from godwit.model.reasons import Reason
+from godwit.model.request_spec import RequestSpec
+from godwit.model.sighting import DestinationSighting, SourceSighting
+from godwit.rpc.contract import remote
+
+ONLY_LOOKS: Final = "only looks"
+FOLLOW_WAIT_S: Final = 10.0
+"""How long `follow_transfer` waits for news before it answers that there is none."""
+
+
+class Act(msgspec.Struct, frozen=True, kw_only=True):
+    """Which story acts: its migration and the generation of the conductor's lease."""
+
+    migration_uuid: MigrationUuid
+    generation: int
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """An answer that says only: done."""
+
+
+class CheckDestination(msgspec.Struct, frozen=True, kw_only=True):
+    """Could this guest run at this host?"""
+
+    spec: RequestSpec
+
+
+class CheckSource(msgspec.Struct, frozen=True, kw_only=True):
+    """May this guest leave this host for that destination?"""
+
+    spec: RequestSpec
+    destination: HostFacts
+    migrate_data: LiveMigrateData
+
+
+class CheckAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Every reason against, or the agreement so far."""
+
+    refusals: tuple[Reason, ...] = ()
+    migrate_data: LiveMigrateData | None = None
+
+
+class Move(msgspec.Struct, frozen=True, kw_only=True):
+    """One end's part in a migration: who acts, for which guest, under which agreement."""
+
+    act: Act
+    instance: Instance
+    migrate_data: LiveMigrateData
+
+
+class PreparedAtDestination(msgspec.Struct, frozen=True, kw_only=True):
+    """What the destination prepared, added to the agreement."""
+
+    migrate_data: LiveMigrateData
+
+
+class StartTransfer(msgspec.Struct, frozen=True, kw_only=True):
+    """Begin the transfer, or find the one that was begun."""
+
+    act: Act
+    instance: Instance
+    migrate_data: LiveMigrateData
+    destination: HostFacts
+
+
+class FollowTransfer(msgspec.Struct, frozen=True, kw_only=True):
+    """Wait for news of a transfer after `after_sequence`, at most `FOLLOW_WAIT_S`."""
+
+    migration_uuid: MigrationUuid
+    after_sequence: int = 0
+
+
+class TransferResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How the transfer process ended. A claim, not where the guest is."""
+
+    error: str = ""
+    reason: Reason | None = None
+    """The catalogue's reason for `error`, where there is no doubt."""
+    aborted: bool = False
+    stalled_s: float = 0.0
+    statistics: Statistics | None = None
+    ran_at_destination: bool = False
+    """It held the proof and let the guest run at the destination."""
+
+
+class TransferNews(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a transfer. `ended` means its process is gone and will do nothing more."""
+
+    sequence: int = 0
+    progress: Progress | None = None
+    ended: bool = False
+    result: TransferResult | None = None
+    """None with `ended`: the process died without leaving one, or none was ever started."""
+
+
+class ForTransfer(msgspec.Struct, frozen=True, kw_only=True):
+    """The transfer of this migration: to stop it, or to close it for ever."""
+
+    act: Act
+
+
+class SpawnGuest(msgspec.Struct, frozen=True, kw_only=True):
+    """Make and start a guest of our own."""
+
+    instance: Instance
+    image_path: str
+    disk_mib: int
+    kernel: str = ""
+    """Boot this kernel directly, with `command_line`, where it is set."""
+    command_line: str = ""
+
+
+class DestroyGuest(msgspec.Struct, frozen=True, kw_only=True):
+    """Stop and remove a guest of our own, with its disks."""
+
+    instance_uuid: InstanceUuid
+
+
+class ComputeRpc(Protocol):
+    """The compute manager of one host. Any call may raise `Unreachable` (no answer in time)."""
+
+    @remote(timeout_s=20, repeat=ONLY_LOOKS)
+    async def check_can_live_migrate_destination(self, ask: CheckDestination) -> CheckAnswer: ...
+
+    @remote(timeout_s=20, repeat=ONLY_LOOKS)
+    async def check_can_live_migrate_source(self, ask: CheckSource) -> CheckAnswer: ...
+
+    @remote(timeout_s=15, repeat=ONLY_LOOKS)
+    async def sight_source(self, ask: Move) -> SourceSighting: ...
+
+    @remote(timeout_s=15, repeat=ONLY_LOOKS)
+    async def sight_destination(self, ask: Move) -> DestinationSighting: ...
+
+    @remote(timeout_s=FOLLOW_WAIT_S + 5, repeat=ONLY_LOOKS)
+    async def follow_transfer(self, ask: FollowTransfer) -> TransferNews: ...
+
+    @remote(timeout_s=60, repeat="finds what was prepared and answers the same")
+    async def pre_live_migration(self, ask: Move) -> PreparedAtDestination: ...
+
+    @remote(timeout_s=60, repeat="harmless, also if nothing was prepared")
+    async def rollback_live_migration_at_destination(self, ask: Move) -> Nothing: ...
+
+    @remote(timeout_s=20, repeat="attaches to the transfer that was begun; never starts a second")
+    async def live_migration(self, ask: StartTransfer) -> TransferNews: ...
+
+    @remote(timeout_s=10, repeat="the mark is already there; the job is asked again to stop")
+    async def abort_live_migration(self, ask: ForTransfer) -> Nothing: ...
+
+    @remote(timeout_s=20, repeat="it is already closed")
+    async def close_transfer(self, ask: ForTransfer) -> TransferNews: ...
+
+    @remote(timeout_s=30, repeat="the flag is already set again")
+    async def rollback_live_migration_at_source(self, ask: Move) -> Nothing: ...
+
+    @remote(timeout_s=20, repeat="a guest that runs is left alone")
+    async def let_run_at_destination(self, ask: Move) -> Nothing: ...
+
+    @remote(timeout_s=20, repeat="a guest that runs is left alone")
+    async def let_run_at_source(self, ask: Move) -> Nothing: ...
+
+    @remote(timeout_s=30, repeat="it is already gone")
+    async def end_source(self, ask: Move) -> Nothing: ...
+
+    @remote(timeout_s=60, repeat="the guest is already permanent")
+    async def post_live_migration_at_destination(self, ask: Move) -> Nothing: ...
+
+    @remote(timeout_s=60, repeat="the guest is already forgotten")
+    async def post_live_migration_at_source(self, ask: Move) -> Nothing: ...
+
+    @remote(timeout_s=120, repeat="the guest is already there")
+    async def spawn_guest(self, ask: SpawnGuest) -> Nothing: ...
+
+    @remote(timeout_s=60, repeat="the guest is already gone")
+    async def destroy_guest(self, ask: DestroyGuest) -> Nothing: ...

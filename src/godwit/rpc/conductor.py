@@ -1,0 +1,124 @@
+"""What the API and the compute managers may ask of a conductor (Nova: ComputeTaskAPI)."""
+
+from typing import Protocol
+
+import msgspec
+
+from godwit.model.host import HostReport
+from godwit.model.ids import HostName, InstanceUuid, MigrationUuid, RequestId
+from godwit.model.instance import Instance
+from godwit.model.migration import BlockMigration, Migration
+from godwit.model.reasons import Reason
+from godwit.rpc.compute import Nothing
+from godwit.rpc.contract import remote
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks for something, why, and in which request."""
+
+    initiator: str
+    reason: str = ""
+    request_id: RequestId
+
+
+class LiveMigrate(msgspec.Struct, frozen=True, kw_only=True):
+    """Move this server, to `host` if one is named. A named host is checked like any other."""
+
+    asked: Asked
+    instance_uuid: InstanceUuid
+    host: HostName | None = None
+    block_migration: BlockMigration = BlockMigration.AUTO
+
+
+class HostVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """Could the guest move to this host? Yes if there is no refusal."""
+
+    host: HostName
+    refusals: tuple[Reason, ...] = ()
+
+
+class CheckLiveMigration(msgspec.Struct, frozen=True, kw_only=True):
+    """The same question as `LiveMigrate`, to be answered and not to be done."""
+
+    instance_uuid: InstanceUuid
+    host: HostName | None = None
+    block_migration: BlockMigration = BlockMigration.AUTO
+
+
+class Verdicts(msgspec.Struct, frozen=True, kw_only=True):
+    """One verdict per host, the best choice first, then the refused by name."""
+
+    hosts: tuple[HostVerdict, ...]
+    refusals: tuple[Reason, ...] = ()
+    """Reasons that no host can change: the guest's own state, its source."""
+
+
+class AbortMigration(msgspec.Struct, frozen=True, kw_only=True):
+    """Stop this migration if it can still be stopped."""
+
+    asked: Asked
+    migration_uuid: MigrationUuid
+
+
+class ResolveMigration(msgspec.Struct, frozen=True, kw_only=True):
+    """A person says where the guest is (`at_host`), or that it is lost (None)."""
+
+    asked: Asked
+    migration_uuid: MigrationUuid
+    at_host: HostName | None
+
+
+class SetHostEnabled(msgspec.Struct, frozen=True, kw_only=True):
+    """Let a host take guests, or not."""
+
+    asked: Asked
+    host: HostName
+    enabled: bool
+
+
+class CreateServer(msgspec.Struct, frozen=True, kw_only=True):
+    """Make a guest of a flavor from a registered image; on `host` if one is named."""
+
+    asked: Asked
+    name: str
+    flavor: str
+    image: str
+    host: HostName | None = None
+
+
+class ForServer(msgspec.Struct, frozen=True, kw_only=True):
+    """Delete or forget this server."""
+
+    asked: Asked
+    instance_uuid: InstanceUuid
+
+
+class ComputeTaskApi(Protocol):
+    """Any conductor. Refusals are raised as `model.errors`, with their reason."""
+
+    @remote(timeout_s=10, repeat="a second request finds the server busy: Conflict")
+    async def live_migrate_instance(self, ask: LiveMigrate) -> Migration: ...
+
+    @remote(timeout_s=60, repeat="only looks")
+    async def check_live_migration(self, ask: CheckLiveMigration) -> Verdicts: ...
+
+    @remote(timeout_s=10, repeat="the request is already on record")
+    async def abort_live_migration(self, ask: AbortMigration) -> Migration: ...
+
+    @remote(timeout_s=10, repeat="Conflict once it was carried out")
+    async def resolve_live_migration(self, ask: ResolveMigration) -> Migration: ...
+
+    @remote(timeout_s=10, repeat="it already is")
+    async def set_host_enabled(self, ask: SetHostEnabled) -> Nothing: ...
+
+    @remote(timeout_s=150, repeat="makes another server")
+    async def create_server(self, ask: CreateServer) -> Instance: ...
+
+    @remote(timeout_s=90, repeat="NotFound")
+    async def delete_server(self, ask: ForServer) -> Nothing: ...
+
+    @remote(timeout_s=10, repeat="NotFound")
+    async def forget_server(self, ask: ForServer) -> Nothing: ...
+
+    @remote(timeout_s=10, repeat="a newer report replaces an older one")
+    async def report_host(self, ask: HostReport) -> Nothing: ...

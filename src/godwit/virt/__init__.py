@@ -1,0 +1,3 @@
+"""What a hypervisor can do, behind one protocol. Only compute (and the simulator) imports this
+room.
+"""

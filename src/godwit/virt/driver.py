@@ -1,0 +1,202 @@
+"""The seam to a hypervisor: what compute may ask of one host, and what a transfer process may ask.
+
+Every method is bounded in time and raises only `model.errors`: `Unreachable` when the hypervisor
+did not answer in time, `HypervisorError` when it answered with an error, `Refused` when it cannot
+do what is asked. Each docstring says at which end it acts, whether it may be repeated, and what
+undoes it.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from godwit.model.host import HostFacts
+from godwit.model.ids import InstanceUuid
+from godwit.model.instance import Guest, Instance
+from godwit.model.migrate_data import LiveMigrateData
+from godwit.model.progress import Progress, Statistics
+from godwit.model.reasons import Reason
+from godwit.model.request_spec import RequestSpec
+from godwit.model.sighting import DestinationSighting, SourceSighting
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check found: every reason against, or the agreement so far (`migrate_data`)."""
+
+    refusals: tuple[Reason, ...] = ()
+    migrate_data: LiveMigrateData | None = None
+
+
+@dataclass(frozen=True)
+class TransferEvidence:
+    """What this host's records say of a move; the driver weighs it when it sights the source."""
+
+    began: bool = False
+    """The hypervisor was asked to begin the transfer."""
+    stopped_as_migrated: bool = False
+    """The transfer process saw the source stop because the guest had migrated."""
+    ended_by_us: bool = False
+    """We recorded that we would end the source's half, and then did."""
+
+
+@dataclass(frozen=True)
+class NewGuest:
+    """A guest to be made: its record and the registered image file its disk is made from."""
+
+    instance: Instance
+    image_path: str
+    disk_mib: int
+    kernel: str = ""
+    """Boot this kernel directly, with `command_line`, where it is set."""
+    command_line: str = ""
+
+
+class ComputeDriver(Protocol):
+    """One hypervisor host."""
+
+    # --- looks: change nothing, may be repeated ---------------------------------------------------
+
+    async def host_facts(self) -> HostFacts:
+        """What the host says of itself now."""
+        ...
+
+    async def guests(self) -> tuple[Guest, ...]:
+        """Every guest of the host, running or not, sorted by uuid."""
+        ...
+
+    def changes(self) -> AsyncIterator[None]:
+        """Yields whenever a guest here may have changed. Never ends; may yield too often."""
+        ...
+
+    async def check_can_live_migrate_destination(self, spec: RequestSpec) -> Checked:
+        """At the destination: could the guest run here? Begins `migrate_data`."""
+        ...
+
+    async def check_can_live_migrate_source(
+        self, spec: RequestSpec, destination: HostFacts, migrate_data: LiveMigrateData
+    ) -> Checked:
+        """At the source: may the guest leave for that destination? Completes `migrate_data`."""
+        ...
+
+    async def sight_source(
+        self, instance: Instance, migrate_data: LiveMigrateData, evidence: TransferEvidence
+    ) -> SourceSighting:
+        """At the source: where is the guest in its move? UNREACHABLE instead of raising."""
+        ...
+
+    async def sight_destination(
+        self, instance: Instance, migrate_data: LiveMigrateData
+    ) -> DestinationSighting:
+        """At the destination: what is there of the guest? UNREACHABLE instead of raising."""
+        ...
+
+    # --- acts of the story: each may be repeated --------------------------------------------------
+
+    async def pre_live_migration(
+        self, instance: Instance, migrate_data: LiveMigrateData
+    ) -> LiveMigrateData:
+        """At the destination: make room. Undone by `rollback_live_migration_at_destination`."""
+        ...
+
+    async def rollback_live_migration_at_destination(
+        self, instance: Instance, migrate_data: LiveMigrateData
+    ) -> None:
+        """At the destination: remove what `pre_live_migration` made and a half that never ran.
+
+        Never touches a guest that runs or has run here; harmless if nothing was made.
+        """
+        ...
+
+    async def rollback_live_migration_at_source(
+        self, instance: Instance, migrate_data: LiveMigrateData
+    ) -> None:
+        """At the source: the guest stays; put back what the transfer cleared (autostart)."""
+        ...
+
+    async def let_run(self, instance: Instance, migrate_data: LiveMigrateData) -> None:
+        """At either end: resume the half that waits for us, unless its operator had paused it.
+
+        Only after proof that the other half cannot run.
+        """
+        ...
+
+    async def end_source(self, instance: Instance, migrate_data: LiveMigrateData) -> None:
+        """At the source: end the handed-over half and forget its definition. Not one that runs."""
+        ...
+
+    async def post_live_migration_at_destination(
+        self, instance: Instance, migrate_data: LiveMigrateData
+    ) -> None:
+        """At the destination: make the guest permanent, as it was at the source."""
+        ...
+
+    async def post_live_migration_at_source(
+        self, instance: Instance, migrate_data: LiveMigrateData
+    ) -> None:
+        """At the source: forget the guest and remove the disks that were copied away."""
+        ...
+
+    # --- guests of our own ------------------------------------------------------------------------
+
+    async def spawn(self, guest: NewGuest) -> None:
+        """Make and start a guest. Repeatable: one that is there already is left alone."""
+        ...
+
+    async def destroy(self, uuid: InstanceUuid) -> None:
+        """Stop and remove a guest and its disks. Harmless if there is none."""
+        ...
+
+    async def close(self) -> None:
+        """Give back connections and threads. No other method is called afterwards."""
+        ...
+
+
+@dataclass(frozen=True)
+class TransferOutcome:
+    """What the migrate call said when it came back. Never taken for where the guest is."""
+
+    error: str = ""
+    """Empty if the call succeeded; otherwise the hypervisor's code and message."""
+    reason: Reason | None = None
+    """The catalogue's reason, where the hypervisor's error leaves no doubt."""
+    statistics: Statistics | None = None
+
+
+class TransferDriver(Protocol):
+    """What the transfer process of one move asks of the two hypervisors. Made for that one move."""
+
+    async def open(self) -> None:
+        """Open every connection that will be needed, so that nothing waits at the switch.
+
+        Raises `Unreachable`: then nothing has begun.
+        """
+        ...
+
+    async def clear_autostart(self) -> None:
+        """At the source: no boot of this host may start a second guest from now on."""
+        ...
+
+    async def transfer(self) -> TransferOutcome:
+        """Make the long blocking call, once. Returns when it is back, with error or without."""
+        ...
+
+    async def progress(self) -> Progress | None:
+        """A sample of the running job; `None` while there is none to be had."""
+        ...
+
+    async def abort(self) -> None:
+        """Ask the source to stop the job. Returns at once; the call then ends by itself."""
+        ...
+
+    async def source_is_gone(self) -> bool:
+        """Proof at the source that its half can never run again. False where there is no proof."""
+        ...
+
+    async def let_run_at_destination(self) -> None:
+        """Resume the arrived guest. Only after proof; a guest that already runs is left alone."""
+        ...
+
+    async def close(self) -> None:
+        """Give everything back."""
+        ...

@@ -1,0 +1,73 @@
+"""What a simulated host shows of a guest in its move, in neutral words. Pure."""
+
+from typing import assert_never
+
+from godwit.model.sighting import (
+    DestinationSighting,
+    DestinationWord,
+    SourceSighting,
+    SourceWord,
+)
+from godwit.virt.driver import TransferEvidence
+from godwit.virt.simulated.half import Half, HalfState
+
+
+def source_sighting(half: Half | None, evidence: TransferEvidence) -> SourceSighting:
+    """The word for what the source holds (`None`: it answered, and holds nothing)."""
+    word = _source_word(half, evidence)
+    never_begun = word is SourceWord.KEPT and half is not None and half.outcome is None
+    return SourceSighting(word=word, seen=_seen(half), never_begun=never_begun)
+
+
+def destination_sighting(half: Half | None) -> DestinationSighting:
+    """The word for what the destination holds (`None`: it answered, and holds nothing)."""
+    return DestinationSighting(word=_destination_word(half), seen=_seen(half))
+
+
+def _source_word(half: Half | None, evidence: TransferEvidence) -> SourceWord:
+    if half is None:
+        left = evidence.began or evidence.stopped_as_migrated or evidence.ended_by_us
+        return SourceWord.GONE if left else SourceWord.ENDED
+    match half.state:
+        case HalfState.RUNNING | HalfState.PAUSED:
+            return _word_while_alive(half)
+        case HalfState.HANDED_OVER:
+            return SourceWord.IN_WINDOW if half.job else SourceWord.HANDED_OVER
+        case HalfState.MIGRATED:
+            return SourceWord.GONE
+        case HalfState.OFF:
+            return SourceWord.GONE if evidence.ended_by_us else SourceWord.ENDED
+        case HalfState.RECEIVING | HalfState.ARRIVED:
+            return SourceWord.UNREACHABLE  # means nothing at a source
+        case _:
+            assert_never(half.state)
+
+
+def _word_while_alive(half: Half) -> SourceWord:
+    if half.job:
+        return SourceWord.COPYING
+    return SourceWord.TOOK_BACK if half.took_back else SourceWord.KEPT
+
+
+def _destination_word(half: Half | None) -> DestinationWord:
+    if half is None:
+        return DestinationWord.GONE
+    match half.state:
+        case HalfState.RECEIVING:
+            return DestinationWord.RECEIVING
+        case HalfState.ARRIVED | HalfState.PAUSED:
+            return DestinationWord.READY
+        case HalfState.RUNNING:
+            return DestinationWord.RUNS
+        case HalfState.OFF | HalfState.MIGRATED | HalfState.HANDED_OVER:
+            return DestinationWord.OFF
+        case _:
+            assert_never(half.state)
+
+
+def _seen(half: Half | None) -> str:
+    if half is None:
+        return "no such guest"
+    job = ", job under way" if half.job else ""
+    outcome = f", last copy {half.outcome}" if half.outcome else ""
+    return f"{half.state}{job}{outcome}"

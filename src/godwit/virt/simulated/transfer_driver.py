@@ -1,0 +1,210 @@
+"""One simulated move: what the transfer process asks of the two simulated hypervisors."""
+
+import asyncio
+from dataclasses import replace as change
+
+from msgspec.structs import replace
+
+from godwit.model.ids import HostName, InstanceUuid
+from godwit.model.migrate_data import Guard, SimulatedLiveMigrateData
+from godwit.model.progress import Progress, Statistics, TransferPhase
+from godwit.virt.driver import TransferOutcome
+from godwit.virt.simulated.driver import let_run
+from godwit.virt.simulated.faults import TransferFault
+from godwit.virt.simulated.fleet import SimulatedFleet
+from godwit.virt.simulated.half import CopyOutcome, Half, HalfState
+
+STEP_S = 0.25
+"""How often a copy looks whether a host has lost its power."""
+
+T = TransferFault
+_BREAKS = frozenset({T.FAILS_MID_COPY, T.HALF_LEFT_OVER, T.STALLS, T.GUEST_ENDS})
+"""Faults that strike in the middle of the copy; all others strike at the switch."""
+
+
+class SimulatedTransferDriver:
+    """A `TransferDriver` between two hosts of the fleet."""
+
+    def __init__(
+        self,
+        fleet: SimulatedFleet,
+        *,
+        source: HostName,
+        destination: HostName,
+        uuid: InstanceUuid,
+        migrate_data: SimulatedLiveMigrateData,
+    ) -> None:
+        self._fleet = fleet
+        self._source = source
+        self._destination = destination
+        self._uuid = uuid
+        self._migrate_data = migrate_data
+        self._abort = asyncio.Event()
+        self._began_s: float | None = None
+        self._stalled = False
+
+    async def open(self) -> None:
+        """See `TransferDriver`."""
+        async with self._fleet.calling(self._source, "open"):
+            pass
+        async with self._fleet.calling(self._destination, "open"):
+            pass
+
+    async def clear_autostart(self) -> None:
+        """See `TransferDriver`."""
+        async with self._fleet.calling(self._source, "clear_autostart"):
+            half = self._fleet.half(self._source, self._uuid)
+            if half is not None and half.guest.autostart:
+                guest = replace(half.guest, autostart=False)
+                self._fleet.put(self._source, change(half, guest=guest, autostart_cleared=True))
+
+    async def transfer(self) -> TransferOutcome:
+        """See `TransferDriver`. Takes the source's `transfer_s`; with 0 no time at all."""
+        async with self._fleet.calling(self._source, "transfer"):
+            refusal = self._begin()
+            if refusal:
+                return TransferOutcome(error=refusal)
+            fault = self._fleet.take_transfer_fault(self._uuid)
+            error = await self._copy(fault)
+            return error if error is not None else self._switch(fault)
+
+    async def progress(self) -> Progress | None:
+        """See `TransferDriver`."""
+        async with self._fleet.calling(self._source, "progress"):
+            half = self._fleet.half(self._source, self._uuid)
+            if half is None or not half.job or self._began_s is None:
+                return None
+            elapsed_s = asyncio.get_running_loop().time() - self._began_s
+            return self._sample(half, elapsed_s)
+
+    async def abort(self) -> None:
+        """See `TransferDriver`."""
+        async with self._fleet.calling(self._source, "abort"):
+            self._abort.set()
+
+    async def source_is_gone(self) -> bool:
+        """See `TransferDriver`."""
+        async with self._fleet.calling(self._source, "source_is_gone"):
+            half = self._fleet.half(self._source, self._uuid)
+            return half is not None and half.state is HalfState.MIGRATED
+
+    async def let_run_at_destination(self) -> None:
+        """See `TransferDriver`."""
+        async with self._fleet.calling(self._destination, "let_run_at_destination"):
+            let_run(self._fleet, self._destination, self._uuid, self._migrate_data)
+
+    async def close(self) -> None:
+        """See `TransferDriver`."""
+
+    # --- how a copy goes --------------------------------------------------------------------------
+
+    def _begin(self) -> str:
+        """Both halves are there and the job runs; or why not."""
+        half = self._fleet.half(self._source, self._uuid)
+        if half is None or half.state not in {HalfState.RUNNING, HalfState.PAUSED}:
+            return "domain is not running"
+        if self._fleet.half(self._destination, self._uuid) is not None:
+            return f"the guest exists at {self._destination} already"
+        self._began_s = asyncio.get_running_loop().time()
+        self._fleet.put(self._source, change(half, job=True, outcome=None, took_back=False))
+        guest = replace(half.guest, persistent=False, autostart=self._autostart(half))
+        arriving = Half(guest, HalfState.RECEIVING, beat=half.beat)
+        self._fleet.put(self._destination, arriving)
+        return ""
+
+    def _autostart(self, half: Half) -> bool:
+        return half.guest.autostart or half.autostart_cleared
+
+    async def _copy(self, fault: TransferFault | None) -> TransferOutcome | None:
+        """Wait until everything is sent. An outcome means: it was not."""
+        transfer_s = self._fleet.settings(self._source).transfer_s
+        if fault not in _BREAKS:
+            return await self._wait(transfer_s)
+        broken = await self._wait(transfer_s / 2)
+        if broken is not None:
+            return broken
+        if fault is T.STALLS:
+            self._stalled = True
+            return await self._wait(None)
+        if fault is T.GUEST_ENDS:
+            self._fleet.power_off_guest(self._source, self._uuid)
+            return self._end(CopyOutcome.FAILED, "domain is not running")
+        left_over = fault is T.HALF_LEFT_OVER
+        return self._end(CopyOutcome.FAILED, "unable to write to socket", left_over=left_over)
+
+    async def _wait(self, for_s: float | None) -> TransferOutcome | None:
+        """Let time pass (`None`: until an abort), step by step."""
+        loop = asyncio.get_running_loop()
+        until_s = None if for_s is None else loop.time() + for_s
+        while until_s is None or loop.time() < until_s:
+            step_s = STEP_S if until_s is None else min(STEP_S, until_s - loop.time())
+            try:
+                async with asyncio.timeout(step_s):
+                    await self._abort.wait()
+                return self._end(CopyOutcome.CANCELLED, "operation aborted: canceled by client")
+            except TimeoutError:
+                if not (self._fleet.is_up(self._source) and self._fleet.is_up(self._destination)):
+                    return self._end(CopyOutcome.FAILED, "client socket is closed")
+        return None
+
+    def _end(self, outcome: CopyOutcome, error: str, *, left_over: bool = False) -> TransferOutcome:
+        """The copy is over and the guest never left."""
+        half = self._fleet.half(self._source, self._uuid)
+        if half is not None:
+            self._fleet.put(self._source, change(half, job=False, outcome=outcome))
+        if not left_over:
+            self._fleet.remove(self._destination, self._uuid)
+        return TransferOutcome(error=error)
+
+    def _switch(self, fault: TransferFault | None) -> TransferOutcome:
+        """Everything is sent. The source stops, then the destination is whole, then we are told."""
+        sent = self._fleet.half(self._source, self._uuid)
+        received = self._fleet.half(self._destination, self._uuid)
+        if sent is None or received is None or sent.state is HalfState.OFF:
+            return self._end(CopyOutcome.FAILED, "domain is not running")
+        stopped = change(
+            sent, state=HalfState.HANDED_OVER, job=False, outcome=CopyOutcome.COMPLETED
+        )
+        self._fleet.put(self._source, stopped)
+        if fault is T.HANDED_OVER_TO_NOBODY:
+            self._fleet.remove(self._destination, self._uuid)
+            return TransferOutcome(error="client socket is closed")
+        if fault is T.HANDED_OVER_UNFINISHED:
+            return TransferOutcome(error="client socket is closed")
+        self._fleet.put(self._destination, change(received, state=HalfState.ARRIVED))
+        if fault is T.HANDED_OVER:
+            return TransferOutcome(error="end of file while reading data")
+        if fault is T.SOURCE_TAKES_BACK:
+            state = HalfState.PAUSED if self._migrate_data.was_paused else HalfState.RUNNING
+            self._fleet.put(self._source, change(stopped, state=state, took_back=True))
+            return TransferOutcome(error="client socket is closed")
+        self._fleet.put(self._source, change(stopped, state=HalfState.MIGRATED))
+        if self._migrate_data.guard is not Guard.PAUSED:
+            let_run(self._fleet, self._destination, self._uuid, self._migrate_data)
+        error = "end of file while reading data" if fault is T.REPLY_LOST else ""
+        return TransferOutcome(error=error, statistics=None if error else self._statistics())
+
+    def _sample(self, half: Half, elapsed_s: float) -> Progress:
+        total = half.guest.memory_mib * 2**20
+        transfer_s = self._fleet.settings(self._source).transfer_s
+        share = min(1.0, elapsed_s / transfer_s) if transfer_s else 1.0
+        share = min(share, 0.5) if self._stalled else share
+        processed = int(total * share)
+        return Progress(
+            phase=TransferPhase.COPYING_MEMORY,
+            elapsed_s=elapsed_s,
+            memory_total_bytes=total,
+            memory_processed_bytes=processed,
+            memory_remaining_bytes=total - processed,
+            rate_bytes_per_s=0 if self._stalled else int(total / transfer_s) if transfer_s else 0,
+            iteration=1,
+            eta_s=None if self._stalled else max(0.0, transfer_s - elapsed_s),
+        )
+
+    def _statistics(self) -> Statistics:
+        half = self._fleet.half(self._destination, self._uuid)
+        memory_bytes = half.guest.memory_mib * 2**20 if half else None
+        elapsed_s = asyncio.get_running_loop().time() - (self._began_s or 0.0)
+        return Statistics(
+            total_ms=round(elapsed_s * 1000), downtime_ms=0, memory_bytes=memory_bytes, iterations=1
+        )

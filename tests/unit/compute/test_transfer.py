@@ -1,0 +1,343 @@
+"""One transfer, told from opening to result, against a driver that does what the test says."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import pytest
+
+from godwit.compute.transfer import LET_RUN_ATTEMPTS, Terms, run_transfer
+from godwit.compute.transfer_folder import Mark, MemoryFolder, Sign
+from godwit.model.errors import GodwitError, HypervisorError, Unreachable
+from godwit.model.ids import HostName
+from godwit.model.migrate_data import Guard
+from godwit.model.progress import Progress, Statistics, TransferPhase
+from godwit.model.reasons import Code, reason
+from godwit.rpc.compute import TransferResult
+from godwit.sim.loop import run
+from godwit.virt.driver import TransferOutcome
+
+UNREACHABLE = Unreachable(
+    reason(Code.HYPERVISOR_UNAVAILABLE, host=HostName("host-b"), problem="no answer")
+)
+REFUSED = HypervisorError(
+    reason(Code.HYPERVISOR_ERROR, host=HostName("host-b"), doing="resume", problem="no such guest")
+)
+STATISTICS = Statistics(total_ms=1000, downtime_ms=40)
+
+
+@dataclass
+class ScriptedDriver:
+    """Takes `transfer_s`, moves `moves` bytes a second, raises as told, keeps a diary."""
+
+    transfer_s: float = 4.0
+    error: str = ""
+    moves: int = 100
+    gone: bool = True
+    raises: Mapping[str, list[GodwitError]] = field(default_factory=dict)
+    on_call: Callable[[str], None] = lambda call: None
+    progress_takes_s: float = 0.0
+    abort_works: bool = True
+    diary: list[str] = field(default_factory=list)
+    _aborted: asyncio.Event = field(default_factory=asyncio.Event)
+    _began_s: float | None = None
+
+    async def open(self) -> None:
+        self._noted("open")
+
+    async def clear_autostart(self) -> None:
+        self._noted("clear_autostart")
+
+    async def transfer(self) -> TransferOutcome:
+        self._noted("transfer")
+        self._began_s = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(self.transfer_s):
+                await self._aborted.wait()
+            return TransferOutcome(error="canceled by client")
+        except TimeoutError:
+            statistics = None if self.error else STATISTICS
+            return TransferOutcome(error=self.error, statistics=statistics)
+
+    async def progress(self) -> Progress | None:
+        self._raise("progress")
+        await asyncio.sleep(self.progress_takes_s)
+        if self._began_s is None:
+            return None
+        elapsed_s = asyncio.get_running_loop().time() - self._began_s
+        moved = int(self.moves * elapsed_s)
+        return Progress(phase=TransferPhase.COPYING_MEMORY, memory_processed_bytes=moved)
+
+    async def abort(self) -> None:
+        self._noted("abort")
+        if self.abort_works:
+            self._aborted.set()
+
+    async def source_is_gone(self) -> bool:
+        self._noted("source_is_gone")
+        return self.gone
+
+    async def let_run_at_destination(self) -> None:
+        self._noted("let_run_at_destination")
+
+    async def close(self) -> None:
+        self._noted("close")
+
+    def _noted(self, call: str) -> None:
+        self.diary.append(call)
+        self.on_call(call)
+        self._raise(call)
+
+    def _raise(self, call: str) -> None:
+        if self.raises.get(call):
+            raise self.raises[call].pop(0)
+
+
+class WatchedFolder(MemoryFolder):
+    """Remembers when signs of life came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.signs: list[tuple[float, Sign]] = []
+
+    def show(self, sign: Sign) -> None:
+        self.signs.append((asyncio.get_running_loop().time(), sign))
+        super().show(sign)
+
+
+def terms(
+    *, guard: Guard = Guard.PAUSED, was_paused: bool = False, stall_timeout_s: float = 30.0
+) -> Terms:
+    return Terms(guard=guard, was_paused=was_paused, stall_timeout_s=stall_timeout_s)
+
+
+def transferred(
+    driver: ScriptedDriver, folder: MemoryFolder, under: Terms | None = None
+) -> TransferResult:
+    """The result that the transfer left in its folder."""
+    run(run_transfer(folder, driver, under or terms()))
+    result = folder.news().result
+    assert result is not None
+    return result
+
+
+def test_a_transfer_lets_the_guest_run_once_the_source_is_proven_gone() -> None:
+    driver, folder = ScriptedDriver(), MemoryFolder()
+    result = transferred(driver, folder)
+    assert result == TransferResult(statistics=STATISTICS, ran_at_destination=True)
+    assert driver.diary == [
+        "open",
+        "clear_autostart",
+        "transfer",
+        "source_is_gone",
+        "let_run_at_destination",
+        "close",
+    ]
+    assert folder.has(Mark.BEGAN)
+    assert folder.has(Mark.STOPPED_AS_MIGRATED)
+
+
+def test_without_proof_nothing_is_let_run() -> None:
+    driver, folder = ScriptedDriver(gone=False), MemoryFolder()
+    result = transferred(driver, folder)
+    assert not result.ran_at_destination
+    assert "let_run_at_destination" not in driver.diary
+    assert not folder.has(Mark.STOPPED_AS_MIGRATED)
+
+
+def test_an_error_of_the_call_does_not_keep_a_proven_guest_frozen() -> None:
+    result = transferred(ScriptedDriver(error="end of file"), MemoryFolder())
+    assert (result.error, result.ran_at_destination) == ("end of file", True)
+
+
+@pytest.mark.parametrize(
+    "under",
+    [terms(was_paused=True), terms(guard=Guard.LOCKS), terms(guard=Guard.POSTCOPY)],
+    ids=["paused by its operator", "locks", "postcopy"],
+)
+def test_a_guest_that_does_not_wait_for_us_is_left_as_it_arrived(under: Terms) -> None:
+    driver, folder = ScriptedDriver(), MemoryFolder()
+    result = transferred(driver, folder, under)
+    assert (result.error, result.ran_at_destination) == ("", False)
+    assert "let_run_at_destination" not in driver.diary
+    assert folder.has(Mark.STOPPED_AS_MIGRATED)
+
+
+def test_the_beginning_is_on_record_before_the_call() -> None:
+    folder, seen = MemoryFolder(), dict[str, bool]()
+
+    def look(call: str) -> None:
+        seen[call] = folder.has(Mark.BEGAN)
+
+    transferred(ScriptedDriver(on_call=look), folder)
+    assert (seen["clear_autostart"], seen["transfer"]) == (False, True)
+
+
+def test_the_proof_is_on_record_before_the_guest_is_let_run() -> None:
+    folder, seen = MemoryFolder(), dict[str, bool]()
+
+    def look(call: str) -> None:
+        seen[call] = folder.has(Mark.STOPPED_AS_MIGRATED)
+
+    transferred(ScriptedDriver(on_call=look), folder)
+    assert (seen["source_is_gone"], seen["let_run_at_destination"]) == (False, True)
+
+
+@pytest.mark.parametrize("mark", [Mark.ABORT, Mark.CLOSED])
+def test_a_mark_found_before_the_call_prevents_it(mark: Mark) -> None:
+    driver, folder = ScriptedDriver(), MemoryFolder()
+    folder.set(mark)
+    result = transferred(driver, folder)
+    assert result.aborted
+    assert driver.diary == ["open", "close"]
+    assert not folder.has(Mark.BEGAN)
+
+
+def test_an_abort_that_comes_while_autostart_is_cleared_still_prevents_the_call() -> None:
+    folder = MemoryFolder()
+
+    def abort(call: str) -> None:
+        if call == "clear_autostart":
+            folder.set(Mark.ABORT)
+
+    driver = ScriptedDriver(on_call=abort)
+    assert transferred(driver, folder).aborted
+    assert "transfer" not in driver.diary
+
+
+async def abort_at(folder: MemoryFolder, at_s: float, driver: ScriptedDriver) -> float:
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(run_transfer(folder, driver, terms()))
+        await asyncio.sleep(at_s)
+        folder.set(Mark.ABORT)
+    return asyncio.get_running_loop().time()
+
+
+def test_an_abort_in_the_transfer_stops_it_within_a_second() -> None:
+    driver, folder = ScriptedDriver(transfer_s=60.0, gone=False), MemoryFolder()
+    after_s = run(abort_at(folder, 10.0, driver))
+    result = folder.news().result
+    assert after_s < 11.0
+    assert result == TransferResult(error="canceled by client", aborted=True)
+    assert driver.diary.count("abort") == 1
+
+
+def test_an_abort_that_does_not_help_is_asked_for_again_now_and_then() -> None:
+    driver = ScriptedDriver(transfer_s=31.0, abort_works=False)
+    run(abort_at(MemoryFolder(), 10.0, driver))
+    assert driver.diary.count("abort") == 5
+
+
+def test_an_abort_that_raises_is_asked_for_again() -> None:
+    driver = ScriptedDriver(transfer_s=60.0, raises={"abort": [UNREACHABLE]})
+    folder = MemoryFolder()
+    after_s = run(abort_at(folder, 10.0, driver))
+    assert driver.diary.count("abort") == 2
+    assert after_s < 16.0
+
+
+def test_an_abort_after_the_switch_changes_nothing() -> None:
+    folder = MemoryFolder()
+
+    def abort(call: str) -> None:
+        if call == "source_is_gone":
+            folder.set(Mark.ABORT)
+
+    result = transferred(ScriptedDriver(on_call=abort), folder)
+    assert (result.aborted, result.ran_at_destination) == (False, True)
+
+
+def test_a_transfer_that_stalls_is_stopped_and_says_for_how_long_it_stalled() -> None:
+    driver, folder = ScriptedDriver(transfer_s=1_000.0, moves=0, gone=False), MemoryFolder()
+    result = transferred(driver, folder, terms(stall_timeout_s=20.0))
+    assert 20.0 <= result.stalled_s < 21.0
+    assert (result.aborted, result.error) == (False, "canceled by client")
+
+
+def test_a_transfer_whose_progress_cannot_be_had_is_taken_for_stalled() -> None:
+    driver = ScriptedDriver(transfer_s=1_000.0, raises={"progress": [UNREACHABLE] * 10_000})
+    result = transferred(driver, MemoryFolder(), terms(stall_timeout_s=20.0))
+    assert result.stalled_s >= 20.0
+
+
+def test_a_slow_transfer_that_moves_is_not_stopped() -> None:
+    driver = ScriptedDriver(transfer_s=1_000.0)
+    assert transferred(driver, MemoryFolder(), terms(stall_timeout_s=5.0)).error == ""
+
+
+def test_hosts_that_cannot_be_reached_leave_an_error_and_nothing_begun() -> None:
+    driver, folder = ScriptedDriver(raises={"open": [UNREACHABLE]}), MemoryFolder()
+    result = transferred(driver, folder)
+    assert result.reason == UNREACHABLE.reason
+    assert "hypervisor-unavailable" in result.error
+    assert driver.diary == ["open", "close"]
+    assert not folder.has(Mark.BEGAN)
+
+
+def test_a_call_that_raises_is_a_claim_like_any_other() -> None:
+    driver = ScriptedDriver(raises={"transfer": [UNREACHABLE]}, gone=True)
+    result = transferred(driver, MemoryFolder())
+    assert (result.reason, result.ran_at_destination) == (UNREACHABLE.reason, True)
+
+
+@pytest.mark.parametrize("call", ["source_is_gone", "let_run_at_destination"])
+def test_a_host_that_is_out_of_reach_at_the_switch_is_tried_again(call: str) -> None:
+    driver = ScriptedDriver(raises={call: [UNREACHABLE] * (LET_RUN_ATTEMPTS - 1)})
+    assert transferred(driver, MemoryFolder()).ran_at_destination
+
+
+def test_a_host_that_stays_out_of_reach_is_left_to_whoever_looks_at_both_ends() -> None:
+    driver = ScriptedDriver(raises={"let_run_at_destination": [UNREACHABLE] * 100})
+    result = transferred(driver, MemoryFolder())
+    assert (result.error, result.ran_at_destination) == ("", False)
+    assert driver.diary.count("let_run_at_destination") == LET_RUN_ATTEMPTS
+
+
+def test_a_destination_that_refuses_is_not_asked_again_and_the_statistics_stay() -> None:
+    driver = ScriptedDriver(raises={"let_run_at_destination": [REFUSED]})
+    result = transferred(driver, MemoryFolder())
+    assert (result.statistics, result.ran_at_destination) == (STATISTICS, False)
+    assert driver.diary.count("let_run_at_destination") == 1
+
+
+def test_connections_that_cannot_be_closed_do_not_cost_the_result() -> None:
+    driver = ScriptedDriver(raises={"close": [UNREACHABLE]})
+    assert transferred(driver, MemoryFolder()).ran_at_destination
+
+
+def test_signs_of_life_come_at_least_once_a_second_while_the_hypervisor_is_silent() -> None:
+    driver, folder = ScriptedDriver(transfer_s=30.0, progress_takes_s=10.0), WatchedFolder()
+    transferred(driver, folder)
+    times = [at_s for at_s, _ in folder.signs]
+    assert max(later - sooner for sooner, later in pairwise(times)) <= 1.0
+    beats = [sign.beat for _, sign in folder.signs]
+    assert beats == sorted(set(beats))
+
+
+def test_a_sample_that_is_slow_to_come_does_not_keep_the_guest_waiting() -> None:
+    at_s = dict[str, float]()
+
+    def look(call: str) -> None:
+        at_s[call] = asyncio.get_running_loop().time()
+
+    driver = ScriptedDriver(transfer_s=4.0, progress_takes_s=10.0, on_call=look)
+    transferred(driver, MemoryFolder())
+    assert at_s["let_run_at_destination"] == pytest.approx(4.0)
+
+
+def test_every_sample_is_news_and_a_sign_of_life_alone_is_not() -> None:
+    folder = WatchedFolder()
+    transferred(ScriptedDriver(transfer_s=10.0), folder)
+    progress = {sign.sequence: sign.progress for _, sign in folder.signs}
+    assert len(progress) >= 10
+    moved = [sample.moved_bytes for sample in progress.values() if sample]
+    assert moved == sorted(set(moved))
+
+
+def test_a_transfer_without_duration_takes_no_time() -> None:
+    async def main() -> float:
+        await run_transfer(MemoryFolder(), ScriptedDriver(transfer_s=0.0), terms())
+        return asyncio.get_running_loop().time()
+
+    assert run(main()) == pytest.approx(0.0, abs=1e-6)

@@ -1,0 +1,365 @@
+"""A transfer as a real process: its lock, its folder, its death, and who finds what afterwards.
+
+No hypervisor answers here: these tests are about the process. What it does with one that answers is
+in `test_transfer.py`, and with real ones in the lab.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from godwit.compute import launch
+from godwit.compute.disk import Disk
+from godwit.compute.fence_keepers import KEPT_S
+from godwit.compute.process_transfers import COMMAND, SILENT_S, ProcessTransfers
+from godwit.compute.transfer_folder import DiskFolder, Mark
+from godwit.compute.transfer_process import NOT_STARTED
+from godwit.model.errors import Superseded
+from godwit.model.host import HostFacts
+from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
+from godwit.model.instance import Instance, PowerState, VmState
+from godwit.model.migrate_data import LibvirtLiveMigrateData
+from godwit.model.reasons import Code
+from godwit.rpc.compute import Act, StartTransfer, TransferNews
+from godwit.runtime.settings import LibvirtHostSettings, ServerSettings, Settings
+from godwit.virt.driver import TransferEvidence
+
+pytest.importorskip("libvirt")
+
+A, B = HostName("host-a"), HostName("host-b")
+UUID = MigrationUuid("11111111-1111-4111-8111-111111111111")
+START = StartTransfer(
+    act=Act(migration_uuid=UUID, generation=1),
+    instance=Instance(
+        uuid=InstanceUuid("22222222-2222-4222-8222-222222222222"),
+        name="guest-1",
+        host=A,
+        node=A,
+        vm_state=VmState.ACTIVE,
+        power_state=PowerState.RUNNING,
+        vcpus=1,
+        memory_mib=64,
+    ),
+    migrate_data=LibvirtLiveMigrateData(),
+    destination=HostFacts(
+        name=B,
+        node=B,
+        hypervisor_type="QEMU",
+        hypervisor_version=7002022,
+        vcpus=1,
+        memory_mib=1024,
+    ),
+)
+
+Tale = Callable[[ProcessTransfers], Awaitable[None]]
+
+
+class FixedClock:
+    """A wall clock that stands still."""
+
+    def __init__(self, now_s: float) -> None:
+        self._now_s = now_s
+
+    def now_s(self) -> float:
+        return self._now_s
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port on which somebody listens and never says a word: a libvirtd that hangs."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def refused_port() -> int:
+    """A port on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def tell(
+    tale: Tale, state: Path, port: int, *, silent_s: float = SILENT_S, now_s: float = 0.0
+) -> None:
+    """Tell `tale` with the transfers of a new compute manager of host-a, whose libvirtd and that of
+    host-b would be at `port`. Processes that are left over are ended.
+    """
+    uri = f"qemu+tcp://127.0.0.1:{port}/system"
+    host = LibvirtHostSettings(uri=uri, call_timeout_s=60.0)
+    settings = Settings(server=ServerSettings(state_dir=str(state)), hosts={A: host, B: host})
+    disk = Disk()
+    transfers = ProcessTransfers(
+        host=A,
+        root=state,
+        settings=settings,
+        disk=disk,
+        clock=FixedClock(now_s),
+        silent_s=silent_s,
+    )
+
+    async def main() -> None:
+        async with asyncio.timeout(20):
+            await tale(transfers)
+
+    try:
+        asyncio.run(main())
+    finally:
+        launch.kill(DiskFolder(state / UUID))
+        disk.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what a process is about to do."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  (another process does it)
+            await asyncio.sleep(0.02)
+
+
+def pid_of(folder: DiskFolder) -> int:
+    content = (folder.path / launch.PROCESS).read_bytes()
+    return msgspec.json.decode(content, type=launch.Identity).pid
+
+
+async def signed(folder: DiskFolder) -> int:
+    """The pid of the folder's process, once it has given a sign of life."""
+    await until(lambda: folder.sign().beat > 0)
+    return pid_of(folder)
+
+
+def in_folder(state: Path) -> DiskFolder:
+    return DiskFolder(state / UUID)
+
+
+async def follow_to_the_end(transfers: ProcessTransfers) -> TransferNews:
+    news = TransferNews()
+    while not news.ended:
+        news = await transfers.follow(UUID, news.sequence)
+    return news
+
+
+@pytest.mark.slow
+def test_hosts_that_do_not_answer_leave_an_error_a_free_lock_and_nothing_begun(
+    tmp_path: Path, refused_port: int
+) -> None:
+    async def tale(transfers: ProcessTransfers) -> None:
+        assert not (await transfers.start(START)).ended
+        news = await follow_to_the_end(transfers)
+        assert news.result is not None
+        assert news.result.reason is not None
+        assert news.result.reason.code is Code.HYPERVISOR_UNAVAILABLE
+        assert await transfers.evidence(UUID) == TransferEvidence()
+        assert not await transfers.is_alive(UUID)
+        assert (await transfers.close(UUID)).ended
+        assert in_folder(tmp_path).has(Mark.CLOSED)
+
+    tell(tale, tmp_path, refused_port)
+
+
+@pytest.mark.slow
+def test_a_transfer_outlives_its_manager_and_the_next_one_attaches(
+    tmp_path: Path, silent_port: int
+) -> None:
+    pids = list[int]()
+
+    async def first(transfers: ProcessTransfers) -> None:
+        await transfers.start(START)
+        pids.append(await signed(in_folder(tmp_path)))
+        pids.append(os.getsid(pids[0]))
+        os.kill(pids[0], signal.SIGTERM)
+        await asyncio.sleep(0.2)
+        assert await transfers.is_alive(UUID)
+        assert not (await transfers.start(START)).ended
+
+        async def second(transfers: ProcessTransfers) -> None:
+            assert not (await transfers.start(START)).ended
+            assert await signed(in_folder(tmp_path)) == pids[0]
+            closed = await transfers.close(UUID)
+            assert not closed.ended
+            assert not in_folder(tmp_path).has(Mark.CLOSED)
+
+        await asyncio.get_running_loop().run_in_executor(
+            None, lambda: tell(second, tmp_path, silent_port)
+        )
+
+    tell(first, tmp_path, silent_port)
+    assert pids[0] == pids[1], "it leads a session of its own"
+
+
+@pytest.mark.slow
+def test_a_killed_process_frees_the_lock_leaves_no_result_and_is_never_started_again(
+    tmp_path: Path, silent_port: int
+) -> None:
+    async def tale(transfers: ProcessTransfers) -> None:
+        await transfers.start(START)
+        os.kill(await signed(in_folder(tmp_path)), signal.SIGKILL)
+        news = await follow_to_the_end(transfers)
+        assert news.result is None
+        identity = (in_folder(tmp_path).path / launch.PROCESS).read_bytes()
+        again = await transfers.start(START)
+        assert (again.ended, again.result) == (True, None)
+        await asyncio.sleep(0.3)
+        assert (in_folder(tmp_path).path / launch.PROCESS).read_bytes() == identity
+        assert (await transfers.close(UUID)).ended
+
+    tell(tale, tmp_path, silent_port)
+
+
+@pytest.mark.slow
+def test_a_process_that_gives_no_sign_of_life_is_ended_and_its_folder_closed(
+    tmp_path: Path, silent_port: int
+) -> None:
+    async def tale(transfers: ProcessTransfers) -> None:
+        await transfers.start(START)
+        os.kill(await signed(in_folder(tmp_path)), signal.SIGSTOP)
+        closed = await transfers.close(UUID)
+        assert (closed.ended, closed.result) == (True, None)
+        assert in_folder(tmp_path).has(Mark.CLOSED)
+
+    tell(tale, tmp_path, silent_port, silent_s=1.0)
+
+
+def test_another_process_with_the_same_pid_is_not_killed(tmp_path: Path) -> None:
+    folder = in_folder(tmp_path)
+    launch.ensure(folder)
+    with subprocess.Popen(["sleep", "60"]) as bystander:
+        ticks = launch.started_ticks(bystander.pid)
+        wrong = launch.Identity(pid=bystander.pid, started_ticks=ticks - 1)
+        (folder.path / launch.PROCESS).write_bytes(msgspec.json.encode(wrong))
+        assert not launch.kill(folder)
+        assert bystander.poll() is None
+        right = launch.Identity(pid=bystander.pid, started_ticks=ticks)
+        (folder.path / launch.PROCESS).write_bytes(msgspec.json.encode(right))
+        assert launch.kill(folder)
+        assert bystander.wait(5) == -signal.SIGKILL
+
+
+def test_a_process_that_has_never_signed_its_name_cannot_be_killed(tmp_path: Path) -> None:
+    assert not launch.kill(in_folder(tmp_path))
+
+
+@pytest.mark.slow
+def test_an_abort_before_the_start_keeps_the_process_from_beginning(
+    tmp_path: Path, refused_port: int
+) -> None:
+    async def tale(transfers: ProcessTransfers) -> None:
+        await transfers.abort(UUID)
+        await transfers.start(START)
+        await follow_to_the_end(transfers)
+        assert await transfers.evidence(UUID) == TransferEvidence()
+
+    tell(tale, tmp_path, refused_port)
+
+
+def test_a_folder_that_was_closed_before_it_began_refuses_every_start(tmp_path: Path) -> None:
+    async def tale(transfers: ProcessTransfers) -> None:
+        assert (await transfers.close(UUID)).ended
+        newer = replace(START, act=Act(migration_uuid=UUID, generation=99))
+        for start in (START, newer):
+            with pytest.raises(Superseded):
+                await transfers.start(start)
+        assert not (tmp_path / UUID / launch.ORDER).exists()
+
+    tell(tale, tmp_path, 1)
+
+
+def test_of_a_transfer_that_nobody_started_there_is_nothing_to_tell(tmp_path: Path) -> None:
+    async def tale(transfers: ProcessTransfers) -> None:
+        assert await transfers.follow(UUID, 0) == TransferNews(ended=True)
+        assert not await transfers.is_alive(UUID)
+        assert await transfers.evidence(UUID) == TransferEvidence()
+        assert not (tmp_path / UUID).exists()
+
+    tell(tale, tmp_path, 1)
+
+
+def test_marks_are_evidence_for_every_later_process(tmp_path: Path) -> None:
+    async def mark(transfers: ProcessTransfers) -> None:
+        await transfers.set(UUID, Mark.STOPPED_AS_MIGRATED)
+        await transfers.set(UUID, Mark.ENDED_BY_US)
+
+    async def look(transfers: ProcessTransfers) -> None:
+        expected = TransferEvidence(stopped_as_migrated=True, ended_by_us=True)
+        assert await transfers.evidence(UUID) == expected
+
+    tell(mark, tmp_path, 1)
+    tell(look, tmp_path, 1)
+
+
+@pytest.mark.slow
+def test_the_lock_of_a_transfer_passes_to_no_child_of_its_process(
+    tmp_path: Path, silent_port: int
+) -> None:
+    async def tale(transfers: ProcessTransfers) -> None:
+        await transfers.start(START)
+        pid = await signed(in_folder(tmp_path))
+        lock = os.stat(tmp_path / UUID / launch.LOCK).st_ino
+        # Its probe of the silent libvirtd. (Between fork and exec a child has all its parent has.)
+        await until(lambda: bool(_children(pid)) and not _holds(_children(pid), lock))
+
+    tell(tale, tmp_path, silent_port)
+
+
+def _children(pid: int) -> list[int]:
+    return [
+        int(child)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]
+
+
+def _holds(pids: list[int], inode: int) -> bool:
+    files = [path for pid in pids for path in Path(f"/proc/{pid}/fd").iterdir()]
+    return any(path.exists() and path.stat().st_ino == inode for path in files)
+
+
+def test_a_person_who_starts_the_process_by_hand_is_told_that_it_is_not_theirs(
+    tmp_path: Path,
+) -> None:
+    folder = in_folder(tmp_path)
+    launch.ensure(folder)
+    called = subprocess.run(
+        [*COMMAND, str(folder.path)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert called.returncode == NOT_STARTED
+    assert "is started by the compute manager of its source host" in called.stderr
+    assert not launch.is_alive(folder)
+
+
+@pytest.mark.parametrize(("age_s", "kept"), [(KEPT_S - 60, True), (KEPT_S + 60, False)])
+def test_a_transfer_is_forgotten_a_week_after_its_last_change(
+    tmp_path: Path, age_s: float, kept: bool
+) -> None:
+    now_s = 10 * KEPT_S
+
+    async def tale(transfers: ProcessTransfers) -> None:
+        await transfers.set(UUID, Mark.ENDED_BY_US)
+        os.utime(tmp_path / UUID, (now_s - age_s, now_s - age_s))
+        await transfers.forget_old()
+        assert (tmp_path / UUID).exists() is kept
+
+    tell(tale, tmp_path, 1, now_s=now_s)
+
+
+def test_a_transfer_that_lives_is_never_forgotten(tmp_path: Path) -> None:
+    folder = in_folder(tmp_path)
+    launch.ensure(folder)
+    os.utime(folder.path, (1.0, 1.0))
+    with launch.holding(folder):
+        launch.forget(tmp_path, before_s=1e9, at_most=10)
+    assert folder.path.exists()
+    launch.forget(tmp_path, before_s=1e9, at_most=10)
+    assert not folder.path.exists()
