@@ -1,0 +1,248 @@
+"""Could the guest run there, may it leave here? Pure: looks come in, reasons against come out.
+
+Every reason is given, not only the first. What libvirt itself refuses at the start of a migration
+without touching the guest (an unusable certificate, a device of an unknown kind) is left to it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final
+
+from godwit.model.host import HostFacts, Storage
+from godwit.model.ids import HostName
+from godwit.model.instance import Disk, Instance
+from godwit.model.reasons import Code, Reason, reason
+from godwit.model.request_spec import RequestSpec
+from godwit.virt.libvirt.abi import Paused, State
+from godwit.virt.libvirt.sighting import Reading
+from godwit.virt.libvirt.storages import DiskPlan, storage_of
+from godwit.virt.libvirt.xml import DomainDisk, DomainFacts
+
+CPU_NOT_COMPARED: Final = "host-passthrough"
+
+
+@dataclass(frozen=True)
+class DestinationLook:
+    """What a destination said when it was asked about one guest."""
+
+    facts: HostFacts
+    networks_known: bool
+    """False where this libvirtd cannot list its bridges: then none is missed."""
+    uuid_of_same_name: str
+    """The uuid of a guest with this name; empty if there is none."""
+    has_same_uuid: bool
+    files: Mapping[str, bool]
+    """For each disk whose folder has a pool: is the file there?"""
+    cpu_missing: str
+    """What libvirt says is missing for the guest's CPU; empty if nothing."""
+
+
+@dataclass(frozen=True)
+class SourceLook:
+    """What the source said of the guest that is to leave."""
+
+    facts: DomainFacts
+    reading: Reading
+    autostart: bool
+    snapshots: int
+    block_jobs: tuple[str, ...]
+    blocked_reasons: tuple[str, ...]
+    """QEMU's own, empty if it may be migrated."""
+
+
+def destination_refusals(
+    spec: RequestSpec, look: DestinationLook, plan: DiskPlan
+) -> tuple[Reason, ...]:
+    """Every reason why the guest cannot come here."""
+    return (
+        *_hypervisor(spec.source, look.facts),
+        *_platform(spec, look),
+        *_identity(spec.instance, look),
+        *_networks(spec.instance, look),
+        *plan.refusals,
+        *_disks_that_stay(look, plan),
+        *_room_for_copies(look, plan),
+    )
+
+
+def source_refusals(
+    here: HostName, instance: Instance, look: SourceLook, plan: DiskPlan
+) -> tuple[Reason, ...]:
+    """Every reason why the guest cannot leave."""
+    blockers = [*_state_blockers(look), *_device_blockers(look), *_disk_blockers(look, plan)]
+    refusals = [reason(Code.MIGRATION_BLOCKED, host=here, blocker=words) for words in blockers]
+    return (*refusals, *_record_is_old(here, instance, look), *plan.refusals)
+
+
+# --- the destination ---
+
+
+def _hypervisor(source: HostFacts, there: HostFacts) -> list[Reason]:
+    if there.hypervisor_type != source.hypervisor_type:
+        return [
+            reason(
+                Code.INVALID_HYPERVISOR_TYPE,
+                host=there.name,
+                there=there.hypervisor_type,
+                here=source.hypervisor_type,
+            )
+        ]
+    if there.hypervisor_version < source.hypervisor_version:
+        return [
+            reason(
+                Code.DESTINATION_HYPERVISOR_TOO_OLD,
+                host=there.name,
+                there=version_text(there.hypervisor_version),
+                here=version_text(source.hypervisor_version),
+            )
+        ]
+    return []
+
+
+def version_text(version: int) -> str:
+    """libvirt's number as people write it: 7002022 is 7.2.22."""
+    return f"{version // 1_000_000}.{version // 1000 % 1000}.{version % 1000}"
+
+
+def _platform(spec: RequestSpec, look: DestinationLook) -> list[Reason]:
+    platform, there = spec.instance.platform, look.facts
+    if platform is None:
+        return []
+    refusals = []
+    if platform.machine_type and platform.machine_type not in there.machine_types:
+        refusals.append(
+            reason(Code.MACHINE_TYPE_UNSUPPORTED, host=there.name, machine=platform.machine_type)
+        )
+    missing = look.cpu_missing
+    if CPU_NOT_COMPARED in platform.cpu and there.cpu_model != spec.source.cpu_model:
+        missing = f"it sees the source's own {spec.source.cpu_model}, not {there.cpu_model}"
+    if missing:
+        refusals.append(reason(Code.INVALID_CPU_INFO, host=there.name, missing=missing))
+    return refusals
+
+
+def _identity(instance: Instance, look: DestinationLook) -> list[Reason]:
+    host = look.facts.name
+    if look.has_same_uuid:
+        return [reason(Code.UUID_TAKEN, host=host, uuid=instance.uuid)]
+    if look.uuid_of_same_name not in ("", instance.uuid):
+        return [reason(Code.NAME_TAKEN, host=host, name=instance.name)]
+    return []
+
+
+def _networks(instance: Instance, look: DestinationLook) -> list[Reason]:
+    if not look.networks_known:
+        return []
+    missing = {nic.network for nic in instance.nics if nic.network} - set(look.facts.networks)
+    host = look.facts.name
+    return [reason(Code.BRIDGE_MISSING, host=host, bridge=name) for name in sorted(missing)]
+
+
+def _disks_that_stay(look: DestinationLook, plan: DiskPlan) -> list[Reason]:
+    """A file that a pool there would show and does not. Without a pool the declaration is believed:
+    libvirt refuses a missing file before anything is sent.
+    """
+    files = [disk for disk in (*plan.stay, *plan.needed_there) if not disk.network]
+    return [
+        reason(Code.DISK_UNREACHABLE, host=look.facts.name, path=disk.path)
+        for disk in files
+        if look.files.get(disk.path, True) is False
+    ]
+
+
+def _room_for_copies(look: DestinationLook, plan: DiskPlan) -> list[Reason]:
+    host = look.facts.name
+    refusals: list[Reason] = []
+    needed: dict[str, int] = {}
+    for disk in plan.copied:
+        if disk.size_bytes == 0:
+            problem = f"the size of {disk.path} is not known"
+            refusals.append(reason(Code.MIGRATION_PRE_CHECK_ERROR, host=host, problem=problem))
+        elif disk.path not in look.files:
+            folder = PurePosixPath(disk.path).parent
+            refusals.append(reason(Code.STORAGE_POOL_MISSING, host=host, folder=folder))
+        elif look.files[disk.path]:
+            refusals.append(reason(Code.DISK_EXISTS, host=host, path=disk.path))
+        else:
+            storage = storage_of(disk.path, look.facts.storages)
+            if storage is not None:
+                needed[storage.id] = needed.get(storage.id, 0) + disk.size_bytes
+    return refusals + _too_full(host, look.facts.storages, needed)
+
+
+def _too_full(
+    host: HostName, storages: Sequence[Storage], needed: Mapping[str, int]
+) -> list[Reason]:
+    """The whole virtual size must fit: a copy is allocated in full."""
+    return [
+        reason(
+            Code.NOT_ENOUGH_DISK,
+            host=host,
+            free_mib=storage.free_mib,
+            storage=storage.path,
+            needed_mib=-(-needed[storage.id] // 2**20),
+        )
+        for storage in storages
+        if needed.get(storage.id, 0) > storage.free_mib * 2**20
+    ]
+
+
+# --- the source ---
+
+
+def _state_blockers(look: SourceLook) -> list[str]:
+    reading = look.reading
+    blockers = []
+    movable = reading.state == State.RUNNING or (reading.state, reading.reason) == (
+        State.PAUSED,
+        Paused.USER,
+    )
+    if not movable:
+        blockers.append(f"it is {reading.account}")
+    if reading.job:
+        blockers.append(f"a job of libvirt's (operation {reading.job}) is running on it")
+    return blockers
+
+
+def _device_blockers(look: SourceLook) -> list[str]:
+    blockers = [f"it has a device of its host ({name})" for name in look.facts.host_devices]
+    blockers += [words for words in look.blocked_reasons if words]
+    if look.snapshots:
+        blockers.append(f"libvirt keeps {look.snapshots} snapshots of it")
+    blockers += [f"a block job is running on {device}" for device in look.block_jobs]
+    return blockers
+
+
+def _disk_blockers(look: SourceLook, plan: DiskPlan) -> list[str]:
+    copied = {disk.device for disk in plan.copied}
+    return [
+        words
+        for disk in look.facts.disks
+        if disk.device in copied and (words := _cannot_be_copied(disk))
+    ]
+
+
+def _cannot_be_copied(disk: DomainDisk) -> str:
+    if not disk.is_file:
+        return f"{disk.device} is a {disk.kind} source, of which no copy can be made"
+    if disk.shareable:
+        return f"{disk.device} is shared between guests, and a copy would part them"
+    if disk.backing:
+        return f"{disk.device} is an overlay on {disk.backing[0]}, which would not move along"
+    return ""
+
+
+def _record_is_old(here: HostName, instance: Instance, look: SourceLook) -> list[Reason]:
+    """The destination was asked about the disks on record: they must be those of the guest."""
+    on_record = {_essence(disk) for disk in instance.disks}
+    in_fact = {(disk.device, disk.path, disk.format) for disk in look.facts.disks}
+    if on_record == in_fact:
+        return []
+    changed = ", ".join(sorted({device for device, _, _ in on_record ^ in_fact}))
+    problem = f"the guest's disks have changed since the last report ({changed})"
+    return [reason(Code.MIGRATION_PRE_CHECK_ERROR, host=here, problem=problem)]
+
+
+def _essence(disk: Disk) -> tuple[str, str, str]:
+    return (disk.device, disk.path, disk.format)

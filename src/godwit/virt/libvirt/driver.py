@@ -1,0 +1,330 @@
+"""`LibvirtDriver`: one host driven through its libvirtd. Made by `virt.registry`, used by the
+host's compute manager.
+
+Thin: each method makes one or two bounded calls whose work stands in `reads`, `acts` and `volumes`,
+and lets the pure `checks`, `storages` and `sighting` judge what came back.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Final
+
+from msgspec.structs import replace
+
+from godwit.model.errors import HypervisorError, Refused, Unreachable
+from godwit.model.host import HostFacts
+from godwit.model.ids import HostName, InstanceUuid
+from godwit.model.instance import Guest, Instance
+from godwit.model.migrate_data import Guard, LibvirtLiveMigrateData, LiveMigrateData
+from godwit.model.reasons import Code, reason
+from godwit.model.request_spec import RequestSpec
+from godwit.model.sighting import (
+    DestinationSighting,
+    DestinationWord,
+    SourceSighting,
+    SourceWord,
+)
+from godwit.runtime.settings import LibvirtHostSettings, StorageSettings
+from godwit.virt.driver import Checked, NewGuest, TransferEvidence
+from godwit.virt.libvirt import acts, check_reads, reads, spawning, volumes
+from godwit.virt.libvirt.abi import Libvirt, Paused, State
+from godwit.virt.libvirt.addresses import migration_address, migration_uri, peer_uri
+from godwit.virt.libvirt.checks import destination_refusals, source_refusals
+from godwit.virt.libvirt.connection import Connection
+from godwit.virt.libvirt.guests import DiskSizes, guest_of, host_facts_of
+from godwit.virt.libvirt.sighting import destination_sighting, source_sighting
+from godwit.virt.libvirt.storages import plan_disks, storages_of
+from godwit.virt.libvirt.volumes import Wanted
+
+RETRY_S: Final = 2.0
+"""How often a libvirtd that is away is looked for, while someone waits for changes."""
+ENDING_TIMEOUT_S: Final = 25.0
+"""libvirt gives a QEMU that does not end 15 s or more before it kills it."""
+SPAWN_TIMEOUT_S: Final = 100.0
+"""Copying an image takes its time."""
+
+
+class LibvirtDriver:
+    """A `ComputeDriver` for one host. Made inside the event loop that uses it."""
+
+    def __init__(
+        self,
+        host: HostName,
+        settings: LibvirtHostSettings,
+        storages: Mapping[str, StorageSettings],
+    ) -> None:
+        """`storages` are those the operator declared, for all hosts. Nothing is opened yet."""
+        self._host = host
+        self._settings = settings
+        self._storages = storages
+        self._sizes = DiskSizes()
+        self._connection = Connection(
+            host,
+            settings.uri,
+            call_timeout_s=settings.call_timeout_s,
+            threads_max=settings.threads_max,
+        )
+
+    # --- looks ---
+
+    async def host_facts(self) -> HostFacts:
+        """See `ComputeDriver`."""
+        look = await self._connection.call("reading the host", reads.look_at_host)
+        return host_facts_of(self._host, self._settings, self._storages, look)
+
+    async def guests(self) -> tuple[Guest, ...]:
+        """See `ComputeDriver`. QEMU is asked for the size of a disk in no pool, once."""
+        pools, looks = await self._connection.call(
+            "reading the guests",
+            lambda libvirt: (reads.active_pools(libvirt), reads.look_at_domains(libvirt)),
+        )
+        storages = storages_of(self._host, self._storages, pools)
+        await self._sizes.learn(self._connection, looks)
+        found = (guest_of(look, storages, self._sizes) for look in looks)
+        return tuple(sorted(found, key=lambda guest: guest.uuid))
+
+    def changes(self) -> AsyncIterator[None]:
+        """See `ComputeDriver`. Also at the start, and whenever the connection is lost or back."""
+        changed = self._connection.subscribe()
+        changed.set()
+        return self._changes(changed)
+
+    async def _changes(self, changed: asyncio.Event) -> AsyncIterator[None]:
+        try:
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(RETRY_S):
+                        await changed.wait()
+                if changed.is_set():
+                    changed.clear()
+                    yield
+                elif not self._connection.is_open:
+                    with contextlib.suppress(Unreachable, HypervisorError):
+                        await self._connection.call("looking again", lambda _: None)
+        finally:
+            self._connection.unsubscribe(changed)
+
+    async def check_can_live_migrate_destination(self, spec: RequestSpec) -> Checked:
+        """See `ComputeDriver`."""
+        facts, look = await self._connection.call(
+            "checking whether the guest can come",
+            lambda libvirt: check_reads.look_at_destination(libvirt, spec.instance),
+        )
+        here = host_facts_of(self._host, self._settings, self._storages, facts)
+        plan = plan_disks(spec.instance.disks, self._host, here.storages, spec.block_migration)
+        refusals = destination_refusals(spec, look.with_facts(here), plan)
+        address = peer_uri(self._settings)
+        if not address:
+            problem = "its settings name no peer_uri, so no other host can reach it"
+            refusals += (reason(Code.MIGRATION_PRE_CHECK_ERROR, host=self._host, problem=problem),)
+        if refusals:
+            return Checked(refusals)
+        return Checked(
+            migrate_data=LibvirtLiveMigrateData(
+                block_migration=bool(plan.copied),
+                disks_to_copy=tuple(disk.device for disk in plan.copied),
+                destination_uri=address,
+                migration_uri=migration_uri(migration_address(self._settings)),
+                tls=self._settings.tls,
+            )
+        )
+
+    async def check_can_live_migrate_source(
+        self, spec: RequestSpec, destination: HostFacts, migrate_data: LiveMigrateData
+    ) -> Checked:
+        """See `ComputeDriver`."""
+        agreed = _ours(migrate_data)
+        uuid = spec.instance.uuid
+        look = await self._connection.call(
+            "checking whether the guest may leave",
+            lambda libvirt: check_reads.look_at_source(libvirt, uuid),
+            key=uuid,
+        )
+        if look is None:
+            problem = f"it has no guest with uuid {uuid}"
+            refusal = reason(Code.MIGRATION_PRE_CHECK_ERROR, host=self._host, problem=problem)
+            return Checked((refusal,))
+        plan = plan_disks(
+            spec.instance.disks, destination.name, destination.storages, spec.block_migration
+        )
+        refusals = source_refusals(self._host, spec.instance, look, plan)
+        if refusals:
+            return Checked(refusals)
+        reading = look.reading
+        return Checked(
+            migrate_data=replace(
+                agreed,
+                guard=Guard.PAUSED,
+                was_paused=(reading.state, reading.reason) == (State.PAUSED, Paused.USER),
+                block_migration=bool(plan.copied),
+                disks_to_copy=tuple(disk.device for disk in plan.copied),
+                tls=agreed.tls or self._settings.tls,
+                state_before=(reading.state, reading.reason),
+                qemu_status_before=reading.qemu_status or "",
+                persistent=reading.persistent,
+                autostart=look.autostart,
+            )
+        )
+
+    async def sight_source(
+        self, instance: Instance, migrate_data: LiveMigrateData, evidence: TransferEvidence
+    ) -> SourceSighting:
+        """See `ComputeDriver`."""
+        try:
+            reading = await self._connection.call(
+                "sighting the guest",
+                lambda libvirt: reads.read_transfer(libvirt, instance.uuid),
+                key=instance.uuid,
+            )
+        except (Unreachable, HypervisorError) as error:
+            return SourceSighting(word=SourceWord.UNREACHABLE, seen=error.reason.words)
+        return source_sighting(reading, _ours(migrate_data), evidence)
+
+    async def sight_destination(
+        self, instance: Instance, migrate_data: LiveMigrateData
+    ) -> DestinationSighting:
+        """See `ComputeDriver`. Never waits for the guest's QEMU."""
+        try:
+            reading = await self._connection.call(
+                "sighting the guest", lambda libvirt: reads.read_state(libvirt, instance.uuid)
+            )
+        except (Unreachable, HypervisorError) as error:
+            return DestinationSighting(word=DestinationWord.UNREACHABLE, seen=error.reason.words)
+        return destination_sighting(reading)
+
+    # --- acts of the story ---
+
+    async def pre_live_migration(
+        self, instance: Instance, migrate_data: LiveMigrateData
+    ) -> LiveMigrateData:
+        """See `ComputeDriver`."""
+        agreed = _ours(migrate_data)
+        wanted = _images(instance, agreed)
+        if not wanted:
+            return agreed
+        await self._act(
+            "making room for its disks", lambda libvirt: volumes.make_images(libvirt, wanted)
+        )
+        return replace(agreed, created_disks=tuple(image.path for image in wanted))
+
+    async def rollback_live_migration_at_destination(
+        self, instance: Instance, migrate_data: LiveMigrateData
+    ) -> None:
+        """See `ComputeDriver`. Refused where a guest stands in the way of disks that were made."""
+        agreed = _ours(migrate_data)
+        paused = agreed.guard is Guard.PAUSED
+
+        def roll_back(libvirt: Libvirt) -> str:
+            seen = acts.remove_half(libvirt, instance.uuid, arrives_paused=paused)
+            if not seen:
+                volumes.remove_files(libvirt, agreed.created_disks)
+                volumes.remove_as_new(libvirt, _images(instance, agreed))
+            return seen if agreed.created_disks else ""
+
+        await self._act("removing what has arrived", roll_back, timeout_s=ENDING_TIMEOUT_S)
+
+    async def rollback_live_migration_at_source(
+        self, instance: Instance, migrate_data: LiveMigrateData
+    ) -> None:
+        """See `ComputeDriver`."""
+        if _ours(migrate_data).autostart:
+            await self._connection.call(
+                "setting autostart again",
+                lambda libvirt: acts.set_autostart(libvirt, instance.uuid, on=True),
+            )
+
+    async def let_run(self, instance: Instance, migrate_data: LiveMigrateData) -> None:
+        """See `ComputeDriver`."""
+        if _ours(migrate_data).was_paused:
+            return
+        await self._act(
+            "letting the guest run",
+            lambda libvirt: acts.resume_either(libvirt, instance.uuid),
+            key=instance.uuid,
+        )
+
+    async def end_source(self, instance: Instance, migrate_data: LiveMigrateData) -> None:
+        """See `ComputeDriver`."""
+        await self._act(
+            "ending the half that was handed over",
+            lambda libvirt: acts.end_handed_over(libvirt, instance.uuid),
+            key=instance.uuid,
+            timeout_s=ENDING_TIMEOUT_S,
+        )
+
+    async def post_live_migration_at_destination(
+        self, instance: Instance, migrate_data: LiveMigrateData
+    ) -> None:
+        """See `ComputeDriver`."""
+        agreed = _ours(migrate_data)
+        await self._act(
+            "making the guest permanent",
+            lambda libvirt: acts.make_permanent(
+                libvirt, instance.uuid, persistent=agreed.persistent, autostart=agreed.autostart
+            ),
+        )
+
+    async def post_live_migration_at_source(
+        self, instance: Instance, migrate_data: LiveMigrateData
+    ) -> None:
+        """See `ComputeDriver`."""
+        copied_away = [image.path for image in _images(instance, _ours(migrate_data))]
+
+        def clean_up(libvirt: Libvirt) -> str:
+            seen = acts.forget_left(libvirt, instance.uuid)
+            if not seen:
+                volumes.remove_files(libvirt, copied_away)
+            return seen
+
+        await self._act("forgetting the guest", clean_up, timeout_s=ENDING_TIMEOUT_S)
+
+    # --- guests of our own ---
+
+    async def spawn(self, guest: NewGuest) -> None:
+        """See `ComputeDriver`."""
+        await self._act(
+            "making the guest",
+            lambda libvirt: spawning.spawn(libvirt, guest),
+            timeout_s=SPAWN_TIMEOUT_S,
+        )
+
+    async def destroy(self, uuid: InstanceUuid) -> None:
+        """See `ComputeDriver`."""
+        await self._connection.call(
+            "removing the guest",
+            lambda libvirt: spawning.destroy(libvirt, uuid),
+            timeout_s=ENDING_TIMEOUT_S,
+        )
+
+    async def close(self) -> None:
+        """See `ComputeDriver`."""
+        await self._connection.close()
+
+    async def _act(
+        self,
+        doing: str,
+        act: Callable[[Libvirt], str],
+        *,
+        key: str = "",
+        timeout_s: float | None = None,
+    ) -> None:
+        """Do it. Raises `Refused` with what was seen where the act would not touch the guest."""
+        seen = await self._connection.call(doing, act, key=key, timeout_s=timeout_s)
+        if seen:
+            raise Refused(reason(Code.HYPERVISOR_ERROR, host=self._host, doing=doing, problem=seen))
+
+
+def _ours(migrate_data: LiveMigrateData) -> LibvirtLiveMigrateData:
+    if isinstance(migrate_data, LibvirtLiveMigrateData):
+        return migrate_data
+    raise AssertionError(f"not an agreement between libvirt hosts: {migrate_data!r}")
+
+
+def _images(instance: Instance, migrate_data: LibvirtLiveMigrateData) -> tuple[Wanted, ...]:
+    """The disks that are copied, as images at the same place of the other host."""
+    return tuple(
+        Wanted(disk.path, disk.format, disk.size_bytes)
+        for disk in instance.disks
+        if disk.device in migrate_data.disks_to_copy
+    )

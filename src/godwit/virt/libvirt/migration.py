@@ -1,0 +1,251 @@
+"""One move between two libvirt hosts, as its transfer process drives it.
+
+libvirt's own peer-to-peer migration can run a guest at both ends when the answer to its last
+message is lost. So the guest arrives paused (`VIR_MIGRATE_PAUSED`) and is resumed here, and only on
+proof that the source can no longer run it.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from godwit.model.errors import HypervisorError, Unreachable
+from godwit.model.ids import HostName, InstanceUuid
+from godwit.model.instance import Instance
+from godwit.model.migrate_data import Guard, LibvirtLiveMigrateData
+from godwit.model.progress import Progress, Statistics
+from godwit.model.reasons import Code, Reason, reason
+from godwit.runtime.settings import LibvirtHostSettings
+from godwit.virt.driver import TransferOutcome
+from godwit.virt.libvirt import acts, reads
+from godwit.virt.libvirt.abi import (
+    FROM_RPC,
+    PARAM_DISKS,
+    PARAM_URI,
+    STOPPED_MIGRATED,
+    Event,
+    Libvirt,
+    Migrate,
+    Shutoff,
+    State,
+)
+from godwit.virt.libvirt.connection import FOR_EVER, Connection
+from godwit.virt.libvirt.errors import LibvirtError
+from godwit.virt.libvirt.progress import progress_of, statistics_of
+from godwit.virt.libvirt.sighting import Reading
+
+PROGRESS_TIMEOUT_S: Final = 2.0
+
+
+@dataclass(frozen=True)
+class End:
+    """One of the two hosts: how this process reaches its libvirtd."""
+
+    host: HostName
+    settings: LibvirtHostSettings
+
+    def connection(self) -> Connection:
+        """A connection of its own; opens nothing yet."""
+        return Connection(
+            self.host,
+            self.settings.uri,
+            call_timeout_s=self.settings.call_timeout_s,
+            threads_max=self.settings.threads_max,
+        )
+
+
+class LibvirtTransferDriver:
+    """A `TransferDriver` for one move. Made inside the event loop that uses it."""
+
+    def __init__(
+        self,
+        source: End,
+        destination: End,
+        instance: Instance,
+        migrate_data: LibvirtLiveMigrateData,
+    ) -> None:
+        self._uuid: InstanceUuid = instance.uuid
+        self._instance = instance
+        self._migrate_data = migrate_data
+        self._source_host = source.host
+        self._destination_host = destination.host
+        # The long call has a connection of its own: nothing may stand in its way, nor it in that
+        # of the samples, the abort and the events.
+        self._mover = source.connection()
+        self._source = Connection(
+            source.host,
+            source.settings.uri,
+            call_timeout_s=source.settings.call_timeout_s,
+            threads_max=source.settings.threads_max,
+            lifecycle=self._source_event,
+        )
+        self._destination = destination.connection()
+        self._stopped_as_migrated = False
+        self._came_back_without_error = False
+
+    async def open(self) -> None:
+        """See `TransferDriver`. The three connections are opened at the same time."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for connection in (self._mover, self._source, self._destination):
+                    group.create_task(
+                        connection.call("opening", lambda libvirt: libvirt.getHostname()),
+                        name=f"open {connection.host}",
+                    )
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from failures
+
+    async def clear_autostart(self) -> None:
+        """See `TransferDriver`."""
+        await self._source.call(
+            "clearing autostart", lambda libvirt: acts.set_autostart(libvirt, self._uuid, on=False)
+        )
+
+    async def transfer(self) -> TransferOutcome:
+        """See `TransferDriver`. Ends by itself, by `abort`, or when libvirtd stops answering
+        keepalive; has no other limit.
+        """
+        try:
+            await self._mover.call("migrating", self._migrate, timeout_s=FOR_EVER)
+        except LibvirtError as error:
+            problem = f"{error.message} (libvirt error {error.number})"
+            return TransferOutcome(error=problem, reason=self._reason_of(error))
+        except Unreachable as error:
+            return TransferOutcome(error=error.reason.words, reason=error.reason)
+        self._came_back_without_error = True
+        return TransferOutcome(statistics=await self._statistics())
+
+    async def progress(self) -> Progress | None:
+        """See `TransferDriver`. `None` also while the source does not answer."""
+        try:
+            return await self._source.call(
+                "reading the job",
+                lambda libvirt: _sample(libvirt, self._uuid),
+                timeout_s=PROGRESS_TIMEOUT_S,
+                key=self._uuid,
+            )
+        except (Unreachable, LibvirtError):
+            return None
+
+    async def abort(self) -> None:
+        """See `TransferDriver`. Harmless where no job runs."""
+        await self._source.call(
+            "aborting the job", lambda libvirt: acts.abort_job(libvirt, self._uuid)
+        )
+
+    async def source_is_gone(self) -> bool:
+        """See `TransferDriver`. The proof: libvirt has confirmed the switch, by the call's return
+        without error or by its event, and the source's half is seen to be no more.
+        """
+        if not (self._came_back_without_error or self._stopped_as_migrated):
+            return False
+        try:
+            reading = await self._source.call(
+                "looking for the guest", lambda libvirt: reads.read_state(libvirt, self._uuid)
+            )
+        except (Unreachable, LibvirtError):
+            return False
+        return _has_left(reading)
+
+    async def let_run_at_destination(self) -> None:
+        """See `TransferDriver`. Resumes only what waits for us (PAUSED by the guard)."""
+        if self._migrate_data.was_paused or self._migrate_data.guard is not Guard.PAUSED:
+            return
+        doing = "letting the guest run"
+        seen = await self._destination.call(
+            doing, lambda libvirt: acts.resume_arrived(libvirt, self._uuid)
+        )
+        if seen:
+            host = self._destination_host
+            problem = f"the guest is {seen} there"
+            raise HypervisorError(
+                reason(Code.HYPERVISOR_ERROR, host=host, doing=doing, problem=problem)
+            )
+
+    async def close(self) -> None:
+        """See `TransferDriver`."""
+        for connection in (self._mover, self._source, self._destination):
+            await connection.close()
+
+    # --- details ---
+
+    def _migrate(self, libvirt: Libvirt) -> None:
+        domain = libvirt.lookupByUUIDString(self._uuid)
+        domain.migrateToURI3(
+            self._migrate_data.destination_uri,
+            parameters_of(self._migrate_data),
+            flags_of(self._migrate_data),
+        )
+
+    async def _statistics(self) -> Statistics | None:
+        try:
+            return await self._destination.call(
+                "reading the final figures", lambda libvirt: _figures(libvirt, self._uuid)
+            )
+        except (Unreachable, LibvirtError):
+            return None
+
+    def _source_event(self, uuid: str, event: int, detail: int) -> None:
+        if uuid != self._uuid:
+            return
+        if event == Event.STOPPED and detail == STOPPED_MIGRATED:
+            self._stopped_as_migrated = True
+        elif event in (Event.RESUMED, Event.STARTED):
+            self._stopped_as_migrated = False
+
+    def _reason_of(self, error: LibvirtError) -> Reason | None:
+        """The catalogue's reason where libvirt's numbers leave no doubt."""
+        if error.domain == FROM_RPC and self._migrate_data.tls:
+            return reason(
+                Code.TLS_UNUSABLE,
+                host=self._destination_host,
+                here=self._source_host,
+                problem=error.message,
+            )
+        return None
+
+
+def flags_of(migrate_data: LibvirtLiveMigrateData) -> Migrate:
+    """How libvirt is asked to move the guest.
+
+    UNSAFE says only that storage is judged by Godwit's own identities: libvirt's check knows
+    nothing but a list of file systems.
+    """
+    flags = Migrate.LIVE | Migrate.PEER2PEER | Migrate.ABORT_ON_ERROR | Migrate.UNSAFE
+    if migrate_data.persistent:
+        flags |= Migrate.PERSIST_DEST | Migrate.UNDEFINE_SOURCE
+    if migrate_data.guard is Guard.PAUSED:
+        flags |= Migrate.PAUSED
+    if migrate_data.tls:
+        flags |= Migrate.TLS
+    if migrate_data.disks_to_copy:
+        flags |= Migrate.NON_SHARED_DISK
+    return flags
+
+
+def parameters_of(migrate_data: LibvirtLiveMigrateData) -> dict[str, object]:
+    """What goes with the flags: where memory is sent, and exactly which disks are copied."""
+    parameters: dict[str, object] = {}
+    if migrate_data.migration_uri:
+        parameters[PARAM_URI] = migrate_data.migration_uri
+    if migrate_data.disks_to_copy:
+        parameters[PARAM_DISKS] = list(migrate_data.disks_to_copy)
+    return parameters
+
+
+def _has_left(reading: Reading | None) -> bool:
+    if reading is None:
+        return True
+    return reading.state == State.SHUTOFF and reading.reason == Shutoff.MIGRATED
+
+
+def _sample(libvirt: Libvirt, uuid: InstanceUuid) -> Progress | None:
+    domain = reads.find_domain(libvirt, uuid)
+    stats = reads.job_stats(domain) if domain is not None else None
+    return progress_of(stats) if stats is not None else None
+
+
+def _figures(libvirt: Libvirt, uuid: InstanceUuid) -> Statistics | None:
+    domain = reads.find_domain(libvirt, uuid)
+    stats = reads.completed_stats(domain) if domain is not None else None
+    return statistics_of(stats) if stats is not None else None

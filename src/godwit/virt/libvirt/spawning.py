@@ -1,0 +1,118 @@
+"""Guests of our own: made from a registered image, and removed with their disks. Each function
+blocks; they run in the threads of `connection`.
+"""
+
+from pathlib import PurePosixPath
+from typing import Final
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
+
+from godwit.model.ids import InstanceUuid
+from godwit.virt.driver import NewGuest
+from godwit.virt.libvirt import acts, reads
+from godwit.virt.libvirt.abi import Libvirt
+from godwit.virt.libvirt.connection import or_none
+from godwit.virt.libvirt.storages import PoolLook
+from godwit.virt.libvirt.volumes import pool_on, refresh_pools, remove_files
+from godwit.virt.libvirt.xml import domain_facts, volume_xml
+
+FOLDER_POOLS: Final = ("dir", "fs", "netfs")
+FORMAT: Final = "qcow2"
+
+
+def spawn(libvirt: Libvirt, guest: NewGuest) -> str:
+    """Make the disk, define the guest and start it, each unless it is there. Answers with what
+    stands in the way.
+    """
+    domain = reads.find_domain(libvirt, guest.instance.uuid)
+    if domain is None:
+        folder = _roomiest_folder(libvirt)
+        if not folder:
+            return "the host has no active storage pool that is a folder"
+        path = f"{folder}/{guest.instance.uuid}.{FORMAT}"
+        problem = _make_disk(libvirt, guest, path)
+        if problem:
+            return problem
+        domain = libvirt.defineXML(domain_xml(guest, path, virtualisation(libvirt)))
+    if not domain.isActive():
+        domain.create()
+    return ""
+
+
+def destroy(libvirt: Libvirt, uuid: InstanceUuid) -> None:
+    """Stop and forget the guest and delete its own disks, as far as they are there."""
+    domain = reads.find_domain(libvirt, uuid)
+    paths = []
+    if domain is not None:
+        disks = domain_facts(domain.XMLDesc()).disks
+        paths = [disk.path for disk in disks if disk.is_file and not disk.read_only]
+        acts.remove_guest(libvirt, uuid)
+    remove_files(libvirt, paths)
+
+
+def virtualisation(libvirt: Libvirt) -> str:
+    """`kvm` where the host has it, else `qemu`."""
+    root = ElementTree.fromstring(libvirt.getCapabilities())
+    return "kvm" if root.find("guest/arch/domain[@type='kvm']") is not None else "qemu"
+
+
+def _roomiest_folder(libvirt: Libvirt) -> str:
+    folders = [p for p in reads.active_pools(libvirt) if p.facts.kind in FOLDER_POOLS]
+    roomiest = max(folders, key=_room, default=None)
+    return roomiest.facts.path if roomiest is not None else ""
+
+
+def _room(pool: PoolLook) -> tuple[int, str]:
+    return (pool.free_bytes, pool.facts.name)
+
+
+def _make_disk(libvirt: Libvirt, guest: NewGuest, path: str) -> str:
+    """A copy of the image, grown to size; one that an earlier attempt has made is found."""
+    image_folder = str(PurePosixPath(guest.image_path).parent)
+    refresh_pools(libvirt, [image_folder, str(PurePosixPath(path).parent)])
+    if reads.find_volume(libvirt, path) is not None:
+        return ""
+    pool = pool_on(libvirt, str(PurePosixPath(path).parent))
+    image = or_none(lambda: libvirt.storageVolLookupByPath(guest.image_path))
+    if pool is None:
+        return f"the storage pool on {PurePosixPath(path).parent} is no longer active"
+    if image is None:
+        return f"{guest.image_path} is in no active storage pool"
+    capacity_bytes = guest.disk_mib * 2**20
+    text = volume_xml(PurePosixPath(path).name, FORMAT, capacity_bytes)
+    disk = pool.createXMLFrom(text, image)
+    if disk.info()[1] < capacity_bytes:
+        disk.resize(capacity_bytes)  # a clone is as big as its image, whatever was asked for
+    return ""
+
+
+def domain_xml(guest: NewGuest, disk_path: str, virtualisation_: str) -> str:
+    """The definition of a guest of our own. Pure."""
+    instance = guest.instance
+    domain = Element("domain", type=virtualisation_)
+    SubElement(domain, "name").text = instance.name
+    SubElement(domain, "uuid").text = instance.uuid
+    SubElement(domain, "memory", unit="MiB").text = str(instance.memory_mib)
+    SubElement(domain, "vcpu").text = str(instance.vcpus)
+    system = SubElement(domain, "os")
+    SubElement(system, "type", arch="x86_64").text = "hvm"
+    if guest.kernel:
+        SubElement(system, "kernel").text = guest.kernel
+        SubElement(system, "cmdline").text = guest.command_line
+    SubElement(SubElement(domain, "features"), "acpi")
+    _add_devices(SubElement(domain, "devices"), guest, disk_path)
+    return ElementTree.tostring(domain, encoding="unicode")
+
+
+def _add_devices(devices: Element, guest: NewGuest, disk_path: str) -> None:
+    disk = SubElement(devices, "disk", type="file", device="disk")
+    SubElement(disk, "driver", name="qemu", type=FORMAT)
+    SubElement(disk, "source", file=disk_path)
+    SubElement(disk, "target", dev="vda", bus="virtio")
+    for nic in guest.instance.nics:
+        card = SubElement(devices, "interface", type="bridge")
+        SubElement(card, "mac", address=nic.mac)
+        SubElement(card, "source", bridge=nic.network)
+        SubElement(card, "model", type=nic.model)
+    console = SubElement(devices, "serial", type="pty")
+    SubElement(console, "target", port="0")

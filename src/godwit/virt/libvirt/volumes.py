@@ -1,0 +1,142 @@
+"""Disk files at one libvirtd, through its storage pools: make room, take it back, never touch a
+file that a guest uses. Each function blocks; they run in the threads of `connection`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final
+from xml.etree import ElementTree
+
+from godwit.virt.libvirt.abi import Domain, Libvirt, Pool, Trouble
+from godwit.virt.libvirt.connection import or_none
+from godwit.virt.libvirt.reads import NOT_NOW, find_volume, persistent_xml
+from godwit.virt.libvirt.xml import VolumeFacts, domain_facts, pool_facts, volume_xml
+
+AS_NEW_BYTES_MAX: Final = 4 * 2**20
+"""A new image holds its tables only; one with more than this has been written to."""
+BUSY_POOL: Final = frozenset({int(Trouble.INTERNAL_ERROR), int(Trouble.OPERATION_INVALID)})
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An empty image to be: its path, format and exact virtual size."""
+
+    path: str
+    format: str
+    capacity_bytes: int
+
+    @property
+    def folder(self) -> str:
+        """Where it stands."""
+        return str(PurePosixPath(self.path).parent)
+
+    @property
+    def name(self) -> str:
+        """What it is called there."""
+        return PurePosixPath(self.path).name
+
+
+def refresh_pools(libvirt: Libvirt, folders: Sequence[str]) -> None:
+    """Let libvirtd look again at what the pools on these folders hold; their files stay as they
+    are. A pool that is busy is left as libvirtd last saw it.
+    """
+    for folder in sorted(set(folders)):
+        pool = pool_on(libvirt, folder)
+        if pool is not None:
+            or_none(pool.refresh, also=BUSY_POOL)
+
+
+def pool_on(libvirt: Libvirt, folder: str) -> Pool | None:
+    """The active pool whose volumes stand in that folder."""
+    for pool in libvirt.listAllStoragePools():
+        text = or_none(pool.XMLDesc, also=NOT_NOW) if pool.isActive() else None
+        if text and pool_facts(text).path.rstrip("/") == folder.rstrip("/"):
+            return pool
+    return None
+
+
+def make_images(libvirt: Libvirt, wanted: Sequence[Wanted]) -> str:
+    """Make each image, or find the one an earlier attempt has made. Answers with what stands in
+    the way; then images made so far are left for `remove_as_new`.
+    """
+    refresh_pools(libvirt, [image.folder for image in wanted])
+    used = paths_in_use(libvirt)
+    for image in wanted:
+        there = find_volume(libvirt, image.path)
+        if there is not None:
+            if image.path in used or not is_as_new(there, image):
+                return f"{image.path} is already there"
+            continue
+        pool = pool_on(libvirt, image.folder)
+        if pool is None:
+            return f"there is no active storage pool on {image.folder}"
+        pool.createXML(volume_xml(image.name, image.format, image.capacity_bytes))
+    return ""
+
+
+def is_as_new(volume: VolumeFacts, wanted: Wanted) -> bool:
+    """Is this just what `make_images` makes: the right size and format, and nothing in it?"""
+    same = (volume.format, volume.capacity_bytes) == (wanted.format, wanted.capacity_bytes)
+    return same and volume.allocated_bytes <= AS_NEW_BYTES_MAX
+
+
+def remove_as_new(libvirt: Libvirt, wanted: Sequence[Wanted]) -> None:
+    """Remove those of the images that are as new: an attempt whose answer was lost made them."""
+    refresh_pools(libvirt, [image.folder for image in wanted])
+    empty = []
+    for image in wanted:
+        there = find_volume(libvirt, image.path)
+        if there is not None and is_as_new(there, image):
+            empty.append(image.path)
+    remove_files(libvirt, empty)
+
+
+def remove_files(libvirt: Libvirt, paths: Sequence[str]) -> None:
+    """Delete these files, except those that a guest of this host uses. Missing ones are fine.
+
+    A folder without a pool gets one for as long as this takes: libvirt deletes nothing else.
+    """
+    used = paths_in_use(libvirt)
+    for path in paths:
+        if path not in used:
+            _remove_file(libvirt, path)
+
+
+def _remove_file(libvirt: Libvirt, path: str) -> None:
+    folder = str(PurePosixPath(path).parent)
+    pool = pool_on(libvirt, folder)
+    own = None if pool is not None else libvirt.storagePoolCreateXML(_pool_xml(folder))
+    try:
+        if pool is not None:
+            or_none(pool.refresh, also=BUSY_POOL)
+        volume = or_none(lambda: libvirt.storageVolLookupByPath(path))
+        if volume is not None:
+            or_none(volume.delete)
+    finally:
+        if own is not None:
+            own.destroy()  # the pool, not what is in it
+
+
+def paths_in_use(libvirt: Libvirt) -> frozenset[str]:
+    """Every file that a guest of this host has as a disk, now or after its next boot."""
+    used: set[str] = set()
+    for domain in libvirt.listAllDomains():
+        for text in _definitions(domain):
+            for disk in domain_facts(text).disks:
+                used.update((disk.path, *disk.backing))
+    return frozenset(used)
+
+
+def _definitions(domain: Domain) -> list[str]:
+    """The running definition and that of the next boot, as far as they are there."""
+    texts = (or_none(domain.XMLDesc), or_none(lambda: persistent_xml(domain), also=NOT_NOW))
+    return [text for text in texts if text]
+
+
+def _pool_xml(folder: str) -> str:
+    pool = ElementTree.Element("pool", type="dir")
+    name = "godwit-" + folder.strip("/").replace("/", "-")
+    ElementTree.SubElement(pool, "name").text = name
+    ElementTree.SubElement(ElementTree.SubElement(pool, "target"), "path").text = folder
+    return ElementTree.tostring(pool, encoding="unicode")

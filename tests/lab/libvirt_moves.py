@@ -1,0 +1,267 @@
+"""A guest, two drivers and a transfer on real lab hosts: what the libvirt lab tests begin from.
+
+`Move` does what the story does, step by step, so that a test can stop anywhere and break something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from godwit.lab.errors import LabError
+from godwit.lab.guest import DiskPlace, GuestSpec, create_disk, domain_state, start_guest
+from godwit.lab.heartbeat import Heartbeats
+from godwit.lab.host import LabHost
+from godwit.lab.lab import Lab
+from godwit.model.ids import HostName
+from godwit.model.instance import Guest, Instance, vm_state_of
+from godwit.model.migrate_data import LibvirtLiveMigrateData
+from godwit.model.migration import BlockMigration
+from godwit.model.reasons import Code
+from godwit.model.request_spec import RequestSpec
+from godwit.model.sighting import DestinationWord, SourceWord
+from godwit.runtime.settings import LibvirtHostSettings, StorageSettings
+from godwit.virt.driver import Checked, TransferEvidence, TransferOutcome
+from godwit.virt.libvirt.driver import LibvirtDriver
+from godwit.virt.libvirt.migration import End, LibvirtTransferDriver
+
+DECLARED = {"shared": StorageSettings(path="/srv/shared")}
+CALL_TIMEOUT_S = 4.0
+
+
+def run(test: Coroutine[Any, Any, None]) -> None:
+    """Run a test in a real event loop: hosts do not live in virtual time. At most a minute."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(60):
+            await test
+
+    asyncio.run(bounded())
+
+
+def settings_of(host: LabHost, *, tls: bool = True) -> LibvirtHostSettings:
+    """What the settings file would say of this host."""
+    return LibvirtHostSettings(
+        uri=host.uri,
+        peer_uri=host.peer_uri,
+        migration_address=host.migration_address,
+        tls=tls,
+        call_timeout_s=CALL_TIMEOUT_S,
+    )
+
+
+@asynccontextmanager
+async def driver_of(host: LabHost) -> AsyncIterator[LibvirtDriver]:
+    """A driver of this host, closed afterwards."""
+    driver = LibvirtDriver(HostName(host.name), settings_of(host), DECLARED)
+    try:
+        yield driver
+    finally:
+        await driver.close()
+
+
+def make_pools(host: LabHost) -> None:
+    """An active pool on each of the host's two folders for disks."""
+    for place in DiskPlace:
+        host.run("virsh", "-q", "pool-create-as", place, "dir", "--target", f"/srv/{place}")
+
+
+def instance_of(guest: Guest, host: LabHost) -> Instance:
+    """The record of a guest that was seen at this host."""
+    return Instance(
+        uuid=guest.uuid,
+        name=guest.name,
+        host=HostName(host.name),
+        node=host.name,
+        vm_state=vm_state_of(guest.power_state),
+        power_state=guest.power_state,
+        vcpus=guest.vcpus,
+        memory_mib=guest.memory_mib,
+        disks=guest.disks,
+        nics=guest.nics,
+        platform=guest.platform,
+    )
+
+
+@dataclass
+class Move:
+    """One guest on its way from the first lab host to the second."""
+
+    lab: Lab
+    beats: Heartbeats
+    spec: GuestSpec
+    source: LibvirtDriver
+    destination: LibvirtDriver
+    instance: Instance
+    migrate_data: LibvirtLiveMigrateData | None = None
+    transfer: LibvirtTransferDriver | None = None
+
+    @property
+    def here(self) -> LabHost:
+        """The source."""
+        return self.lab.hosts[0]
+
+    @property
+    def there(self) -> LabHost:
+        """The destination."""
+        return self.lab.hosts[1]
+
+    @property
+    def agreed(self) -> LibvirtLiveMigrateData:
+        """What `prepare` has agreed on."""
+        assert self.migrate_data is not None
+        return self.migrate_data
+
+    @property
+    def moving(self) -> LibvirtTransferDriver:
+        """The transfer that `prepare` has opened."""
+        assert self.transfer is not None
+        return self.transfer
+
+    async def request(self, block: BlockMigration = BlockMigration.AUTO) -> RequestSpec:
+        """The question that both checks answer."""
+        facts = await self.source.host_facts()
+        return RequestSpec(instance=self.instance, source=facts, block_migration=block)
+
+    async def check(self, block: BlockMigration = BlockMigration.AUTO) -> Checked:
+        """Both checks: the destination's refusals, else the source's answer."""
+        spec = await self.request(block)
+        first = await self.destination.check_can_live_migrate_destination(spec)
+        if first.migrate_data is None:
+            return first
+        facts = await self.destination.host_facts()
+        return await self.source.check_can_live_migrate_source(spec, facts, first.migrate_data)
+
+    async def refusals(self, block: BlockMigration = BlockMigration.AUTO) -> list[Code]:
+        """The codes of the refusals of `check`."""
+        return [refusal.code for refusal in (await self.check(block)).refusals]
+
+    async def prepare(self) -> None:
+        """Everything up to the transfer, which is opened."""
+        checked = await self.check()
+        assert checked.refusals == ()
+        assert checked.migrate_data is not None
+        made = await self.destination.pre_live_migration(self.instance, checked.migrate_data)
+        assert isinstance(made, LibvirtLiveMigrateData)
+        self.migrate_data = made
+        self.transfer = LibvirtTransferDriver(
+            End(HostName(self.here.name), settings_of(self.here)),
+            End(HostName(self.there.name), settings_of(self.there)),
+            self.instance,
+            made,
+        )
+        await self.transfer.open()
+        await self.transfer.clear_autostart()
+
+    async def transfer_and_let_run(self) -> TransferOutcome:
+        """The transfer as its process does it."""
+        outcome = await self.moving.transfer()
+        if await self.moving.source_is_gone():
+            await self.moving.let_run_at_destination()
+        return outcome
+
+    async def words(self) -> tuple[SourceWord, DestinationWord]:
+        """What both ends are called now."""
+        evidence = TransferEvidence(began=True)
+        source = await self.source.sight_source(self.instance, self.agreed, evidence)
+        destination = await self.destination.sight_destination(self.instance, self.agreed)
+        return source.word, destination.word
+
+    async def until(self, *wanted: tuple[SourceWord, DestinationWord]) -> None:
+        """Wait until both ends are called so; AssertionError naming what they were called."""
+        seen: list[tuple[SourceWord, DestinationWord]] = []
+        for _ in range(60):
+            seen.append(await self.words())
+            if seen[-1] in wanted:
+                return
+            await asyncio.sleep(0.25)
+        raise AssertionError(f"never seen: {wanted}; but {sorted(set(seen))}")
+
+    async def finish(self) -> None:
+        """Both posts."""
+        await self.destination.post_live_migration_at_destination(self.instance, self.agreed)
+        await self.source.post_live_migration_at_source(self.instance, self.agreed)
+
+    async def roll_back(self) -> None:
+        """Both undos."""
+        await self.source.rollback_live_migration_at_source(self.instance, self.agreed)
+        await self.destination.rollback_live_migration_at_destination(self.instance, self.agreed)
+
+    async def wait_for_beat(self, host: LabHost) -> None:
+        """Wait for the next heartbeat there."""
+        await asyncio.to_thread(self.beats.wait, self.spec.name, host.name, timeout_s=8.0)
+
+    def assert_ran_once(self) -> None:
+        """The guest has never run at two hosts, and its memory and disks are whole."""
+        assert self.beats.check_ran_once(self.spec.name) == []
+
+    def state_at(self, host: LabHost) -> str:
+        """libvirt's own words for the guest there."""
+        return domain_state(host, self.spec.name)
+
+
+@asynccontextmanager
+async def a_move(lab: Lab, spec: GuestSpec, *, pools: bool = True) -> AsyncIterator[Move]:
+    """The guest runs at the first host, and both hosts' drivers are there."""
+    here, there = lab.hosts[:2]
+    if pools:
+        make_pools(here)
+        make_pools(there)
+    for disk in spec.disks:
+        create_disk(here, disk)
+    with Heartbeats(lab, [spec.name]) as beats:
+        start_guest(here, spec)
+        beats.wait(spec.name, here.name, timeout_s=8.0)
+        async with driver_of(here) as source, driver_of(there) as destination:
+            guest = next(g for g in await source.guests() if g.uuid == str(spec.uuid))
+            move = Move(lab, beats, spec, source, destination, instance_of(guest, here))
+            try:
+                yield move
+            finally:
+                if move.transfer is not None:
+                    await move.transfer.close()
+
+
+async def eventually(done: Callable[[], bool], what: str, *, timeout_s: float = 8.0) -> None:
+    """Wait until `done`; LabError saying that `what` did not happen."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            while not await asyncio.to_thread(done):  # noqa: ASYNC110 - a host sends no event
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise LabError(f"{what} did not happen within {timeout_s:g} s") from None
+
+
+async def begin_copying(move: Move) -> asyncio.Task[TransferOutcome]:
+    """Start the transfer and wait until 8 MiB are sent."""
+    call = asyncio.create_task(move.moving.transfer())
+    async with asyncio.timeout(15):
+        while True:
+            sample = await move.moving.progress()
+            if sample is not None and sample.memory_processed_bytes > 8 * 2**20:
+                return call
+            await asyncio.sleep(0.01)
+
+
+async def enter_the_window(move: Move) -> asyncio.Task[TransferOutcome]:
+    """Start the transfer, and freeze the destination's libvirtd just before everything is sent: the
+    source then stands still and waits for an answer.
+    """
+    move.here.run("virsh", "-q", "migrate-setspeed", move.spec.name, "16")
+    call = await begin_copying(move)
+    move.there.freeze_libvirtd()
+    await eventually(
+        lambda: move.state_at(move.here) == "paused (migrating)", "the switch at the source"
+    )
+    await asyncio.sleep(0.2)
+    return call
+
+
+async def expect_an_error(call: asyncio.Task[TransferOutcome]) -> TransferOutcome:
+    """The outcome of a call that must end with an error."""
+    outcome = await call
+    assert outcome.error
+    return outcome

@@ -1,0 +1,136 @@
+"""What the checks find on real hosts, each with its code; they change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from msgspec.structs import replace
+from tests.lab.libvirt_moves import Move, a_move, run
+
+from godwit.lab.guest import DiskPlace, GuestDisk, GuestSpec, create_disk, define_guest
+from godwit.lab.lab import Lab
+from godwit.model.migration import BlockMigration
+from godwit.model.reasons import Code
+
+SHARED = GuestDisk("vm1.qcow2", DiskPlace.SHARED)
+LOCAL = GuestDisk("vm1.qcow2", DiskPlace.LOCAL)
+STRANGER = GuestSpec("stranger").uuid
+
+
+def name_taken(move: Move) -> None:
+    define_guest(move.there, GuestSpec("vm1", given_uuid=STRANGER))
+
+
+def uuid_taken(move: Move) -> None:
+    define_guest(move.there, GuestSpec("vm1"))
+
+
+def bridge_missing(move: Move) -> None:
+    (nic,) = move.instance.nics
+    move.instance = replace(move.instance, nics=(replace(nic, network="brnone"),))
+
+
+def machine_unknown(move: Move) -> None:
+    platform = move.instance.platform
+    assert platform is not None
+    platform = replace(platform, machine_type="pc-i440fx-99.0")
+    move.instance = replace(move.instance, platform=platform)
+
+
+def cpu_too_new(move: Move) -> None:
+    platform = move.instance.platform
+    assert platform is not None
+    cpu = platform.cpu.replace("</cpu>", '<feature policy="require" name="avx512-fp16" /></cpu>')
+    move.instance = replace(move.instance, platform=replace(platform, cpu=cpu))
+
+
+def disk_exists(move: Move) -> None:
+    create_disk(move.there, LOCAL)
+
+
+def no_pool(move: Move) -> None:
+    move.there.run("virsh", "-q", "pool-destroy", "local")
+
+
+def disk_too_big(move: Move) -> None:
+    disks = tuple(
+        replace(disk, size_bytes=2**50) if disk.path == LOCAL.path else disk
+        for disk in move.instance.disks
+    )
+    move.instance = replace(move.instance, disks=disks)
+
+
+def snapshot(move: Move) -> None:
+    move.here.run("virsh", "-q", "snapshot-create-as", "vm1", "s1")
+
+
+def disks_changed(move: Move) -> None:
+    move.instance = replace(move.instance, disks=())
+
+
+CASES: list[tuple[Callable[[Move], None], tuple[GuestDisk, ...], Code]] = [
+    (name_taken, (), Code.NAME_TAKEN),
+    (uuid_taken, (), Code.UUID_TAKEN),
+    (bridge_missing, (), Code.BRIDGE_MISSING),
+    (machine_unknown, (), Code.MACHINE_TYPE_UNSUPPORTED),
+    (cpu_too_new, (), Code.INVALID_CPU_INFO),
+    (disk_exists, (LOCAL,), Code.DISK_EXISTS),
+    (no_pool, (LOCAL,), Code.STORAGE_POOL_MISSING),
+    (disk_too_big, (LOCAL,), Code.NOT_ENOUGH_DISK),
+    (snapshot, (SHARED,), Code.MIGRATION_BLOCKED),
+    (disks_changed, (SHARED,), Code.MIGRATION_PRE_CHECK_ERROR),
+]
+
+
+def test_each_obstacle_is_refused_with_its_code(lab: Lab) -> None:
+    async def one(spoil: Callable[[Move], None], move: Move, code: Code) -> None:
+        before = move.instance
+        assert await move.refusals() == []
+        spoil(move)
+        assert await move.refusals() == [code], spoil.__name__
+        move.instance = before
+
+    async def test() -> None:
+        both = (GuestDisk("vm1s.qcow2", DiskPlace.SHARED), LOCAL)
+        async with a_move(lab, GuestSpec("vm1", disks=both)) as move:
+            undo = {
+                name_taken: ("undefine", str(STRANGER)),
+                uuid_taken: ("undefine", "vm1"),
+                disk_exists: ("vol-delete", LOCAL.path),
+                no_pool: ("pool-create-as", "local", "dir", "--target", "/srv/local"),
+            }
+            for spoil, _, code in CASES:
+                await one(spoil, move, code)
+                if spoil in undo:
+                    move.there.run("virsh", "-q", *undo[spoil])
+                if spoil is snapshot:
+                    move.here.run("virsh", "-q", "snapshot-delete", "vm1", "s1")
+            assert await move.refusals(BlockMigration.SHARED) == [Code.INVALID_SHARED_STORAGE]
+            assert await move.refusals(BlockMigration.BLOCK) == [Code.INVALID_LOCAL_STORAGE]
+
+    run(test())
+
+
+def test_a_cpu_refusal_names_what_is_missing(lab: Lab) -> None:
+    async def test() -> None:
+        async with a_move(lab, GuestSpec("vm1")) as move:
+            cpu_too_new(move)
+            (refusal,) = (await move.check()).refusals
+            assert "avx512-fp16" in refusal.words
+
+    run(test())
+
+
+@pytest.mark.parametrize("disk", [SHARED, LOCAL], ids=["shared disk", "local disk"])
+def test_checks_leave_both_hosts_as_they_were(lab: Lab, disk: GuestDisk) -> None:
+    async def test() -> None:
+        async with a_move(lab, GuestSpec("vm1", disks=(disk,))) as move:
+            before = await move.source.guests(), await move.destination.host_facts()
+            assert await move.refusals() == []
+            after = await move.source.guests(), await move.destination.host_facts()
+            assert [guest.uuid for guest in after[0]] == [guest.uuid for guest in before[0]]
+            assert [s.id for s in after[1].storages] == [s.id for s in before[1].storages]
+            assert await move.destination.guests() == ()
+
+    run(test())

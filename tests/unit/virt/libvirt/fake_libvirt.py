@@ -1,0 +1,194 @@
+"""A libvirtd in memory, as far as acts and volumes use one: domains in any state, and pools."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from xml.etree import ElementTree
+
+import libvirt
+
+from godwit.virt.libvirt.abi import JobType, Paused, Running, Shutoff, State, Trouble
+
+
+class Refusal(libvirt.libvirtError):  # type: ignore[misc]
+    """libvirtd's own error, with this number."""
+
+    def __init__(self, number: int) -> None:
+        Exception.__init__(self, f"error {number}")
+        self._number = number
+
+    def get_error_code(self) -> int:
+        return self._number
+
+    def get_error_message(self) -> str:
+        return f"error {self._number}"
+
+
+@dataclass
+class FakeDomain:
+    """A domain, which writes down what is done to it."""
+
+    host: FakeLibvirt
+    uuid: str
+    at: tuple[int, int]
+    persistent: bool = True
+    job: int = 0
+    arriving: bool = False
+    disks: tuple[str, ...] = ()
+    flag: bool = False
+    done: list[str] = field(default_factory=list)
+
+    def UUIDString(self) -> str:  # noqa: N802 - libvirt's own name
+        return self.uuid
+
+    def state(self, flags: int = 0) -> list[int]:
+        return list(self.at)
+
+    def isActive(self) -> int:  # noqa: N802
+        return int(self.at[0] not in (State.SHUTOFF, State.CRASHED))
+
+    def isPersistent(self) -> int:  # noqa: N802
+        return int(self.persistent)
+
+    def autostart(self) -> int:
+        return int(self.flag)
+
+    def setAutostart(self, autostart: int) -> int:  # noqa: N802
+        self.flag = bool(autostart)
+        return 0
+
+    def jobStats(self, flags: int = 0) -> dict[str, int]:  # noqa: N802
+        if self.arriving:
+            raise Refusal(Trouble.OPERATION_UNSUPPORTED)
+        kind = JobType.UNBOUNDED if self.job else JobType.NONE
+        return {"type": kind, "operation": self.job}
+
+    def XMLDesc(self, flags: int = 0) -> str:  # noqa: N802
+        domain = ElementTree.Element("domain", type="qemu")
+        ElementTree.SubElement(domain, "uuid").text = self.uuid
+        devices = ElementTree.SubElement(domain, "devices")
+        for number, path in enumerate(self.disks):
+            disk = ElementTree.SubElement(devices, "disk", type="file")
+            ElementTree.SubElement(disk, "source", file=path)
+            ElementTree.SubElement(disk, "target", dev=f"vd{number}")
+        return ElementTree.tostring(domain, encoding="unicode")
+
+    def resume(self) -> int:
+        self.done.append("resume")
+        self.at = (State.RUNNING, Running.UNPAUSED)
+        return 0
+
+    def destroy(self) -> int:
+        self.done.append("destroy")
+        self.at = (State.SHUTOFF, Shutoff.DESTROYED)
+        if not self.persistent:
+            del self.host.domains[self.uuid]
+        return 0
+
+    def undefineFlags(self, flags: int = 0) -> int:  # noqa: N802
+        if self.uuid not in self.host.domains:
+            raise Refusal(Trouble.NO_DOMAIN)
+        self.done.append("undefine")
+        del self.host.domains[self.uuid]
+        return 0
+
+
+@dataclass
+class FakeVolume:
+    """A file in a pool."""
+
+    host: FakeLibvirt
+    file: str
+    capacity: int
+    format: str = "qcow2"
+    allocated: int = 200_704
+
+    def XMLDesc(self, flags: int = 0) -> str:  # noqa: N802
+        return (
+            f"<volume><capacity>{self.capacity}</capacity><allocation>{self.allocated}"
+            f"</allocation><target><path>{self.file}</path><format type='{self.format}'/>"
+            "</target></volume>"
+        )
+
+    def delete(self, flags: int = 0) -> int:
+        del self.host.files[self.file]
+        return 0
+
+
+@dataclass
+class FakePool:
+    """An active pool on a folder."""
+
+    host: FakeLibvirt
+    folder: str
+
+    def isActive(self) -> int:  # noqa: N802
+        return 1
+
+    def XMLDesc(self, flags: int = 0) -> str:  # noqa: N802
+        return f"<pool type='dir'><target><path>{self.folder}</path></target></pool>"
+
+    def refresh(self, flags: int = 0) -> int:
+        return 0
+
+    def destroy(self) -> int:
+        self.host.pools.remove(self)
+        return 0
+
+    def createXML(self, text: str, flags: int = 0) -> FakeVolume:  # noqa: N802
+        root = ElementTree.fromstring(text)
+        path = f"{self.folder}/{root.findtext('name')}"
+        volume = FakeVolume(self.host, path, int(root.findtext("capacity", "0")))
+        self.host.files[path] = volume
+        return volume
+
+
+@dataclass
+class FakeLibvirt:
+    """The host: what libvirtd would find on it."""
+
+    domains: dict[str, FakeDomain] = field(default_factory=dict)
+    files: dict[str, FakeVolume] = field(default_factory=dict)
+    pools: list[FakePool] = field(default_factory=list)
+
+    def add(self, uuid: str, at: tuple[int, int], **facts: Any) -> FakeDomain:
+        """A domain in this state."""
+        domain = FakeDomain(self, uuid, at, **facts)
+        self.domains[uuid] = domain
+        return domain
+
+    def add_pool(self, folder: str) -> None:
+        """An active pool."""
+        self.pools.append(FakePool(self, folder))
+
+    def lookupByUUIDString(self, uuid: str) -> FakeDomain:  # noqa: N802
+        if uuid not in self.domains:
+            raise Refusal(Trouble.NO_DOMAIN)
+        return self.domains[uuid]
+
+    def listAllDomains(self, flags: int = 0) -> list[FakeDomain]:  # noqa: N802
+        return list(self.domains.values())
+
+    def listAllStoragePools(self, flags: int = 0) -> list[FakePool]:  # noqa: N802
+        return list(self.pools)
+
+    def storagePoolCreateXML(self, text: str, flags: int = 0) -> FakePool:  # noqa: N802
+        pool = FakePool(self, ElementTree.fromstring(text).findtext("target/path", ""))
+        self.pools.append(pool)
+        return pool
+
+    def storageVolLookupByPath(self, path: str) -> FakeVolume:  # noqa: N802
+        shown = any(path.rpartition("/")[0] == pool.folder for pool in self.pools)
+        if not shown or path not in self.files:
+            raise Refusal(Trouble.NO_STORAGE_VOL)
+        return self.files[path]
+
+
+EVERY_STATE: list[tuple[int, int]] = [
+    *((state, reason) for state in (1, 3, 5) for reason in range(15)),
+    *((state, 1) for state in (0, 2, 4, 6, 7)),
+]
+"""Running, paused and shut off for every reason, and each other state."""
+WAITS_THERE = (int(State.PAUSED), int(Paused.USER))
+"""An arrived guest that waits for us."""

@@ -1,0 +1,142 @@
+"""Acts end, resume and delete only what they are for, whatever state they meet."""
+
+from typing import Any, cast
+
+import pytest
+from tests.unit.virt.libvirt.fake_libvirt import (
+    EVERY_STATE,
+    WAITS_THERE,
+    FakeLibvirt,
+    FakeVolume,
+)
+
+from godwit.model.ids import InstanceUuid
+from godwit.virt.libvirt import acts, volumes
+from godwit.virt.libvirt.abi import Libvirt, Paused, Shutoff, State
+from godwit.virt.libvirt.volumes import Wanted
+
+UUID = InstanceUuid("u1")
+MIB = 2**20
+IMAGE = Wanted("/srv/local/vm1.qcow2", "qcow2", 64 * MIB)
+HALVES = {(State.PAUSED, Paused.MIGRATION), (State.PAUSED, Paused.STARTING_UP)}
+OFF = {(State.SHUTOFF, reason) for reason in range(15)} - {(State.SHUTOFF, Shutoff.SHUTDOWN)}
+
+
+def real(host: FakeLibvirt) -> Libvirt:
+    """The fake, in the place of the real one."""
+    return cast(Libvirt, host)  # it has just the calls that acts and volumes make
+
+
+@pytest.mark.parametrize("arrives_paused", [True, False])
+@pytest.mark.parametrize("at", EVERY_STATE)
+def test_a_rollback_removes_only_what_has_never_run_here(
+    at: tuple[int, int], arrives_paused: bool
+) -> None:
+    host = FakeLibvirt()
+    domain = host.add(UUID, at)
+    may_go = HALVES | (OFF | {WAITS_THERE} if arrives_paused else set())
+    seen = acts.remove_half(real(host), UUID, arrives_paused=arrives_paused)
+    assert (seen == "") == (at in may_go) == (UUID not in host.domains)
+    assert bool(domain.done) == (at in may_go)
+
+
+@pytest.mark.parametrize("at", EVERY_STATE)
+def test_only_a_whole_waiting_guest_is_resumed(at: tuple[int, int]) -> None:
+    host = FakeLibvirt()
+    domain = host.add(UUID, at)
+    seen = acts.resume_arrived(real(host), UUID)
+    assert (domain.done == ["resume"]) == (at == WAITS_THERE)
+    assert (seen == "") == (at == WAITS_THERE or at[0] == State.RUNNING)
+
+
+@pytest.mark.parametrize("at", EVERY_STATE)
+def test_half_a_guest_is_never_resumed(at: tuple[int, int]) -> None:
+    host = FakeLibvirt()
+    domain = host.add(UUID, at, arriving=True)
+    acts.resume_either(real(host), UUID)
+    assert (domain.done == ["resume"]) == (at == WAITS_THERE)
+
+
+@pytest.mark.parametrize("at", [at for at in EVERY_STATE if at[0] != State.SHUTOFF])
+def test_a_guest_that_is_not_shut_off_is_never_forgotten(at: tuple[int, int]) -> None:
+    host = FakeLibvirt()
+    domain = host.add(UUID, at)
+    assert acts.forget_left(real(host), UUID) != ""
+    assert domain.done == []
+
+
+@pytest.mark.parametrize("at", EVERY_STATE)
+def test_a_source_whose_qemu_does_not_say_that_all_was_sent_is_not_ended(
+    at: tuple[int, int],
+) -> None:
+    host = FakeLibvirt()
+    domain = host.add(UUID, at, arriving=True)  # neither job nor QEMU's status can be read
+    acts.end_handed_over(real(host), UUID)
+    assert "destroy" not in domain.done
+
+
+def test_a_guest_that_is_not_there_is_nothing_to_undo() -> None:
+    host = FakeLibvirt()
+    assert acts.remove_half(real(host), UUID, arrives_paused=True) == ""
+    assert acts.forget_left(real(host), UUID) == ""
+    assert acts.end_handed_over(real(host), UUID) == ""
+    assert acts.resume_arrived(real(host), UUID) == "absent"
+
+
+@pytest.mark.parametrize("persistent", [True, False])
+def test_autostart_is_set_only_where_there_is_a_definition(persistent: bool) -> None:
+    host = FakeLibvirt()
+    domain = host.add(UUID, (State.RUNNING, 1), persistent=persistent)
+    acts.set_autostart(real(host), UUID, on=True)
+    assert domain.flag is persistent
+
+
+def test_an_image_whose_making_was_never_answered_is_found_and_removed() -> None:
+    host = FakeLibvirt()
+    host.add_pool("/srv/local")
+    assert volumes.make_images(real(host), [IMAGE]) == ""
+    assert volumes.make_images(real(host), [IMAGE]) == ""
+    assert list(host.files) == [IMAGE.path]
+    volumes.remove_as_new(real(host), [IMAGE])
+    volumes.remove_as_new(real(host), [IMAGE])
+    assert host.files == {}
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        {"capacity": 64 * MIB, "allocated": 30 * MIB},
+        {"capacity": 32 * MIB},
+        {"capacity": 64 * MIB, "format": "raw"},
+    ],
+    ids=["written to", "other size", "other format"],
+)
+def test_a_strangers_file_in_the_way_is_neither_used_nor_removed(there: dict[str, Any]) -> None:
+    host = FakeLibvirt()
+    host.add_pool("/srv/local")
+    host.files[IMAGE.path] = FakeVolume(host, IMAGE.path, **there)
+    assert volumes.make_images(real(host), [IMAGE]) != ""
+    volumes.remove_as_new(real(host), [IMAGE])
+    assert IMAGE.path in host.files
+
+
+def test_a_file_that_any_guest_has_as_its_disk_is_not_deleted() -> None:
+    host = FakeLibvirt()
+    host.add_pool("/srv/local")
+    host.files[IMAGE.path] = FakeVolume(host, IMAGE.path, IMAGE.capacity_bytes)
+    host.add("another", (State.SHUTOFF, 0), disks=(IMAGE.path,))
+    volumes.remove_files(real(host), [IMAGE.path])
+    volumes.remove_as_new(real(host), [IMAGE])
+    assert volumes.make_images(real(host), [IMAGE]) != ""
+    assert IMAGE.path in host.files
+
+
+def test_a_file_in_no_pool_is_deleted_and_no_pool_is_left_behind() -> None:
+    host = FakeLibvirt()
+    host.files[IMAGE.path] = FakeVolume(host, IMAGE.path, IMAGE.capacity_bytes)
+    volumes.remove_files(real(host), [IMAGE.path])
+    assert (host.files, host.pools) == ({}, [])
+
+
+def test_without_a_pool_there_is_no_room() -> None:
+    assert "pool" in volumes.make_images(real(FakeLibvirt()), [IMAGE])

@@ -1,0 +1,465 @@
+"""Pure parts of the libvirt driver: XML, storages, checks, progress, addresses, flags."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from godwit.model.host import HostFacts, Storage
+from godwit.model.ids import HostName, InstanceUuid, StorageId
+from godwit.model.instance import Disk, Instance, Nic, Platform, PowerState, VmState
+from godwit.model.migrate_data import Guard, LibvirtLiveMigrateData
+from godwit.model.migration import BlockMigration
+from godwit.model.progress import TransferPhase
+from godwit.model.reasons import Code
+from godwit.model.request_spec import RequestSpec
+from godwit.runtime.settings import LibvirtHostSettings, StorageSettings
+from godwit.virt.libvirt.abi import MIGRATION_OUT, JobType, Migrate, Paused, State
+from godwit.virt.libvirt.addresses import migration_address, migration_uri, peer_uri
+from godwit.virt.libvirt.checks import (
+    DestinationLook,
+    SourceLook,
+    destination_refusals,
+    source_refusals,
+    version_text,
+)
+from godwit.virt.libvirt.migration import flags_of, parameters_of
+from godwit.virt.libvirt.progress import progress_of, statistics_of
+from godwit.virt.libvirt.sighting import Reading
+from godwit.virt.libvirt.storages import PoolLook, plan_disks, storage_of, storages_of
+from godwit.virt.libvirt.xml import (
+    DomainDisk,
+    DomainFacts,
+    PoolFacts,
+    capabilities,
+    domain_facts,
+    pool_facts,
+    volume_facts,
+    volume_xml,
+)
+
+A, B = HostName("host-a"), HostName("host-b")
+DOMAIN = """
+<domain type='kvm' id='3'>
+  <name>vm1</name><uuid>840151b5-a919-5a6c-bbf8-50ce5460fe79</uuid>
+  <memory unit='KiB'>65537</memory><vcpu current='2'>4</vcpu>
+  <os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type></os>
+  <cpu mode='custom'>
+    <model>qemu64</model>
+  </cpu>
+  <devices>
+    <emulator>/usr/bin/qemu</emulator>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2'/><source file='/srv/a.qcow2' index='1'/>
+      <backingStore type='file'><source file='/srv/base.qcow2'/><backingStore/></backingStore>
+      <target dev='vda'/>
+    </disk>
+    <disk type='network' device='disk'>
+      <driver type='raw'/><source protocol='rbd' name='pool/image'/><target dev='vdb'/>
+    </disk>
+    <disk type='file' device='cdrom'><target dev='sda'/><readonly/></disk>
+    <disk type='file' device='cdrom'>
+      <source file='/srv/boot.iso'/><target dev='sdb'/><readonly/>
+    </disk>
+    <interface type='bridge'>
+      <mac address='52:54:00:00:00:01'/><source bridge='br0'/><model type='virtio'/>
+    </interface>
+    <interface type='network'><source network='net1' bridge='virbr0'/></interface>
+    <interface type='hostdev'><mac address='52:54:00:00:00:02'/></interface>
+    <hostdev mode='subsystem' type='pci'/>
+  </devices>
+</domain>
+"""
+
+
+def test_a_domain_is_read_from_its_xml() -> None:
+    facts = domain_facts(DOMAIN)
+    assert (facts.name, facts.memory_mib, facts.vcpus) == ("vm1", 65, 2)
+    assert [(d.device, d.kind, d.path, d.read_only) for d in facts.disks] == [
+        ("vda", "file", "/srv/a.qcow2", False),
+        ("vdb", "network", "pool/image", False),
+        ("sdb", "file", "/srv/boot.iso", True),
+    ]
+    assert facts.disks[0].backing == ("/srv/base.qcow2",)
+    assert [nic.network for nic in facts.nics] == ["br0", "net1", ""]
+    assert facts.host_devices == ("hostdev", "interface type hostdev")
+    assert facts.platform == Platform(
+        virtualisation="kvm",
+        architecture="x86_64",
+        machine_type="pc-q35-7.2",
+        emulator="/usr/bin/qemu",
+        cpu='<cpu mode="custom"><model>qemu64</model></cpu>',
+    )
+
+
+def test_machine_types_are_known_by_name_and_alias() -> None:
+    text = (
+        "<capabilities><host><cpu><arch>x86_64</arch><model>EPYC</model></cpu></host><guest><arch>"
+        "<machine>pc-q35-7.2</machine><machine canonical='pc-q35-7.2'>q35</machine>"
+        "</arch></guest></capabilities>"
+    )
+    found = capabilities(text)
+    assert (found.architecture, found.cpu_model) == ("x86_64", "EPYC")
+    assert found.machine_types == ("pc-q35-7.2", "q35")
+
+
+NAMES = st.text("a&<>'\"é.-_ 7", min_size=1).map(str.strip).filter(bool)
+
+
+@given(name=NAMES, capacity=st.integers(0, 2**50))
+def test_a_volume_asked_for_is_the_volume_that_is_read(name: str, capacity: int) -> None:
+    facts = volume_facts(volume_xml(name, "qcow2", capacity))
+    assert (facts.format, facts.capacity_bytes, facts.allocated_bytes) == ("qcow2", capacity, 0)
+
+
+def test_a_network_pools_origin_is_read() -> None:
+    text = (
+        "<pool type='netfs'><name>n</name><source><host name='nas'/><dir path='/export'/></source>"
+        "<target><path>/mnt/n</path></target></pool>"
+    )
+    assert pool_facts(text) == PoolFacts("n", "netfs", "/mnt/n", "nas:/export")
+
+
+# --- storages ---
+
+
+def a_pool(name: str, path: str, kind: str = "dir", origin: str = "") -> PoolLook:
+    return PoolLook(PoolFacts(name, kind, path, origin), 100 * 2**20, 40 * 2**20)
+
+
+POOLS = [
+    a_pool("p1", "/srv/local"),
+    a_pool("p2", "/srv/shared/images"),
+    a_pool("p3", "/mnt/n", "netfs", "nas:/export"),
+]
+DECLARED = {"s": StorageSettings(path="/srv/shared", fences=True)}
+
+
+def test_two_hosts_share_what_is_declared_or_comes_from_one_server_and_nothing_else() -> None:
+    here = {storage.id for storage in storages_of(A, DECLARED, POOLS)}
+    there = {storage.id for storage in storages_of(B, DECLARED, POOLS)}
+    assert here & there == {"shared:s", "netfs:nas:/export"}
+    assert here - there == {"local:host-a:p1"}
+
+
+def test_a_storage_declared_for_other_hosts_is_local_here() -> None:
+    elsewhere = {"s": StorageSettings(path="/srv/shared", hosts=(B,))}
+    assert [s.id for s in storages_of(A, elsewhere, POOLS)] == [
+        "local:host-a:p1",
+        "local:host-a:p2",
+        "netfs:nas:/export",
+    ]
+
+
+def test_a_file_is_on_the_innermost_storage_that_holds_it() -> None:
+    nested = {"s": StorageSettings(path="/srv"), "t": StorageSettings(path="/srv/shared")}
+    storages = storages_of(A, nested, [])
+    found = storage_of("/srv/shared/x", storages)
+    assert found is not None
+    assert found.id == "shared:t"
+    assert storage_of("/srv/sharedx/x", storages_of(A, DECLARED, [])) is None
+
+
+STORAGES = storages_of(B, DECLARED, POOLS)
+ON_SHARED = Disk(device="vda", path="/srv/shared/a", format="raw", storage=StorageId("shared:s"))
+LOCAL = Disk(
+    device="vdb",
+    path="/srv/local/b",
+    format="qcow2",
+    size_bytes=10 * 2**20,
+    storage=StorageId("local:host-a:p1"),
+)
+NETWORK = Disk(device="vdc", path="pool/c", format="raw", network=True)
+ISO = Disk(device="sda", path="/srv/local/c.iso", format="raw", read_only=True)
+DISKS = [ON_SHARED, LOCAL, NETWORK, ISO]
+
+
+@given(
+    disks=st.lists(st.sampled_from(DISKS), unique=True),
+    wish=st.sampled_from(list(BlockMigration)),
+)
+def test_every_disk_is_kept_copied_or_needed_there_and_none_is_copied_that_is_shared(
+    disks: list[Disk], wish: BlockMigration
+) -> None:
+    plan = plan_disks(disks, B, STORAGES, wish)
+    assert sorted(d.device for d in (*plan.stay, *plan.copied, *plan.needed_there)) == sorted(
+        disk.device for disk in disks
+    )
+    assert set(plan.copied) <= {LOCAL}
+    codes = {refusal.code for refusal in plan.refusals}
+    expected = set()
+    if wish is BlockMigration.SHARED and LOCAL in disks:
+        expected = {Code.INVALID_SHARED_STORAGE}
+    if wish is BlockMigration.BLOCK and ON_SHARED in disks:
+        expected = {Code.INVALID_LOCAL_STORAGE}
+    assert codes == expected
+
+
+# --- checks ---
+
+PLATFORM = Platform(machine_type="pc-q35-7.2", cpu="<cpu/>", architecture="x86_64")
+INSTANCE = Instance(
+    uuid=InstanceUuid("u1"),
+    name="vm1",
+    host=A,
+    node="a",
+    vm_state=VmState.ACTIVE,
+    power_state=PowerState.RUNNING,
+    vcpus=1,
+    memory_mib=64,
+    disks=(ON_SHARED, LOCAL),
+    nics=(Nic(mac="m", network="br0"),),
+    platform=PLATFORM,
+)
+
+
+def facts_of(name: HostName, **other: Any) -> HostFacts:
+    known: dict[str, Any] = {
+        "node": name,
+        "hypervisor_type": "QEMU",
+        "hypervisor_version": 7_002_022,
+        "cpu_model": "EPYC",
+        "vcpus": 8,
+        "memory_mib": 1024,
+        "storages": STORAGES,
+        "networks": ("br0",),
+        "machine_types": ("pc-q35-7.2",),
+    }
+    return HostFacts(name=name, **{**known, **other})
+
+
+def a_destination(**other: Any) -> DestinationLook:
+    known: dict[str, Any] = {
+        "facts": facts_of(B),
+        "networks_known": True,
+        "uuid_of_same_name": "",
+        "has_same_uuid": False,
+        "files": {ON_SHARED.path: True, LOCAL.path: False},
+        "cpu_missing": "",
+    }
+    return DestinationLook(**{**known, **other})
+
+
+def full(storage: Storage) -> Storage:
+    return replace(storage, free_mib=9)
+
+
+PASSTHROUGH = replace(PLATFORM, cpu='<cpu mode="host-passthrough"/>')
+
+
+@pytest.mark.parametrize(
+    ("look", "instance", "code"),
+    [
+        (a_destination(), INSTANCE, None),
+        (
+            a_destination(facts=facts_of(B, hypervisor_type="Xen")),
+            INSTANCE,
+            Code.INVALID_HYPERVISOR_TYPE,
+        ),
+        (
+            a_destination(facts=facts_of(B, hypervisor_version=7_002_021)),
+            INSTANCE,
+            Code.DESTINATION_HYPERVISOR_TOO_OLD,
+        ),
+        (
+            a_destination(facts=facts_of(B, machine_types=("q35",))),
+            INSTANCE,
+            Code.MACHINE_TYPE_UNSUPPORTED,
+        ),
+        (a_destination(cpu_missing="avx"), INSTANCE, Code.INVALID_CPU_INFO),
+        (
+            a_destination(facts=facts_of(B, cpu_model="Xeon")),
+            replace(INSTANCE, platform=PASSTHROUGH),
+            Code.INVALID_CPU_INFO,
+        ),
+        (a_destination(), replace(INSTANCE, platform=PASSTHROUGH), None),
+        (a_destination(cpu_missing="avx"), replace(INSTANCE, platform=None), None),
+        (a_destination(has_same_uuid=True), INSTANCE, Code.UUID_TAKEN),
+        (a_destination(uuid_of_same_name="u2"), INSTANCE, Code.NAME_TAKEN),
+        (a_destination(facts=facts_of(B, networks=())), INSTANCE, Code.BRIDGE_MISSING),
+        (a_destination(facts=facts_of(B, networks=()), networks_known=False), INSTANCE, None),
+        (
+            a_destination(files={ON_SHARED.path: False, LOCAL.path: False}),
+            INSTANCE,
+            Code.DISK_UNREACHABLE,
+        ),
+        (a_destination(files={LOCAL.path: False}), INSTANCE, None),
+        (a_destination(files={}), INSTANCE, Code.STORAGE_POOL_MISSING),
+        (
+            a_destination(files={ON_SHARED.path: True, LOCAL.path: True}),
+            INSTANCE,
+            Code.DISK_EXISTS,
+        ),
+        (
+            a_destination(facts=facts_of(B, storages=tuple(map(full, STORAGES)))),
+            INSTANCE,
+            Code.NOT_ENOUGH_DISK,
+        ),
+        (
+            a_destination(),
+            replace(INSTANCE, disks=(ON_SHARED, replace(LOCAL, size_bytes=0))),
+            Code.MIGRATION_PRE_CHECK_ERROR,
+        ),
+    ],
+)
+def test_the_destination_refuses_with_this_code_alone(
+    look: DestinationLook, instance: Instance, code: Code | None
+) -> None:
+    spec = RequestSpec(instance=instance, source=facts_of(A))
+    plan = plan_disks(instance.disks, B, look.facts.storages, spec.block_migration)
+    refusals = destination_refusals(spec, look, plan)
+    assert [refusal.code for refusal in refusals] == ([code] if code else [])
+    assert all(refusal.host == B for refusal in refusals)
+
+
+def a_source(reading: Reading | None = None, **other: Any) -> SourceLook:
+    disks = (
+        DomainDisk("vda", "file", ON_SHARED.path, "raw"),
+        DomainDisk("vdb", "file", LOCAL.path, "qcow2", **other.pop("vdb", {})),
+    )
+    facts = DomainFacts(
+        "u1", "vm1", 64, 1, other.pop("disks", disks), (), PLATFORM, other.pop("devices", ())
+    )
+    known: dict[str, Any] = {
+        "autostart": False,
+        "snapshots": 0,
+        "block_jobs": (),
+        "blocked_reasons": (),
+    }
+    default = Reading(State.RUNNING, 1, qemu_status="none")
+    return SourceLook(facts, reading or default, **{**known, **other})
+
+
+BLOCKED = Code.MIGRATION_BLOCKED
+
+
+@pytest.mark.parametrize(
+    ("look", "code"),
+    [
+        (a_source(), None),
+        (a_source(Reading(State.PAUSED, Paused.USER)), None),
+        (a_source(Reading(State.PAUSED, Paused.IOERROR)), BLOCKED),
+        (a_source(Reading(State.SHUTOFF, 1)), BLOCKED),
+        (a_source(Reading(State.RUNNING, 1, job=MIGRATION_OUT)), BLOCKED),
+        (a_source(snapshots=1), BLOCKED),
+        (a_source(block_jobs=("vda",)), BLOCKED),
+        (a_source(blocked_reasons=("non-migratable device: nvme",)), BLOCKED),
+        (a_source(devices=("hostdev",)), BLOCKED),
+        (a_source(vdb={"backing": ("/srv/base",)}), BLOCKED),
+        (a_source(vdb={"shareable": True}), BLOCKED),
+        (a_source(disks=()), Code.MIGRATION_PRE_CHECK_ERROR),
+    ],
+)
+def test_the_source_refuses_with_this_code_alone(look: SourceLook, code: Code | None) -> None:
+    plan = plan_disks(INSTANCE.disks, B, STORAGES, BlockMigration.AUTO)
+    refusals = source_refusals(A, INSTANCE, look, plan)
+    assert [refusal.code for refusal in refusals] == ([code] if code else [])
+
+
+def test_a_version_is_written_as_people_do() -> None:
+    assert version_text(7_002_022) == "7.2.22"
+
+
+# --- progress ---
+
+
+def a_job(**figures: int) -> dict[str, int]:
+    return {"type": JobType.UNBOUNDED, "operation": MIGRATION_OUT, **figures}
+
+
+@pytest.mark.parametrize(
+    ("job", "phase"),
+    [
+        (a_job(), TransferPhase.PREPARING),
+        (a_job(disk_total=9, disk_processed=1), TransferPhase.COPYING_DISKS),
+        (
+            a_job(disk_total=9, memory_total=9, memory_processed=1, memory_remaining=8),
+            TransferPhase.COPYING_MEMORY,
+        ),
+        (a_job(memory_total=9, memory_processed=9), TransferPhase.SWITCHING),
+    ],
+)
+def test_the_phase_follows_from_the_figures(job: dict[str, int], phase: TransferPhase) -> None:
+    progress = progress_of(job)
+    assert progress is not None
+    assert progress.phase is phase
+
+
+def test_no_sample_is_made_of_another_job() -> None:
+    assert progress_of({"type": JobType.NONE}) is None
+    assert progress_of({"type": JobType.UNBOUNDED, "operation": 8}) is None
+
+
+FIRST = {"memory_total": 100, "memory_processed": 1, "memory_remaining": 50, "memory_bps": 10}
+
+
+def test_the_first_pass_ends_when_all_is_sent_once() -> None:
+    progress = progress_of(a_job(**FIRST, memory_iteration=1, memory_dirty_rate=0))
+    assert progress is not None
+    assert (progress.eta_s, progress.converging) == (5.0, True)
+
+
+def test_later_passes_must_outrun_what_the_guest_writes() -> None:
+    job = a_job(**FIRST, memory_iteration=3, memory_dirty_rate=5, memory_page_size=1)
+    progress = progress_of(job)
+    assert progress is not None
+    assert (progress.eta_s, progress.converging) == (10.0, True)
+    progress = progress_of({**job, "memory_dirty_rate": 10})
+    assert progress is not None
+    assert (progress.eta_s, progress.converging) == (None, False)
+
+
+def test_final_figures_are_taken_from_a_completed_job_alone() -> None:
+    figures = statistics_of(
+        {"type": JobType.COMPLETED, "time_elapsed": 9, "downtime": 2, "memory_iteration": 3}
+    )
+    assert figures is not None
+    assert (figures.total_ms, figures.downtime_ms, figures.iterations) == (9, 2, 3)
+    assert statistics_of({"type": JobType.NONE}) is None
+
+
+# --- addresses and flags ---
+
+
+def test_hosts_are_reached_as_the_settings_say_or_by_their_own_uri() -> None:
+    bare = LibvirtHostSettings(uri="qemu+tls://10.0.0.1/system?pkipath=/pki")
+    assert peer_uri(bare) == "qemu+tls://10.0.0.1/system"
+    assert migration_address(bare) == "10.0.0.1"
+    said = LibvirtHostSettings(uri="qemu:///system", peer_uri="qemu+tls://x/system")
+    assert (peer_uri(said), migration_address(said)) == ("qemu+tls://x/system", "")
+    assert peer_uri(LibvirtHostSettings(uri="qemu:///system")) == ""
+
+
+@pytest.mark.parametrize(
+    ("address", "uri"),
+    [("10.0.0.1", "tcp://10.0.0.1"), ("fd00::1", "tcp://[fd00::1]"), ("", "")],
+)
+def test_memory_is_sent_to_the_migration_address(address: str, uri: str) -> None:
+    assert migration_uri(address) == uri
+
+
+ALWAYS = Migrate.LIVE | Migrate.PEER2PEER | Migrate.ABORT_ON_ERROR | Migrate.UNSAFE
+PERSISTENT = Migrate.PERSIST_DEST | Migrate.UNDEFINE_SOURCE
+
+
+@given(
+    guard=st.sampled_from(list(Guard)),
+    tls=st.booleans(),
+    persistent=st.booleans(),
+    disks=st.lists(st.sampled_from(["vda", "vdb"]), unique=True),
+)
+def test_each_flag_stands_for_one_agreement(
+    guard: Guard, tls: bool, persistent: bool, disks: list[str]
+) -> None:
+    agreed = LibvirtLiveMigrateData(
+        guard=guard, tls=tls, persistent=persistent, disks_to_copy=tuple(disks)
+    )
+    flags = flags_of(agreed)
+    assert flags & ALWAYS == ALWAYS
+    assert (Migrate.PAUSED in flags) == (guard is Guard.PAUSED)
+    assert (Migrate.TLS in flags) == tls
+    assert (PERSISTENT in flags) == persistent
+    assert (Migrate.NON_SHARED_DISK in flags) == bool(disks)
+    assert parameters_of(agreed).get("migrate_disks", []) == disks
