@@ -1,0 +1,203 @@
+"""What a host's report says about the servers: appeared, changed, moved, vanished. Pure.
+
+Asked for every report. Servers in a task are left alone, for their story writes their record;
+arriving halves are no guests. A guest seen at two hosts is named and nothing about it is changed.
+
+A report may have been under way while a story finished. So findings that contradict a record count
+only if both hosts' reports came in well after the record was last written.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from msgspec.structs import replace
+
+from godwit.model.finding import InstanceChange, InstanceChangeKind
+from godwit.model.host import HostReport
+from godwit.model.ids import HostName, InstanceUuid
+from godwit.model.instance import Disk, Guest, Instance, TaskState, VmState
+
+SETTLED_AFTER_S: Final = 15.0
+"""Longer than a report may take from its look at the hypervisor to the conductor."""
+
+
+ABANDONED_AFTER_S: Final = 300.0
+"""Longer than a conductor may take to make or remove a guest."""
+_SHORT_TASKS: Final = frozenset({TaskState.SPAWNING, TaskState.DELETING})
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A host's latest report, and when it came in (wall clock)."""
+
+    report: HostReport
+    at_s: float
+
+    @property
+    def answered(self) -> bool:
+        """Whether the hypervisor itself was heard; otherwise the guests mean nothing."""
+        return self.report.facts is not None
+
+    def guest(self, uuid: InstanceUuid) -> Guest | None:
+        """The guest, if it is at this host; not the half that is still arriving."""
+        return next((g for g in self.report.guests if g.uuid == uuid and not g.arriving), None)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """`changes` are to be recorded; `doubled` are guests seen at this host and at another one."""
+
+    changes: tuple[InstanceChange, ...] = ()
+    doubled: tuple[tuple[InstanceUuid, HostName], ...] = ()
+    """Each with the other host."""
+
+
+@dataclass(frozen=True)
+class LeftOver:
+    """A server left in `task`, and its guest, if the host has one."""
+
+    uuid: InstanceUuid
+    task: TaskState
+    guest: Guest | None
+
+
+def reconcile(
+    known: tuple[Instance, ...],
+    others: Mapping[HostName, Heard],
+    heard: Heard,
+    *,
+    unheard: frozenset[HostName] = frozenset(),
+) -> Findings:
+    """What this report changes, given the servers on record and the other hosts' latest reports.
+
+    `unheard` are hosts that have not reported yet and are expected to: a guest may be at one of
+    them, so nothing has vanished before they are heard.
+    """
+    if not heard.answered:
+        return Findings()
+    records = {instance.uuid: instance for instance in known}
+    others = {name: each for name, each in others.items() if name != heard.report.host}
+    changes: list[InstanceChange] = []
+    doubled: list[tuple[InstanceUuid, HostName]] = []
+    for guest in heard.report.guests:
+        if guest.arriving or _in_a_task(records.get(guest.uuid)):
+            continue
+        elsewhere = _host_with(guest.uuid, others)
+        if elsewhere is not None:
+            if _is_news(records.get(guest.uuid), heard, others[elsewhere]):
+                doubled.append((guest.uuid, elsewhere))
+            continue
+        changes += _seen_here(guest, records.get(guest.uuid), heard, others)
+    for instance in known:
+        changes += _not_seen_here(instance, heard, others, unheard)
+    return Findings(tuple(changes), tuple(doubled))
+
+
+def left_over(known: tuple[Instance, ...], heard: Heard) -> tuple[LeftOver, ...]:
+    """Servers at this host whose making or removing nobody attends to any more (a process died)."""
+    if not heard.answered:
+        return ()
+    return tuple(
+        LeftOver(record.uuid, record.task_state, heard.guest(record.uuid))
+        for record in known
+        if record.task_state in _SHORT_TASKS
+        and record.host == heard.report.host
+        and heard.at_s >= _seconds(record.updated_at or record.created_at) + ABANDONED_AFTER_S
+    )
+
+
+def _seen_here(
+    guest: Guest, record: Instance | None, heard: Heard, others: Mapping[HostName, Heard]
+) -> list[InstanceChange]:
+    if record is None:
+        return [_change(InstanceChangeKind.APPEARED, guest, heard)]
+    if record.host == heard.report.host:
+        same = _as_recorded(guest) == _of_record(record) and record.vm_state is not VmState.MISSING
+        return [] if same else [_change(InstanceChangeKind.CHANGED, guest, heard)]
+    recorded_host = others.get(record.host)
+    if recorded_host is None or not recorded_host.answered:
+        return []
+    if not (_settled(record, heard) and _settled(record, recorded_host)):
+        return []
+    return [_change(InstanceChangeKind.MOVED, guest, heard)]
+
+
+def _not_seen_here(
+    record: Instance,
+    heard: Heard,
+    others: Mapping[HostName, Heard],
+    unheard: frozenset[HostName],
+) -> list[InstanceChange]:
+    here = record.host == heard.report.host
+    if not here or _in_a_task(record) or record.vm_state is VmState.MISSING:
+        return []
+    if any(guest.uuid == record.uuid for guest in heard.report.guests):
+        return []
+    if unheard or _host_with(record.uuid, others) is not None or not _settled(record, heard):
+        return []
+    return [InstanceChange(InstanceChangeKind.VANISHED, record.uuid, record.host, record.node)]
+
+
+def _change(kind: InstanceChangeKind, guest: Guest, heard: Heard) -> InstanceChange:
+    facts = heard.report.facts
+    node = facts.node if facts is not None else ""
+    return InstanceChange(kind, guest.uuid, heard.report.host, node, guest)
+
+
+def _host_with(uuid: InstanceUuid, others: Mapping[HostName, Heard]) -> HostName | None:
+    return next(
+        (
+            name
+            for name, each in sorted(others.items())
+            if each.answered and each.guest(uuid) is not None
+        ),
+        None,
+    )
+
+
+def _in_a_task(record: Instance | None) -> bool:
+    return record is not None and record.task_state is not None
+
+
+def _is_news(record: Instance | None, heard: Heard, other: Heard) -> bool:
+    """Just after a move the source's last report still shows the guest: that is no second one."""
+    return record is None or (_settled(record, heard) and _settled(record, other))
+
+
+def _settled(record: Instance, heard: Heard) -> bool:
+    return heard.at_s >= _seconds(record.updated_at or record.created_at) + SETTLED_AFTER_S
+
+
+def _seconds(iso: str) -> float:
+    return datetime.fromisoformat(iso).replace(tzinfo=UTC).timestamp() if iso else 0.0
+
+
+def _as_recorded(guest: Guest) -> tuple[object, ...]:
+    return (
+        guest.name,
+        guest.power_state,
+        guest.vcpus,
+        guest.memory_mib,
+        _shapes(guest.disks),
+        guest.nics,
+        guest.platform,
+    )
+
+
+def _of_record(record: Instance) -> tuple[object, ...]:
+    return (
+        record.name,
+        record.power_state,
+        record.vcpus,
+        record.memory_mib,
+        _shapes(record.disks),
+        record.nics,
+        record.platform,
+    )
+
+
+def _shapes(disks: tuple[Disk, ...]) -> tuple[Disk, ...]:
+    """Disks without what every write of the guest changes."""
+    return tuple(replace(disk, allocated_bytes=0) for disk in disks)

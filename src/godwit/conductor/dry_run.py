@@ -1,0 +1,103 @@
+"""`--check`: would this server move, and where to? The very functions of the real run; nothing is
+changed and nothing is left behind.
+"""
+
+import asyncio
+from typing import Final
+
+from godwit.conductor.hosts import host_states
+from godwit.conductor.requests import check_named_host, known_server
+from godwit.conductor.tasks.checks import (
+    against_the_guest,
+    against_the_source,
+    check_both_ends,
+    of_host,
+)
+from godwit.conductor.tasks.facts import LiveMigrationFacts
+from godwit.conductor.tasks.find_destination import described, request_spec
+from godwit.conductor.world import World
+from godwit.model.errors import GodwitError
+from godwit.model.host import HostFacts
+from godwit.model.ids import HostName
+from godwit.model.instance import Instance
+from godwit.model.reasons import Code, Reason, reason
+from godwit.model.request_spec import RequestSpec
+from godwit.rpc.conductor import CheckLiveMigration, HostVerdict, Verdicts
+from godwit.scheduler.host_state import HostState
+from godwit.scheduler.select import select_destinations
+
+AT_ONCE_MAX: Final = 8
+"""So many hosts are asked at the same time."""
+
+
+async def check(world: World, ask: CheckLiveMigration) -> Verdicts:
+    """One verdict per host: the best choice first, then the refused by name.
+
+    Raises `NotFound` (the server) and `BadRequest` (the named host); all else is an answer.
+    """
+    instance = await known_server(world, ask.instance_uuid)
+    states = await host_states(world)
+    check_named_host(ask.host, instance, states)
+    source = next((state for state in states if state.name == instance.host), None)
+    refusals = against_moving(instance, source)
+    if source is None or source.facts is None or refusals:
+        return Verdicts(hosts=(), refusals=refusals)
+    facts = LiveMigrationFacts(
+        instance=instance,
+        source=source.facts,
+        requested_host=ask.host,
+        block_migration=ask.block_migration,
+    )
+    spec = await request_spec(world, facts)
+    return Verdicts(hosts=await _verdicts(world, spec, states))
+
+
+def against_moving(instance: Instance, source: HostState | None) -> tuple[Reason, ...]:
+    """Reasons that no destination can change: the guest's own, and its host's."""
+    reasons: list[Reason | None] = [against_the_guest(instance)]
+    if instance.task_state is not None:
+        task = instance.task_state.value
+        reasons.append(reason(Code.INSTANCE_BUSY, server=instance.name, task=task))
+    if source is None:
+        reasons.append(reason(Code.HOST_UNKNOWN, host=instance.host, name=instance.host))
+    else:
+        reasons.append(against_the_source(source))
+    return tuple(why for why in reasons if why is not None)
+
+
+async def _verdicts(
+    world: World, spec: RequestSpec, states: tuple[HostState, ...]
+) -> tuple[HostVerdict, ...]:
+    selection = select_destinations(spec, states)
+    gate = asyncio.Semaphore(AT_ONCE_MAX)
+    async with asyncio.TaskGroup() as tasks:
+        asked = [
+            tasks.create_task(
+                _verdict(world, spec, described(states, name), gate), name=f"check of {name}"
+            )
+            for name in selection.hosts
+        ]
+    answers = [task.result() for task in asked]
+    refused = [
+        HostVerdict(host=why.host, refusals=(why,))
+        for why in selection.refusals
+        if why.host is not None
+    ]
+    refused += [verdict for verdict in answers if verdict.refusals]
+    possible = [verdict for verdict in answers if not verdict.refusals]
+    return (*possible, *sorted(refused, key=_by_name))
+
+
+async def _verdict(
+    world: World, spec: RequestSpec, host: HostFacts, gate: asyncio.Semaphore
+) -> HostVerdict:
+    async with gate:
+        try:
+            answer = await check_both_ends(world, spec, host)
+        except GodwitError as error:
+            return HostVerdict(host=host.name, refusals=(of_host(error.reason, host),))
+    return HostVerdict(host=host.name, refusals=answer.refusals)
+
+
+def _by_name(verdict: HostVerdict) -> HostName:
+    return verdict.host

@@ -1,0 +1,72 @@
+"""`ComputeTaskManager`: what a conductor answers, one short method per question of
+`rpc/conductor.py`. The work is done in the modules beside it.
+"""
+
+from godwit.conductor import dry_run, requests, servers
+from godwit.conductor.reports import Reports
+from godwit.conductor.world import World
+from godwit.model.host import HostReport
+from godwit.model.instance import Instance
+from godwit.model.migration import Migration
+from godwit.rpc.compute import Nothing
+from godwit.rpc.conductor import (
+    AbortMigration,
+    CheckLiveMigration,
+    CreateServer,
+    ForServer,
+    LiveMigrate,
+    ResolveMigration,
+    SetHostEnabled,
+    Verdicts,
+)
+
+
+class ComputeTaskManager:
+    """A conductor's answers; implements `ComputeTaskApi`. Stories are told by the sweeper."""
+
+    def __init__(self, world: World) -> None:
+        """Nothing is started here."""
+        self._world = world
+        self._reports = Reports(world)
+
+    async def live_migrate_instance(self, ask: LiveMigrate) -> Migration:
+        """The accepted migration. Raises what `requests.accept` says."""
+        return await requests.accept(self._world, ask)
+
+    async def check_live_migration(self, ask: CheckLiveMigration) -> Verdicts:
+        """The dry run: a verdict per host."""
+        return await dry_run.check(self._world, ask)
+
+    async def abort_live_migration(self, ask: AbortMigration) -> Migration:
+        """The request is on record; it is too late (`Conflict`) once the guest has moved."""
+        return await requests.abort(self._world, ask)
+
+    async def resolve_live_migration(self, ask: ResolveMigration) -> Migration:
+        """A person's decision is on record and about to be carried out."""
+        return await requests.resolve(self._world, ask)
+
+    async def set_host_enabled(self, ask: SetHostEnabled) -> Nothing:
+        """The host may take guests, or not. Raises `NotFound`."""
+        await self._world.store.set_host_enabled(
+            ask.host, enabled=ask.enabled, why=ask.asked.reason
+        )
+        return Nothing()
+
+    async def create_server(self, ask: CreateServer) -> Instance:
+        """The server as made. Raises what `servers.create` says."""
+        return await servers.create(self._world, ask)
+
+    async def delete_server(self, ask: ForServer) -> Nothing:
+        """Guest and record are gone."""
+        await servers.delete(self._world, ask)
+        return Nothing()
+
+    async def forget_server(self, ask: ForServer) -> Nothing:
+        """The record is gone, the guest is left alone."""
+        await servers.forget(self._world, ask)
+        return Nothing()
+
+    async def report_host(self, ask: HostReport) -> Nothing:
+        """The report, and what it says of the servers, is on record."""
+        await self._reports.take(ask)
+        return Nothing()

@@ -1,0 +1,73 @@
+"""Hosts' reports as they come in: each is kept with what discovery makes of it.
+
+The latest report of every host is kept in memory only. After a start nothing is said to have
+vanished until every host that was up has reported again.
+"""
+
+import asyncio
+
+import structlog
+
+from godwit.conductor.discovery import Heard, LeftOver, left_over, reconcile
+from godwit.conductor.world import World
+from godwit.model.host import HostReport
+from godwit.model.ids import HostName
+from godwit.model.instance import TaskState
+from godwit.servicegroup import is_up
+
+log = structlog.get_logger()
+
+
+class Reports:
+    """The latest word of every host. One per conductor."""
+
+    def __init__(self, world: World) -> None:
+        """Nothing has been heard yet."""
+        self._world = world
+        self._heard: dict[HostName, Heard] = {}
+        self._one_by_one = asyncio.Lock()
+
+    async def take(self, report: HostReport) -> None:
+        """Keep the report, and what has changed about the servers by it, in one transaction."""
+        async with self._one_by_one:
+            await self._take(report)
+
+    async def _take(self, report: HostReport) -> None:
+        now_s = self._world.clock.now_s()
+        heard = Heard(report, now_s)
+        known = await self._world.queries.instances()
+        findings = reconcile(
+            known,
+            dict(self._heard),
+            heard,
+            unheard=await self._unheard(report.host),
+        )
+        self._heard[report.host] = heard
+        for uuid, elsewhere in findings.doubled:
+            log.warning(
+                "guest seen at two hosts", server=uuid, host=report.host, other_host=elsewhere
+            )
+        await self._world.store.record_report(report, findings.changes, now_s=now_s)
+        for each in left_over(known, heard):
+            await self._settle(each)
+
+    async def _settle(self, server: LeftOver) -> None:
+        """A guest that was being made is kept if it is there. One that was being deleted is not
+        deleted from here: its owner may ask again.
+        """
+        if server.task is TaskState.SPAWNING:
+            await self._world.store.finish_instance(server.uuid, server.guest)
+        elif server.guest is None:
+            await self._world.store.remove_instance(server.uuid)
+
+    async def _unheard(self, reporting: HostName) -> frozenset[HostName]:
+        """Hosts that were up lately and have not been heard by this process."""
+        now_s = self._world.clock.now_s()
+        down_after_s = self._world.settings.hosts_defaults.down_after_s
+        return frozenset(
+            host.name
+            for host in await self._world.queries.hosts()
+            if host.name != reporting
+            and host.name not in self._heard
+            and is_up(host, now_s=now_s, down_after_s=down_after_s)
+        )

@@ -1,0 +1,45 @@
+"""A conductor as a process holds it: its answers (`manager`) and the sweeper that tells stories,
+wired to each other. Made by `service`.
+"""
+
+from dataclasses import replace
+
+from godwit.conductor.manager import ComputeTaskManager
+from godwit.conductor.tasks.facts import LiveMigrationFacts
+from godwit.conductor.tasks.live_migrate import LIVE_MIGRATION
+from godwit.conductor.world import World
+from godwit.saga.course import Pace
+from godwit.saga.executor import Executor
+from godwit.saga.recovery import Sweeper
+
+
+class Conductor:
+    """One conductor. `manager` answers at once; stories are told while `run` runs."""
+
+    def __init__(self, world: World, *, owner: str, alone: bool) -> None:
+        """`owner`: a new name for each life of a process. `alone`: no other process can be alive,
+        so every story of an earlier life is taken up at once.
+        """
+        heard = replace(world, notice=self.notice)
+        executor = Executor(
+            log=world.store,
+            saga=LIVE_MIGRATION,
+            world=heard,
+            clock=world.clock,
+            owner=owner,
+            pace=Pace(lease_s=world.settings.migration.lease_s),
+        )
+        self._sweeper: Sweeper[World, LiveMigrationFacts] = Sweeper(executor, alone=alone)
+        self.manager = ComputeTaskManager(heard)
+
+    def notice(self, uuid: str) -> None:
+        """Have this story told now."""
+        self._sweeper.notice(uuid)
+
+    async def run(self) -> None:
+        """Tell every story that is due, until `stop`."""
+        await self._sweeper.run()
+
+    def stop(self) -> None:
+        """Let `run` end; what is under way is handed over to whoever comes next."""
+        self._sweeper.stop()

@@ -1,0 +1,1 @@
+"""The live migration itself: its story, its checks, and what decides where a guest is."""

@@ -1,0 +1,87 @@
+"""May this guest move, and may it move there? The same checks serve the request, the dry run and
+the story; they only look.
+"""
+
+from msgspec.structs import replace
+
+from godwit.conductor.world import World
+from godwit.model.errors import GodwitError, HypervisorError, Refused, Unreachable
+from godwit.model.host import HostFacts
+from godwit.model.instance import Instance, PowerState
+from godwit.model.reasons import Code, Reason, reason
+from godwit.model.request_spec import RequestSpec
+from godwit.rpc.compute import CheckAnswer, CheckDestination, CheckSource
+from godwit.scheduler.filters import enabled, up
+from godwit.scheduler.host_state import HostState
+
+CAN_MOVE = frozenset({PowerState.RUNNING, PowerState.PAUSED})
+
+
+def against_the_guest(instance: Instance) -> Reason | None:
+    """Why this guest cannot be moved anywhere: only a running or paused one can."""
+    if instance.power_state in CAN_MOVE:
+        return None
+    return reason(
+        Code.INSTANCE_INVALID_STATE, server=instance.name, state=instance.power_state.value
+    )
+
+
+def against_the_source(source: HostState) -> Reason | None:
+    """Why no guest can leave this host: it does not report, or its hypervisor does not answer."""
+    if not source.up:
+        return reason(Code.COMPUTE_SERVICE_UNAVAILABLE, host=source.name, silent_s=source.silent_s)
+    if source.trouble or source.facts is None:
+        problem = source.trouble or "it has not described itself yet"
+        return reason(Code.HYPERVISOR_UNAVAILABLE, host=source.name, problem=problem)
+    return None
+
+
+async def check_both_ends(world: World, spec: RequestSpec, destination: HostFacts) -> CheckAnswer:
+    """Ask the destination, then the source: every reason of the first that refuses, or what both
+    agree on.
+
+    A destination that does not answer refuses; a source that does not answer raises.
+    """
+    try:
+        there = await world.compute(destination.name).check_can_live_migrate_destination(
+            CheckDestination(spec=spec)
+        )
+    except (Unreachable, HypervisorError, Refused) as error:
+        return CheckAnswer(refusals=(of_host(error.reason, destination),))
+    if there.refusals or there.migrate_data is None:
+        return CheckAnswer(refusals=_at_least_one(there.refusals, destination))
+    here = await world.compute(spec.source.name).check_can_live_migrate_source(
+        CheckSource(spec=spec, destination=destination, migrate_data=there.migrate_data)
+    )
+    if here.refusals or here.migrate_data is None:
+        return CheckAnswer(refusals=_at_least_one(here.refusals, destination))
+    return here
+
+
+async def check_again(
+    world: World, spec: RequestSpec, destination: HostState, facts: HostFacts
+) -> CheckAnswer:
+    """After a wait: is the destination still up and enabled, and do both ends still agree?"""
+    for refuse in (up, enabled):
+        refusal = refuse(spec, destination)
+        if refusal is not None:
+            return CheckAnswer(refusals=(refusal,))
+    return await check_both_ends(world, spec, facts)
+
+
+def of_host(why: Reason, host: HostFacts) -> Reason:
+    """The same reason, as that host's refusal."""
+    return why if why.host is not None else replace(why, host=host.name)
+
+
+def no_valid_host(refusals: tuple[Reason, ...]) -> GodwitError:
+    """The refusal that carries every host's own."""
+    count = len(refusals)
+    return Refused(reason(Code.NO_VALID_HOST, refused=count, hosts=count), others=refusals)
+
+
+def _at_least_one(refusals: tuple[Reason, ...], destination: HostFacts) -> tuple[Reason, ...]:
+    """A check that neither refuses nor agrees is a refusal, too."""
+    problem = "a check ended without an agreement"
+    unclear = reason(Code.MIGRATION_PRE_CHECK_ERROR, host=destination.name, problem=problem)
+    return tuple(of_host(why, destination) for why in refusals) or (unclear,)

@@ -1,0 +1,94 @@
+"""What the live-migration story remembers from step to step, and what every step needs of it.
+
+`LiveMigrationFacts` is stored at every record of the story: a process that takes the story over
+knows what the one before knew.
+"""
+
+from typing import TypeAlias
+
+import msgspec
+
+from godwit.conductor.world import World
+from godwit.model.host import HostFacts
+from godwit.model.ids import HostName, MigrationUuid
+from godwit.model.instance import Instance
+from godwit.model.migrate_data import LiveMigrateData
+from godwit.model.migration import BlockMigration
+from godwit.model.reasons import Reason
+from godwit.rpc.compute import Act, Move, TransferResult
+from godwit.saga.step import Context
+from godwit.store.interface import Fence
+
+
+class LiveMigrationFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of one move. Times are of the wall clock, in seconds."""
+
+    instance: Instance
+    """The server as it was when the move was accepted."""
+    source: HostFacts
+    requested_host: HostName | None = None
+    block_migration: BlockMigration = BlockMigration.AUTO
+    destination: HostFacts | None = None
+    """Chosen by `find_destination`."""
+    migrate_data: LiveMigrateData | None = None
+    """What both ends agreed on; `pre_live_migration` adds what the destination prepared."""
+    refusals: tuple[Reason, ...] = ()
+    """One reason per host that was refused on the way to this destination."""
+    result: TransferResult | None = None
+    """How the transfer process ended. A claim, not where the guest is."""
+    undecided_since_s: float | None = None
+    """Since when no verdict could be given; None while there is nothing to wonder about."""
+    never_begun_seen_at_s: float | None = None
+    """When the source was first seen never to have begun; counts when seen again."""
+
+
+Telling: TypeAlias = Context[World, LiveMigrationFacts]
+"""What every do and undo of this story is given."""
+
+
+def uuid_of(context: Telling) -> MigrationUuid:
+    """The migration that this story tells."""
+    return MigrationUuid(context.story_uuid)
+
+
+def fence(context: Telling) -> Fence:
+    """In whose name the story writes to the store."""
+    return Fence(uuid_of(context), context.generation)
+
+
+def act(context: Telling) -> Act:
+    """In whose name the story acts at a host."""
+    return Act(migration_uuid=uuid_of(context), generation=context.generation)
+
+
+def destination_of(facts: LiveMigrationFacts) -> HostFacts:
+    """The chosen destination. A step that asks before one is chosen is a defect."""
+    if facts.destination is None:
+        raise AssertionError("no destination has been chosen yet")
+    return facts.destination
+
+
+def agreement_of(facts: LiveMigrationFacts) -> LiveMigrateData:
+    """What both ends agreed on. A step that asks before they did is a defect."""
+    if facts.migrate_data is None:
+        raise AssertionError("the two ends have not agreed yet")
+    return facts.migrate_data
+
+
+def move(context: Telling) -> Move:
+    """One end's part in this migration, for every call that acts or looks on its behalf."""
+    return Move(
+        act=act(context),
+        instance=context.facts.instance,
+        migrate_data=agreement_of(context.facts),
+    )
+
+
+def at_source(facts: LiveMigrationFacts) -> HostName:
+    """Where the source's acts are owed."""
+    return facts.source.name
+
+
+def at_destination(facts: LiveMigrationFacts) -> HostName:
+    """Where the destination's acts are owed."""
+    return destination_of(facts).name

@@ -1,0 +1,143 @@
+"""Find a destination: ask the scheduler, claim the best host, have both ends check it; if it
+refuses, remember why and take the next. Bounded; a host that was asked for by name is checked like
+any other.
+"""
+
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from godwit.conductor.groups import Group, group_of
+from godwit.conductor.hosts import host_states
+from godwit.conductor.tasks.checks import check_both_ends, no_valid_host, of_host
+from godwit.conductor.tasks.facts import LiveMigrationFacts, Telling, fence
+from godwit.conductor.world import World
+from godwit.model.host import HostFacts
+from godwit.model.ids import HostName
+from godwit.model.migrate_data import LiveMigrateData
+from godwit.model.reasons import Reason
+from godwit.model.request_spec import RequestSpec
+from godwit.scheduler.host_state import HostState, memory_max_mib, vcpus_max
+from godwit.scheduler.select import Selection, select_destinations
+from godwit.store.interface import MigrationChanges, Needs
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """A candidate that took the guest: claimed, and checked by both ends."""
+
+    destination: HostFacts
+    migrate_data: LiveMigrateData
+
+
+async def find_destination(context: Telling) -> LiveMigrationFacts:
+    """Facts with `destination` and `migrate_data`; the destination is claimed and on record.
+
+    Raises `Refused` (no-valid-host) with one reason per host. `Unreachable`: the source.
+    """
+    await drop_claims(context)
+    refused: dict[HostName, Reason] = {}
+    selection = Selection((), ())
+    for _ in range(context.world.settings.migration.attempts_max):
+        spec = await request_spec(context.world, context.facts, refused=tuple(refused))
+        states = await host_states(context.world)
+        selection = select_destinations(spec, states)
+        if not selection.hosts:
+            break
+        candidate = described(states, selection.hosts[0])
+        outcome = await try_candidate(context, spec, candidate)
+        if isinstance(outcome, Agreed):
+            return await settle_on(context, outcome, all_refusals(selection, refused))
+        refused[candidate.name] = outcome
+    refusals = all_refusals(selection, refused)
+    await context.world.store.change_migration(
+        fence(context), MigrationChanges(refusals=refusals, forget_destination=True)
+    )
+    raise no_valid_host(refusals)
+
+
+async def try_candidate(
+    context: Telling, spec: RequestSpec, candidate: HostFacts
+) -> Agreed | Reason:
+    """Claim this host and have both ends check it. Refused: the claim is dropped again."""
+    store = context.world.store
+    group = await group_of(context.world, spec.instance)
+    needs = needs_at(spec, candidate, group)
+    no_room = await store.claim_destination(fence(context), candidate.name, needs)
+    if no_room is not None:
+        return of_host(no_room, candidate)
+    answer = await check_both_ends(context.world, spec, candidate)
+    if answer.migrate_data is None or answer.refusals:
+        await drop_claims(context)
+        return answer.refusals[0]
+    return Agreed(candidate, answer.migrate_data)
+
+
+async def settle_on(
+    context: Telling, agreed: Agreed, refusals: tuple[Reason, ...]
+) -> LiveMigrationFacts:
+    """Put the destination on record."""
+    changes = MigrationChanges(
+        dest_compute=agreed.destination.name,
+        dest_node=agreed.destination.node,
+        refusals=refusals,
+    )
+    await context.world.store.change_migration(fence(context), changes)
+    return replace(
+        context.facts,
+        destination=agreed.destination,
+        migrate_data=agreed.migrate_data,
+        refusals=refusals,
+    )
+
+
+async def drop_claims(context: Telling) -> None:
+    """Undo: nothing is claimed at any destination for this migration."""
+    await context.world.store.drop_claims(fence(context))
+
+
+async def request_spec(
+    world: World,
+    facts: LiveMigrationFacts,
+    *,
+    refused: tuple[HostName, ...] = (),
+) -> RequestSpec:
+    """The question to scheduler and checks, with what is true of the server's group now."""
+    group = await group_of(world, facts.instance)
+    owing = await world.queries.owing(facts.instance.uuid)
+    return RequestSpec(
+        instance=replace(facts.instance, group=group.name),
+        source=facts.source,
+        requested_host=facts.requested_host,
+        block_migration=facts.block_migration,
+        refused=refused,
+        owing=owing,
+        group_policy=group.policy,
+        group_hosts=group.hosts,
+    )
+
+
+def needs_at(spec: RequestSpec, host: HostFacts, group: Group) -> Needs:
+    """What the claim takes there, and what the host has in all."""
+    barred = group.others if group.policy == "anti-affinity" else ()
+    return Needs(
+        vcpus=spec.instance.vcpus,
+        memory_mib=spec.instance.memory_mib,
+        vcpus_max=vcpus_max(host),
+        memory_max_mib=memory_max_mib(host),
+        group_members_barred=barred,
+    )
+
+
+def described(states: tuple[HostState, ...], name: HostName) -> HostFacts:
+    """The facts of a host that the scheduler let through."""
+    [facts] = (state.facts for state in states if state.name == name)
+    if facts is None:
+        raise AssertionError(f"the scheduler let {name} through, which has no facts")
+    return facts
+
+
+def all_refusals(selection: Selection, refused: dict[HostName, Reason]) -> tuple[Reason, ...]:
+    """One reason per host: what it said itself goes before what the scheduler says of it later."""
+    of_scheduler = {why.host: why for why in selection.refusals if why.host is not None}
+    return tuple(why for _, why in sorted((of_scheduler | refused).items()))

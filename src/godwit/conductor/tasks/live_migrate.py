@@ -1,0 +1,179 @@
+"""THE STORY of a live migration, from top to bottom.
+
+The table says what happens in which order and what undoes it; the functions below are its steps in
+the same order. Before the pivot every step can be undone. At the pivot the guest is looked for at
+both ends. After it only forward is safe, and nothing there touches the guest's state.
+"""
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from godwit.conductor.hosts import host_states
+from godwit.conductor.tasks.checks import against_the_guest, against_the_source
+from godwit.conductor.tasks.decision import decision_of, said_to_be_lost
+from godwit.conductor.tasks.facts import (
+    LiveMigrationFacts,
+    Telling,
+    at_destination,
+    at_source,
+    destination_of,
+    fence,
+    move,
+)
+from godwit.conductor.tasks.find_destination import drop_claims, find_destination
+from godwit.conductor.tasks.pivot import find_the_guest, live_migration
+from godwit.conductor.tasks.slots import give_slots_back, wait_for_turn
+from godwit.model.errors import Refused
+from godwit.model.migration import MigrationStatus
+from godwit.model.reasons import Code
+from godwit.saga.step import Forward, NothingToUndo, Pivot, Saga, Step
+from godwit.store.interface import MigrationChanges
+
+
+async def check_instance(context: Telling) -> LiveMigrationFacts:
+    """The guest runs or is paused, and its host's service is up. Raises `Refused`."""
+    states = await host_states(context.world)
+    [source] = (state for state in states if state.name == at_source(context.facts))
+    for refusal in (against_the_guest(context.facts.instance), against_the_source(source)):
+        if refusal is not None:
+            raise Refused(refusal)
+    return context.facts
+
+
+async def hold_source_allocation(context: Telling) -> LiveMigrationFacts:
+    """The server's claim at the source now belongs to the migration."""
+    await context.world.store.hold_source_allocation(fence(context))
+    return context.facts
+
+
+async def give_back_source_allocation(context: Telling) -> None:
+    """Undo: the claim belongs to the server again."""
+    await context.world.store.give_back_source_allocation(fence(context))
+
+
+async def pre_live_migration(context: Telling) -> LiveMigrationFacts:
+    """The destination connects volumes and plugs networks, and adds what it made to the agreement.
+
+    Raises `Refused`, `Unreachable` or `HypervisorError`.
+    """
+    preparing = MigrationChanges(status=MigrationStatus.PREPARING)
+    await context.world.store.change_migration(fence(context), preparing)
+    destination = context.world.compute(at_destination(context.facts))
+    prepared = await destination.pre_live_migration(move(context))
+    return replace(context.facts, migrate_data=prepared.migrate_data)
+
+
+async def rollback_at_destination(context: Telling) -> None:
+    """Undo: the destination removes what it prepared and a half that never ran, never a guest that
+    ran.
+    """
+    if await said_to_be_lost(context):
+        return
+    destination = context.world.compute(at_destination(context.facts))
+    await destination.rollback_live_migration_at_destination(move(context))
+
+
+async def rollback_at_source(context: Telling) -> None:
+    """Undo: the guest stays; the source puts back what the transfer cleared."""
+    if await said_to_be_lost(context):
+        return
+    source = context.world.compute(at_source(context.facts))
+    await source.rollback_live_migration_at_source(move(context))
+
+
+async def record_new_host(context: Telling) -> LiveMigrationFacts:
+    """The record follows the guest: host, node and allocation in one transaction, then the slots.
+
+    The record comes first: if we die now, the guest is already findable, and what is left over at
+    the source is a nuisance, not an outage.
+    """
+    destination, result = destination_of(context.facts), context.facts.result
+    await context.world.store.record_new_host(
+        fence(context),
+        host=destination.name,
+        node=destination.node,
+        guest=None,
+        statistics=result.statistics if result else None,
+    )
+    await give_slots_back(context)
+    return context.facts
+
+
+async def post_live_migration_at_destination(context: Telling) -> LiveMigrationFacts:
+    """Make the guest permanent there, as it was at the source."""
+    destination = context.world.compute(at_destination(context.facts))
+    await destination.post_live_migration_at_destination(move(context))
+    return context.facts
+
+
+async def post_live_migration_at_source(context: Telling) -> LiveMigrationFacts:
+    """The source disconnects volumes and forgets the guest."""
+    source = context.world.compute(at_source(context.facts))
+    await source.post_live_migration_at_source(move(context))
+    return context.facts
+
+
+async def finish(context: Telling) -> LiveMigrationFacts:
+    """Nothing is held any more, the server is in no task: completed."""
+    decided = await decision_of(context)
+    await context.world.store.finish(
+        fence(context), MigrationStatus.COMPLETED, decided.why if decided else None
+    )
+    return context.facts
+
+
+async def unwound(context: Telling) -> None:
+    """Everything is undone: cancelled if that was asked for, else failed. A guest that a person has
+    given up is the one case of `error`.
+    """
+    status = MigrationStatus.FAILED
+    if context.failure is not None and context.failure.code is Code.CANCELLED_BY_REQUEST:
+        status = MigrationStatus.CANCELLED
+    if await said_to_be_lost(context):
+        status = MigrationStatus.ERROR
+    await context.world.store.finish(fence(context), status, context.failure)
+
+
+LIVE_MIGRATION: Final = Saga(
+    "live-migration",
+    facts=LiveMigrationFacts,
+    before=(
+        Step("check_instance", do=check_instance, undo=NothingToUndo("only reads")),
+        Step(
+            "hold_source_allocation",
+            do=hold_source_allocation,
+            undo=give_back_source_allocation,
+        ),
+        Step("find_destination", do=find_destination, undo=drop_claims),
+        Step("wait_for_turn", do=wait_for_turn, undo=give_slots_back),
+        Step(
+            "pre_live_migration",
+            do=pre_live_migration,
+            undo=rollback_at_destination,
+            where=at_destination,
+        ),
+    ),
+    pivot=Pivot(
+        "live_migration",
+        do=live_migration,
+        resolve=find_the_guest,
+        undo=rollback_at_source,
+        where=at_source,
+    ),
+    after=(
+        Forward("record_new_host", do=record_new_host),
+        Forward(
+            "post_live_migration_at_destination",
+            do=post_live_migration_at_destination,
+            where=at_destination,
+        ),
+        Forward(
+            "post_live_migration_at_source",
+            do=post_live_migration_at_source,
+            where=at_source,
+        ),
+        Forward("finish", do=finish),
+    ),
+    unwound=unwound,
+)

@@ -1,0 +1,80 @@
+"""Look at the guest at both ends: the source, the destination, the source again."""
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+
+from godwit.conductor.tasks.facts import Telling, at_destination, at_source, move
+from godwit.model.errors import GodwitError, HypervisorError, Superseded, Unreachable
+from godwit.model.reasons import Code, Reason, reason
+from godwit.model.sighting import (
+    DestinationSighting,
+    DestinationWord,
+    SourceSighting,
+    SourceWord,
+)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One look at both ends. An end that does not answer was seen as unreachable."""
+
+    source: SourceSighting
+    destination: DestinationSighting
+
+
+async def look(context: Telling, *, source_is_closed: bool) -> Seen | None:
+    """What is at both ends, or None if the source changed between the two looks at it.
+
+    A source that could not confirm that nothing begins any more counts as unreachable, whatever it
+    would show.
+    """
+    before = await sight_source(context) if source_is_closed else NOT_CLOSED
+    destination = await sight_destination(context)
+    after = await sight_source(context) if source_is_closed else NOT_CLOSED
+    if (before.word, before.never_begun) != (after.word, after.never_begun):
+        return None
+    return Seen(after, destination)
+
+
+NOT_CLOSED = SourceSighting(
+    word=SourceWord.UNREACHABLE, seen="the source does not answer; a transfer may still run there"
+)
+
+
+async def sight_source(context: Telling) -> SourceSighting:
+    """The guest at the source now."""
+    try:
+        return await context.world.compute(at_source(context.facts)).sight_source(move(context))
+    except (Unreachable, HypervisorError) as error:
+        return SourceSighting(word=SourceWord.UNREACHABLE, seen=error.reason.words)
+
+
+async def sight_destination(context: Telling) -> DestinationSighting:
+    """The guest at the destination now."""
+    compute = context.world.compute
+    try:
+        return await compute(at_destination(context.facts)).sight_destination(move(context))
+    except (Unreachable, HypervisorError) as error:
+        return DestinationSighting(word=DestinationWord.UNREACHABLE, seen=error.reason.words)
+
+
+async def answered(act: Awaitable[object]) -> bool:
+    """Whether an act at a host was confirmed. If not, look again: it may have happened."""
+    try:
+        await act
+    except Superseded:
+        raise
+    except GodwitError:
+        return False
+    return True
+
+
+def seen_words(context: Telling, seen: Seen, code: Code) -> Reason:
+    """What a person is told who must decide: both hosts, both words, and what was seen there."""
+    return reason(
+        code,
+        source=at_source(context.facts),
+        destination=at_destination(context.facts),
+        source_word=f"{seen.source.word} ({seen.source.seen})",
+        destination_word=f"{seen.destination.word} ({seen.destination.seen})",
+    )

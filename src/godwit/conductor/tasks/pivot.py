@@ -1,0 +1,265 @@
+"""The pivot: run the transfer, then find the guest and carry the verdict out.
+
+`live_migration` is the do: whatever it returns or raises proves nothing. `find_the_guest` resolves:
+it waits until the transfer process has ended and nothing can begin any more, looks at both ends,
+asks `whereabouts` (or, once one has decided, a person's word), and does what the verdict says.
+"""
+
+import dataclasses
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from msgspec.structs import replace
+
+from godwit.conductor.tasks.decision import Decided, decision_of
+from godwit.conductor.tasks.facts import (
+    LiveMigrationFacts,
+    Telling,
+    act,
+    agreement_of,
+    at_destination,
+    at_source,
+    destination_of,
+    fence,
+    move,
+    uuid_of,
+)
+from godwit.conductor.tasks.look import Seen, answered, look, seen_words, sight_source
+from godwit.conductor.tasks.persons_word import carry_out
+from godwit.conductor.tasks.slots import give_slots_back
+from godwit.conductor.tasks.transfer_watch import ask_to_stop, close, follow
+from godwit.conductor.tasks.verdict_reason import why_it_did_not_happen
+from godwit.conductor.tasks.whereabouts import PERSON, Verdict, decide
+from godwit.model.migration import MigrationStatus
+from godwit.rpc.compute import StartTransfer
+from godwit.saga.step import DidNotHappen, Happened, Resolution, Undecided
+from godwit.store.interface import MigrationChanges
+
+LOOK_AGAIN_S: Final = 3.0
+NEVER_BEGUN_TWICE_S: Final = 5.0
+"""A hung hypervisor may still hold the request to begin: what never began must be seen twice."""
+PERSON_LOOK_S: Final = 30.0
+"""While a person is needed, the look goes on: the hosts may answer by themselves."""
+
+Outcome = Resolution[LiveMigrationFacts]
+
+
+async def live_migration(context: Telling) -> LiveMigrationFacts:
+    """Begin the transfer, or find the one that was begun, and follow it until it has ended."""
+    running = MigrationChanges(status=MigrationStatus.RUNNING)
+    await context.world.store.change_migration(fence(context), running)
+    await context.world.compute(at_source(context.facts)).live_migration(
+        StartTransfer(
+            act=act(context),
+            instance=context.facts.instance,
+            migrate_data=agreement_of(context.facts),
+            destination=destination_of(context.facts),
+        )
+    )
+    news = await follow(context)
+    return replace(context.facts, result=news.result if news else None)
+
+
+async def find_the_guest(context: Telling) -> Outcome:
+    """Whether the guest has moved, by looking. Never by what the transfer said of itself."""
+    await follow(context, silences_max=1)
+    closed = await close(context)
+    if closed is not None and not closed.ended:
+        return Undecided(LOOK_AGAIN_S)
+    result = closed.result if closed is not None and closed.result else context.facts.result
+    facts = replace(context.facts, result=result)
+    seen = await look(context, source_is_closed=closed is not None)
+    if seen is None:
+        return Undecided(LOOK_AGAIN_S, facts=facts)
+    outcome = await carry_out_verdict(_with(context, facts), seen)
+    await _say_whether_a_person_is_needed(context, outcome)
+    return outcome
+
+
+async def carry_out_verdict(context: Telling, seen: Seen) -> Outcome:
+    """A person's word goes before the table. What never began must have been seen twice."""
+    decided = await decision_of(context)
+    if decided is not None:
+        return await _as_a_person_decided(context, seen, decided)
+    wait_s = _wait_for_second_look_s(context, seen)
+    if wait_s > 0:
+        return Undecided(wait_s, facts=_having_seen_it_never_begun(context))
+    verdict = decide(
+        seen.source.word,
+        seen.destination.word,
+        guard=agreement_of(context.facts).guard,
+        bound_is_over=_bound_is_over(context),
+    )
+    return await CARRY_OUT[verdict](context, seen)
+
+
+async def _as_a_person_decided(context: Telling, seen: Seen, decided: Decided) -> Outcome:
+    verdict = carry_out(decided.choice, seen.source.word, seen.destination.word)
+    if verdict is None:
+        return await ask_a_person(context, seen)
+    if verdict is Verdict.LOST:
+        return DidNotHappen(decided.why)
+    outcome = await CARRY_OUT[verdict](context, seen)
+    return DidNotHappen(decided.why) if isinstance(outcome, DidNotHappen) else outcome
+
+
+# --- one small function per verdict ---------------------------------------------------------------
+
+
+async def watch(context: Telling, _seen: Seen) -> Outcome:
+    """The hypervisor copies on by itself. A request to abort still holds."""
+    if await context.world.store.abort_request(context.story_uuid) is not None:
+        await ask_to_stop(context)
+    return Undecided(LOOK_AGAIN_S, facts=replace(context.facts, undecided_since_s=None))
+
+
+async def ask_again(context: Telling, _seen: Seen) -> Outcome:
+    """Look again; the bound runs from the first time."""
+    since_s = context.facts.undecided_since_s
+    if since_s is None:
+        since_s = context.world.clock.now_s()
+    facts = replace(context.facts, undecided_since_s=since_s, never_begun_seen_at_s=None)
+    return Undecided(LOOK_AGAIN_S, facts=facts)
+
+
+async def undo(context: Telling, seen: Seen) -> Outcome:
+    """The guest is at the source, or ended there: all that was prepared is undone."""
+    abort = await context.world.store.abort_request(context.story_uuid)
+    why = why_it_did_not_happen(
+        seen.source, context.facts.result, abort=abort, failure=context.failure
+    )
+    return DidNotHappen(why)
+
+
+async def forward(context: Telling, _seen: Seen) -> Outcome:
+    """The guest is at the destination."""
+    return Happened(replace(context.facts, undecided_since_s=None))
+
+
+async def resume_destination(context: Telling, seen: Seen) -> Outcome:
+    """The source can never run again."""
+    compute = context.world.compute(at_destination(context.facts))
+    if await answered(compute.let_run_at_destination(move(context))):
+        return await forward(context, seen)
+    return await ask_again(context, seen)
+
+
+async def end_source(context: Telling, seen: Seen) -> Outcome:
+    """It runs at the destination: the half at the source is what is left over."""
+    compute = context.world.compute(at_source(context.facts))
+    if await answered(compute.end_source(move(context))):
+        return await forward(context, seen)
+    return await ask_again(context, seen)
+
+
+async def end_source_resume_destination(context: Telling, seen: Seen) -> Outcome:
+    """The order is what keeps the guest single: end, see that it is gone, only then resume.
+
+    Looking again instead of resuming here: the next look sees it gone and resumes.
+    """
+    compute = context.world.compute(at_source(context.facts))
+    await answered(compute.end_source(move(context)))
+    again = await sight_source(context)
+    gone = decide(
+        again.word,
+        seen.destination.word,
+        guard=agreement_of(context.facts).guard,
+        bound_is_over=False,
+    )
+    if gone is Verdict.RESUME_DESTINATION:
+        return await resume_destination(context, seen)
+    return await ask_again(context, seen)
+
+
+async def discard_destination(context: Telling, seen: Seen) -> Outcome:
+    """Half a guest that never ran. The next look must see it gone before the source is resumed."""
+    compute = context.world.compute(at_destination(context.facts))
+    await answered(compute.rollback_live_migration_at_destination(move(context)))
+    return await ask_again(context, seen)
+
+
+async def resume_source(context: Telling, seen: Seen) -> Outcome:
+    """The destination has answered that nothing is there which could run."""
+    compute = context.world.compute(at_source(context.facts))
+    if await answered(compute.let_run_at_source(move(context))):
+        return await undo(context, seen)
+    return await ask_again(context, seen)
+
+
+async def ask_a_person(context: Telling, seen: Seen) -> Outcome:
+    """Put on record what was seen; hold no slot meanwhile; go on looking."""
+    verdict = decide(
+        seen.source.word,
+        seen.destination.word,
+        guard=agreement_of(context.facts).guard,
+        bound_is_over=True,
+    )
+    code = PERSON.get(verdict, PERSON[Verdict.UNKNOWN])
+    why = seen_words(context, seen, code)
+    changes = MigrationChanges(status=MigrationStatus.RUNNING, person_needed=True, reason=why)
+    await context.world.store.change_migration(fence(context), changes)
+    await give_slots_back(context)
+    return Undecided(PERSON_LOOK_S, reason=why, facts=context.facts)
+
+
+CARRY_OUT: Final[Mapping[Verdict, Callable[[Telling, Seen], Awaitable[Outcome]]]] = {
+    Verdict.WATCH: watch,
+    Verdict.ASK_AGAIN: ask_again,
+    Verdict.UNDO: undo,
+    Verdict.UNDO_FAR_HALF_OWED: undo,
+    Verdict.FORWARD: forward,
+    Verdict.FORWARD_SHUT_OFF: forward,
+    Verdict.RESUME_DESTINATION: resume_destination,
+    Verdict.END_SOURCE: end_source,
+    Verdict.END_SOURCE_RESUME_DESTINATION: end_source_resume_destination,
+    Verdict.DISCARD_DESTINATION: discard_destination,
+    Verdict.RESUME_SOURCE: resume_source,
+    # TODO(robustness): no guard but `paused` is chosen yet, so no post-copy stream can break.
+    Verdict.RESUME_STREAM: ask_again,
+    Verdict.GUEST_ENDED: undo,
+    Verdict.TWO_GUESTS: ask_a_person,
+    Verdict.LOST: ask_a_person,
+    Verdict.UNKNOWN: ask_a_person,
+}
+"""An undo whose far half does not answer becomes that host's debt in the steps' own undo."""
+
+
+# --- what one look leaves to the next -------------------------------------------------------------
+
+
+def _with(context: Telling, facts: LiveMigrationFacts) -> Telling:
+    return dataclasses.replace(context, facts=facts)
+
+
+def _wait_for_second_look_s(context: Telling, seen: Seen) -> float:
+    """How long to wait until "never begun" may be looked at for the second time; 0: it counts."""
+    if not seen.source.never_begun:
+        return 0.0
+    first_s = context.facts.never_begun_seen_at_s
+    if first_s is None:
+        return NEVER_BEGUN_TWICE_S
+    return max(0.0, first_s + NEVER_BEGUN_TWICE_S - context.world.clock.now_s())
+
+
+def _having_seen_it_never_begun(context: Telling) -> LiveMigrationFacts:
+    first_s = context.facts.never_begun_seen_at_s
+    if first_s is None:
+        first_s = context.world.clock.now_s()
+    return replace(context.facts, never_begun_seen_at_s=first_s)
+
+
+def _bound_is_over(context: Telling) -> bool:
+    since_s = context.facts.undecided_since_s
+    bound_s = context.world.settings.migration.ask_again_s
+    return since_s is not None and context.world.clock.now_s() - since_s >= bound_s
+
+
+async def _say_whether_a_person_is_needed(context: Telling, outcome: Outcome) -> None:
+    """A person is no longer needed once the hosts have answered by themselves."""
+    migration = await context.world.queries.migration(uuid_of(context))
+    if migration is None or not migration.person_needed:
+        return
+    if isinstance(outcome, Undecided) and outcome.reason is not None:
+        return
+    changes = MigrationChanges(person_needed=False)
+    await context.world.store.change_migration(fence(context), changes)

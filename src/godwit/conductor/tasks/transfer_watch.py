@@ -1,0 +1,102 @@
+"""Follow a transfer until its process has ended: keep its progress on record, pass on a request to
+abort. Used by the pivot, and again when the pivot is resolved and the transfer still goes on.
+"""
+
+import asyncio
+import contextlib
+from typing import Final
+
+from godwit.conductor.tasks.facts import Telling, act, at_source, uuid_of
+from godwit.model.errors import GodwitError, HypervisorError, Superseded, Unreachable
+from godwit.rpc.compute import FollowTransfer, ForTransfer, TransferNews
+
+ASK_EVERY_S: Final = 0.5
+"""How soon a request to abort is noticed, and how soon a silent source is asked again."""
+SILENCES_MAX: Final = 3
+"""So many answers in a row may fail before the source counts as unreachable."""
+
+
+async def follow(context: Telling, *, silences_max: int = SILENCES_MAX) -> TransferNews | None:
+    """The news that the transfer has ended, or None if the source no longer answers.
+
+    A request to abort is passed on once. Ends no transfer by itself: one that makes no progress is
+    stopped by the transfer process, not from here.
+    """
+    async with asyncio.TaskGroup() as tasks:
+        passing_on = tasks.create_task(
+            pass_on_abort(context), name=f"abort of {context.story_uuid}"
+        )
+        news = await _until_ended(context, silences_max)
+        passing_on.cancel()
+    return news
+
+
+async def _until_ended(context: Telling, silences_max: int) -> TransferNews | None:
+    """Has no bound but the transfer's own: every turn waits for news at the source."""
+    sequence, silences = 0, 0
+    while silences < silences_max:
+        news = await _next_news(context, sequence)
+        if news is None:
+            silences += 1
+            await asyncio.sleep(ASK_EVERY_S)
+            continue
+        await _keep_progress(context, news)
+        if news.ended:
+            return news
+        if news.sequence == sequence:
+            await asyncio.sleep(ASK_EVERY_S)
+        sequence, silences = news.sequence, 0
+    return None
+
+
+async def _keep_progress(context: Telling, news: TransferNews) -> None:
+    """Best effort: a store that cannot be written now must not end the watch of a transfer."""
+    if news.progress is not None:
+        with contextlib.suppress(GodwitError):
+            await context.world.store.record_progress(uuid_of(context), news.progress)
+
+
+async def _next_news(context: Telling, after_sequence: int) -> TransferNews | None:
+    ask = FollowTransfer(migration_uuid=uuid_of(context), after_sequence=after_sequence)
+    try:
+        return await context.world.compute(at_source(context.facts)).follow_transfer(ask)
+    except (Unreachable, HypervisorError):
+        return None
+
+
+async def pass_on_abort(context: Telling) -> None:
+    """Wait for a request to abort and tell the source. Lives no longer than the transfer."""
+    told = False
+    while not told:
+        await asyncio.sleep(ASK_EVERY_S)
+        told = await _abort_is_requested(context) and await ask_to_stop(context)
+
+
+async def _abort_is_requested(context: Telling) -> bool:
+    """Whether the store says so; a store that cannot be read now is asked again."""
+    with contextlib.suppress(GodwitError):
+        return await context.world.store.abort_request(context.story_uuid) is not None
+    return False
+
+
+async def ask_to_stop(context: Telling) -> bool:
+    """Ask the source to stop the transfer. False: it did not answer, ask again."""
+    try:
+        await context.world.compute(at_source(context.facts)).abort_live_migration(
+            ForTransfer(act=act(context))
+        )
+    except Superseded:
+        return True  # a newer conductor acts for this migration, and has seen the request, too
+    except (Unreachable, HypervisorError):
+        return False
+    return True
+
+
+async def close(context: Telling) -> TransferNews | None:
+    """Let nothing begin any more at the source. None: it does not answer, so it may still begin."""
+    try:
+        return await context.world.compute(at_source(context.facts)).close_transfer(
+            ForTransfer(act=act(context))
+        )
+    except (Unreachable, HypervisorError):
+        return None

@@ -1,0 +1,42 @@
+"""The world of a conductor: the rooms that its stories and answers may use. Made once by `service`;
+the tests make one of simulated hosts.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from godwit.model.errors import Unreachable
+from godwit.model.ids import HostName
+from godwit.model.reasons import Code, reason
+from godwit.rpc.compute import ComputeRpc
+from godwit.runtime.clock import Clock
+from godwit.runtime.settings import Settings
+from godwit.store.interface import Store
+from godwit.store.queries import Queries
+
+
+def nobody_listens(_uuid: str) -> None:
+    """For a world without a sweeper: nobody is told that a story is due."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything a conductor reaches. `computes`: the compute manager of each host."""
+
+    store: Store
+    queries: Queries
+    computes: Mapping[HostName, ComputeRpc]
+    clock: Clock
+    settings: Settings
+    notice: Callable[[str], None] = nobody_listens
+    """Called with a story that has become due, so that it is told at once, not at the next sweep.
+    """
+
+    def compute(self, host: HostName) -> ComputeRpc:
+        """The compute manager of that host. Raises `Unreachable` if no settings name it (any
+        more).
+        """
+        if host not in self.computes:
+            problem = "the settings do not name it"
+            raise Unreachable(reason(Code.HYPERVISOR_UNAVAILABLE, host=host, problem=problem))
+        return self.computes[host]

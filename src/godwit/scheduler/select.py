@@ -1,0 +1,44 @@
+"""The scheduler's one answer: the hosts that may take a guest, best first, and why each other one
+may not. Asked by the conductor before a move, for a dry run, and for a new server. Pure.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from godwit.model.ids import HostName
+from godwit.model.reasons import Reason
+from godwit.model.request_spec import RequestSpec
+from godwit.scheduler.filters import MOVING, Filter
+from godwit.scheduler.host_state import HostState
+from godwit.scheduler.weights import best_first
+
+
+@dataclass(frozen=True)
+class Selection:
+    """`hosts`: who may take the guest, best first. `refusals`: one per other host, by its name."""
+
+    hosts: tuple[HostName, ...]
+    refusals: tuple[Reason, ...]
+
+
+def select_destinations(
+    spec: RequestSpec, states: Iterable[HostState], *, filters: tuple[Filter, ...] = MOVING
+) -> Selection:
+    """Every host once: either chosen or refused with the first filter's reason. Deterministic."""
+    passed: list[HostState] = []
+    refusals: list[Reason] = []
+    for state in sorted(states, key=lambda each: each.name):
+        refusal = refusal_of(spec, state, filters=filters)
+        if refusal is None:
+            passed.append(state)
+        else:
+            refusals.append(refusal)
+    return Selection(tuple(state.name for state in best_first(passed)), tuple(refusals))
+
+
+def refusal_of(
+    spec: RequestSpec, state: HostState, *, filters: tuple[Filter, ...] = MOVING
+) -> Reason | None:
+    """The first filter's reason against this host, or None if all let it pass."""
+    reasons = (refuse(spec, state) for refuse in filters)
+    return next((refusal for refusal in reasons if refusal is not None), None)

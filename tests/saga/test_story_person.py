@@ -1,0 +1,175 @@
+"""The story when nobody can know where the guest is: a person is asked and obeyed."""
+
+import asyncio
+
+import pytest
+from tests.saga.house import GUEST, A, B, House, a_house, host_settings
+
+from godwit.model.errors import BadRequest, Conflict
+from godwit.model.ids import HostName, MigrationUuid
+from godwit.model.instance import VmState
+from godwit.model.migration import Migration, MigrationStatus
+from godwit.model.reasons import Code
+from godwit.sim.loop import run
+from godwit.virt.simulated.faults import TransferFault
+
+S = MigrationStatus
+
+
+async def a_guest_nobody_can_place(house: House) -> MigrationUuid:
+    """The source is cut off during the copy, which then fails; the destination has nothing."""
+    uuid = (await house.ask()).uuid
+    house.fleet.break_transfer(GUEST, TransferFault.FAILS_MID_COPY)
+    await asyncio.sleep(0.1)
+    house.fleet.disconnect(A)
+    house.wires[A].unheard = dict.fromkeys(
+        ("follow_transfer", "close_transfer", "sight_source", "abort_live_migration"), 10_000
+    )
+    return uuid
+
+
+def person_is_needed(migration: Migration) -> bool:
+    return migration.person_needed
+
+
+def test_a_person_is_asked_only_after_the_bound_and_is_told_what_was_seen() -> None:
+    async def story() -> None:
+        async with a_house() as house:
+            uuid = await a_guest_nobody_can_place(house)
+            await asyncio.sleep(house.settings.migration.ask_again_s - 5)
+            assert not (await house.see(uuid)).person_needed
+            asking = await house.until(uuid, person_is_needed, within_s=60)
+            assert asking.status is S.RUNNING
+            assert asking.reason is not None
+            assert asking.reason.code is Code.WHEREABOUTS_UNKNOWN
+            assert "host-a shows the guest as unreachable" in asking.reason.words
+            assert "host-b as gone" in asking.reason.words
+            usage = await house.store.queries.usage()
+            assert {each.transfers for each in usage.values()} == {0}, "a person needs no slot"
+            instance = await house.store.queries.instance(GUEST)
+            assert instance is not None
+            assert instance.task_state == "migrating", "the guest stays locked"
+
+    run(story())
+
+
+def test_the_look_goes_on_while_a_person_is_asked() -> None:
+    async def story() -> None:
+        async with a_house() as house:
+            uuid = await a_guest_nobody_can_place(house)
+            await house.until(uuid, person_is_needed)
+            house.fleet.reconnect(A)
+            house.wires[A].unheard.clear()
+            ended = await house.end_of(uuid)
+            assert ended.status is S.FAILED
+            assert not ended.person_needed
+            assert ended.reason is not None
+            assert ended.reason.code is Code.TRANSFER_FAILED
+            await house.assert_sound()
+
+    run(story())
+
+
+def test_a_person_may_say_that_the_guest_is_at_the_source() -> None:
+    async def story() -> None:
+        async with a_house() as house:
+            uuid = await a_guest_nobody_can_place(house)
+            await house.until(uuid, person_is_needed)
+            await house.resolve(uuid, at=A)
+            ended = await house.end_of(uuid)
+            assert ended.status is S.FAILED
+            assert ended.reason is not None
+            assert ended.reason.code is Code.RESOLVED_BY_A_PERSON
+            house.fleet.reconnect(A)
+            house.wires[A].unheard.clear()
+            await house.assert_sound()
+
+    run(story())
+
+
+def test_a_person_may_give_the_guest_up_and_only_then_a_move_ends_in_error() -> None:
+    async def story() -> None:
+        async with a_house() as house:
+            uuid = await a_guest_nobody_can_place(house)
+            await house.until(uuid, person_is_needed)
+            before = house.fleet.snapshot()
+            await house.resolve(uuid, at=None)
+            ended = await house.end_of(uuid)
+            assert ended.status is S.ERROR
+            assert ended.reason is not None
+            assert "the guest is lost" in ended.reason.words
+            assert house.fleet.snapshot() == before, "nothing is touched at either end"
+            assert await house.store.queries.debts() == ()
+
+    run(story())
+
+
+def test_a_person_cannot_have_a_guest_recorded_where_it_is_seen_not_to_be() -> None:
+    async def story() -> None:
+        async with a_house() as house:
+            uuid = await a_guest_nobody_can_place(house)
+            await house.until(uuid, person_is_needed)
+            await house.resolve(uuid, at=B)
+            await asyncio.sleep(120)
+            waiting = await house.see(uuid)
+            assert waiting.person_needed
+            assert waiting.status is S.RUNNING
+            await house.resolve(uuid, at=A)
+            assert (await house.end_of(uuid)).status is S.FAILED
+
+    run(story())
+
+
+def test_nobody_is_asked_about_a_move_that_needs_nobody() -> None:
+    async def story() -> None:
+        async with a_house(hosts={h: host_settings(transfer_s=20) for h in (A, B)}) as house:
+            uuid = (await house.ask()).uuid
+            await asyncio.sleep(1)
+            with pytest.raises(Conflict):
+                await house.resolve(uuid, at=A)
+            with pytest.raises(BadRequest):
+                await house.resolve(uuid, at=HostName("host-z"))
+
+    run(story())
+
+
+def test_a_source_that_loses_its_power_before_the_switch_leaves_the_move_to_a_person() -> None:
+    async def story() -> None:
+        async with a_house(hosts={h: host_settings(transfer_s=20) for h in (A, B)}) as house:
+            uuid = (await house.ask()).uuid
+            await asyncio.sleep(1)
+            house.fleet.power_off(A)
+            await house.until(uuid, person_is_needed)
+            house.fleet.power_on(A)
+            ended = await house.end_of(uuid)
+            assert ended.status is S.FAILED
+            assert ended.reason is not None
+            assert ended.reason.code is Code.GUEST_ENDED
+            await asyncio.sleep(30)
+            instance = await house.store.queries.instance(GUEST)
+            assert instance is not None
+            assert (instance.host, instance.vm_state) == (A, VmState.STOPPED)
+
+    run(story())
+
+
+def test_a_source_that_loses_its_power_after_the_switch_does_not_hold_up_the_move() -> None:
+    async def story() -> None:
+        async with a_house() as house:
+
+            async def cut(_where: str, name: str) -> None:
+                if name == "follow_transfer" and house.fleet.running_at(GUEST) == (B,):
+                    house.fleet.power_off(A)
+                    house.wires[A].unheard = dict.fromkeys(
+                        ("follow_transfer", "close_transfer", "sight_source"), 10_000
+                    )
+
+            house.wires[A].then = cut
+            moved = await house.migrate()
+            assert moved.status is S.COMPLETED
+            house.wires[A].then = None
+            house.wires[A].unheard.clear()
+            house.fleet.power_on(A)
+            await house.assert_sound()
+
+    run(story())

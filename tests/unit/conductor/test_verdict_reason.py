@@ -1,0 +1,64 @@
+import pytest
+
+from godwit.conductor.tasks.verdict_reason import why_it_did_not_happen
+from godwit.model.reasons import Code, Reason, reason
+from godwit.model.sighting import SourceSighting, SourceWord
+from godwit.rpc.compute import TransferResult
+
+ABORT = reason(Code.CANCELLED_BY_REQUEST, initiator="tester")
+NO_ANSWER = reason(Code.NO_ANSWER, who="host-a", call="live_migration", timeout_s=20)
+NO_TLS = reason(Code.TLS_UNUSABLE, host=None, here="host-a", problem="expired")
+
+
+def why(
+    word: SourceWord,
+    result: TransferResult | None = None,
+    *,
+    abort: Reason | None = None,
+    failure: Reason | None = None,
+    never_begun: bool = False,
+) -> Reason:
+    seen = SourceSighting(word=word, seen="running", never_begun=never_begun)
+    return why_it_did_not_happen(seen, result, abort=abort, failure=failure)
+
+
+@pytest.mark.parametrize(
+    ("word", "code"),
+    [
+        (SourceWord.ENDED, Code.GUEST_ENDED),
+        (SourceWord.TOOK_BACK, Code.SOURCE_TOOK_THE_GUEST_BACK),
+        (SourceWord.HANDED_OVER, Code.SOURCE_TOOK_THE_GUEST_BACK),
+        (SourceWord.KEPT, Code.CANCELLED_BY_REQUEST),
+    ],
+)
+def test_what_became_of_the_guest_goes_before_what_was_asked_for(
+    word: SourceWord, code: Code
+) -> None:
+    assert why(word, TransferResult(error="canceled", aborted=True), abort=ABORT).code is code
+
+
+def test_a_stall_is_named_as_such() -> None:
+    stalled = why(SourceWord.KEPT, TransferResult(error="canceled", stalled_s=31))
+    assert stalled.code is Code.TRANSFER_STALLED
+    assert "31 s" in stalled.words
+
+
+def test_a_reason_without_doubt_goes_before_the_hypervisors_words() -> None:
+    assert why(SourceWord.KEPT, TransferResult(error="7: TLS", reason=NO_TLS)) == NO_TLS
+
+
+@pytest.mark.parametrize(
+    ("result", "failure", "never_begun", "words"),
+    [
+        (TransferResult(error="socket closed"), NO_ANSWER, False, "socket closed"),
+        (None, NO_ANSWER, True, "did not answer live_migration"),
+        (None, None, True, "never began"),
+        (None, None, False, "the source shows running"),
+    ],
+)
+def test_a_failed_transfer_says_what_is_known(
+    result: TransferResult | None, failure: Reason | None, never_begun: bool, words: str
+) -> None:
+    failed = why(SourceWord.KEPT, result, failure=failure, never_begun=never_begun)
+    assert failed.code is Code.TRANSFER_FAILED
+    assert words in failed.words
