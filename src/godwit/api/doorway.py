@@ -1,0 +1,81 @@
+"""What happens to every request before a resource sees it, and to every response after.
+
+A plain ASGI middleware: gives the request its id, refuses what nobody may ask (another
+microversion, a page in somebody's browser), adds the standard headers, and logs changes once.
+"""
+
+import asyncio
+import re
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from godwit.api.answers import REQUEST_ID, VERSION, VERSION_HEADERS, answer, standard_headers
+from godwit.api.errors import fault
+from godwit.runtime.ids import new_request_id
+
+log = structlog.get_logger(__name__)
+
+_ONLY_READS = frozenset({"GET", "HEAD"})
+_MICROVERSION = re.compile(r"^(latest|\d+\.\d+)$")
+
+
+class Doorway:
+    """Wraps the application; see the module."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """`app` is what lies behind the door."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let one request in, or answer it at the door."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope[REQUEST_ID] = new_request_id()
+        status = 500
+        began_s = asyncio.get_running_loop().time()
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message).update(standard_headers(scope))
+            await send(message)
+
+        try:
+            refused = _refusal(scope["method"], Headers(scope=scope))
+            if refused is None:
+                await self._app(scope, receive, send_with_headers)
+            else:
+                code, message = refused
+                response = answer(fault(code, message), status=code)
+                await response(scope, receive, send_with_headers)
+        finally:
+            if scope["method"] not in _ONLY_READS:
+                log.info(
+                    "request_answered",
+                    method=scope["method"],
+                    path=scope["path"],
+                    status=status,
+                    elapsed_s=round(asyncio.get_running_loop().time() - began_s, 3),
+                    request_id=scope[REQUEST_ID],
+                )
+
+
+def _refusal(method: str, headers: Headers) -> tuple[int, str] | None:
+    """Status and message for a request that is not let in."""
+    # There is no login yet. A page in the operator's own browser can reach loopback too, and its
+    # browser always sends Origin with a request that changes something.
+    if method not in _ONLY_READS and "origin" in headers:
+        return 403, "requests from web pages are not let in"
+    for name in VERSION_HEADERS:
+        asked = headers.get(name, "").removeprefix("compute").strip()
+        if not asked:
+            continue
+        if not _MICROVERSION.match(asked):
+            return 400, f"{name}: {asked!r} is not a version"
+        if asked not in (VERSION, "latest"):
+            return 406, f"Version {asked} is not supported by the API. It speaks {VERSION} alone."
+    return None

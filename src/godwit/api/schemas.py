@@ -1,0 +1,104 @@
+"""The bodies that requests may have, as types. A key that is not here is refused by its name."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from godwit.api.errors import bad_input
+from godwit.model.ids import HostName
+from godwit.model.migration import BlockMigration
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"\S")]
+Word = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._-]*$")]
+Why = Annotated[str, msgspec.Meta(max_length=500)]
+NeededWhy = Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=r"\S")]
+
+_TRUE = frozenset({"true", "1", "on", "yes"})
+_FALSE = frozenset({"false", "0", "off", "no"})
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every body is strict."""
+
+
+class MigrateLive(Body, frozen=True, kw_only=True):
+    """The inside of `os-migrateLive`."""
+
+    host: Word | None = None
+    block_migration: bool | str = "auto"
+    disk_over_commit: bool | str | None = None
+    """Clients of 2.1 always send it. Only false can be honoured."""
+
+
+class ServerAction(Body, frozen=True, kw_only=True):
+    """`POST /servers/{id}/action`: exactly one action, and there is only one."""
+
+    migrate_live: MigrateLive = msgspec.field(name="os-migrateLive")
+
+
+class NewServer(Body, frozen=True, kw_only=True):
+    """The inside of `server` when one is created."""
+
+    name: Name
+    flavor: Word = msgspec.field(name="flavorRef")
+    image: Word = msgspec.field(name="imageRef")
+    host: Word | None = None
+    networks: Literal["auto", "none"] | None = None
+    """A server gets the card its image and flavor call for; nothing can be chosen yet."""
+
+
+class CreateServerBody(Body, frozen=True, kw_only=True):
+    """`POST /servers`."""
+
+    server: NewServer
+
+
+class ServiceBody(Body, frozen=True, kw_only=True):
+    """`PUT /os-services/enable`, `disable`, `disable-log-reason`."""
+
+    host: Word
+    binary: Literal["nova-compute"] = "nova-compute"
+    disabled_reason: Why = ""
+
+
+class CheckBody(Body, frozen=True, kw_only=True):
+    """`POST /godwit/v1/servers/{id}/check`."""
+
+    host: Word | None = None
+    block_migration: bool | str = "auto"
+
+
+class ResolveBody(Body, frozen=True, kw_only=True):
+    """`POST /godwit/v1/migrations/{id}/resolve`. `at_host` null says that the guest is lost."""
+
+    at_host: Word | None
+    reason: NeededWhy
+
+
+class WithReason(Body, frozen=True, kw_only=True):
+    """A body that only says why."""
+
+    reason: Why = ""
+
+
+def block_migration_of(given: bool | str) -> BlockMigration:
+    """What `block_migration` asks for. Nova's many words for true and false are understood."""
+    word = str(given).lower()
+    if word == "auto":
+        return BlockMigration.AUTO
+    if word in _TRUE:
+        return BlockMigration.BLOCK
+    if word in _FALSE:
+        return BlockMigration.SHARED
+    raise bad_input("block_migration", f"{given!r} is not known", 'true, false or "auto"')
+
+
+def refuse_over_commit(given: bool | str | None) -> None:
+    """Raise `BadRequest` if the client asks for disks to be over-committed: it never is."""
+    if given is not None and str(given).lower() not in _FALSE:
+        raise bad_input("disk_over_commit", "disks are never over-committed", "false, or leave out")
+
+
+def host_name(given: str | None) -> HostName | None:
+    """The host a body names, if any."""
+    return None if given is None else HostName(given)

@@ -1,0 +1,119 @@
+"""`/v2.1/servers`: list, show, create, delete, and the one action, `os-migrateLive`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from godwit.api.answers import answer, empty
+from godwit.api.errors import names_in_the_body
+from godwit.api.pages import next_link, page_of
+from godwit.api.reads import instance_or_404
+from godwit.api.rooms import link, rooms
+from godwit.api.schemas import (
+    CreateServerBody,
+    MigrateLive,
+    ServerAction,
+    block_migration_of,
+    host_name,
+    refuse_over_commit,
+)
+from godwit.api.validation import Query, asked_by, read_body
+from godwit.api.views import server_brief, server_detail, server_status
+from godwit.model.instance import Instance
+from godwit.rpc.conductor import CreateServer, ForServer, LiveMigrate
+
+# What OpenStack's clients send along and what has no meaning without projects and deleted rows.
+_MEANINGLESS = ("all_tenants", "deleted", "project_id", "tenant_id", "user_id")
+
+
+async def list_brief(request: Request) -> Response:
+    """`GET /servers`."""
+    return await _listed(request, detail=False)
+
+
+async def list_detail(request: Request) -> Response:
+    """`GET /servers/detail`."""
+    return await _listed(request, detail=True)
+
+
+async def _listed(request: Request, *, detail: bool) -> Response:
+    query = Query(request)
+    found = wanted(await rooms(request).queries.instances(), query)
+    page, more = page_of(found, [server.uuid for server in found], query)
+    query.nothing_else(*_MEANINGLESS)
+    shown = server_detail if detail else server_brief
+    body: dict[str, Any] = {"servers": [shown(server, link(request, "")) for server in page]}
+    if more:
+        body["servers_links"] = next_link(request, page[-1].uuid)
+    return answer(body)
+
+
+def wanted(servers: Sequence[Instance], query: Query) -> list[Instance]:
+    """The servers that the filters leave, by name. `name` matches any part of a name."""
+    name, host, status = query.text("name"), query.text("host"), query.text("status")
+    identity = query.text("uuid")
+    left = [
+        server
+        for server in servers
+        if (name is None or name in server.name)
+        and (host is None or host == server.host)
+        and (status is None or status.upper() == server_status(server))
+        and (identity is None or identity == server.uuid)
+    ]
+    return sorted(left, key=lambda server: (server.name, server.uuid))
+
+
+async def show(request: Request) -> Response:
+    """`GET /servers/{id}`."""
+    server = await instance_or_404(rooms(request).queries, request.path_params["server_id"])
+    return answer({"server": server_detail(server, link(request, ""))})
+
+
+async def create(request: Request) -> Response:
+    """`POST /servers`: 202 with the new server's id; it is there when its status is ACTIVE."""
+    new = (await read_body(request, CreateServerBody)).server
+    ask = CreateServer(
+        asked=asked_by(request),
+        name=new.name,
+        flavor=new.flavor,
+        image=new.image,
+        host=host_name(new.host),
+    )
+    with names_in_the_body():
+        server = await rooms(request).conductor.create_server(ask)
+    brief = server_brief(server, link(request, ""))
+    headers = {"Location": link(request, f"/v2.1/servers/{server.uuid}")}
+    return answer({"server": {**brief, "OS-DCF:diskConfig": "MANUAL"}}, status=202, headers=headers)
+
+
+async def delete(request: Request) -> Response:
+    """`DELETE /servers/{id}`. A server that was found on its host is refused: forget it."""
+    server = await instance_or_404(rooms(request).queries, request.path_params["server_id"])
+    ask = ForServer(asked=asked_by(request), instance_uuid=server.uuid)
+    await rooms(request).conductor.delete_server(ask)
+    return empty(status=204)
+
+
+async def act(request: Request) -> Response:
+    """`POST /servers/{id}/action`."""
+    action = await read_body(request, ServerAction)
+    server = await instance_or_404(rooms(request).queries, request.path_params["server_id"])
+    return await _migrate_live(request, server, action.migrate_live)
+
+
+async def _migrate_live(request: Request, server: Instance, wish: MigrateLive) -> Response:
+    """202 and no body, as Nova; where to look next stands in two headers."""
+    refuse_over_commit(wish.disk_over_commit)
+    ask = LiveMigrate(
+        asked=asked_by(request),
+        instance_uuid=server.uuid,
+        host=host_name(wish.host),
+        block_migration=block_migration_of(wish.block_migration),
+    )
+    with names_in_the_body():
+        migration = await rooms(request).conductor.live_migrate_instance(ask)
+    place = f"/v2.1/servers/{server.uuid}/migrations/{migration.id}"
+    headers = {"Location": link(request, place), "X-Godwit-Migration": migration.uuid}
+    return empty(status=202, headers=headers)

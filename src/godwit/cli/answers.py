@@ -1,0 +1,189 @@
+"""What the server answers, as far as a person is shown it.
+
+Unknown fields are ignored and every word is a plain string, so that an older client still works
+with a newer server.
+"""
+
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """Part of an answer. Whatever the server does not say has a default."""
+
+
+class Reason(Answer, frozen=True, kw_only=True):
+    """Why not: stable code, words, remedy, and the host that said so."""
+
+    code: str = ""
+    words: str = ""
+    remedy: str = ""
+    host: str | None = None
+
+
+class Fault(Answer, frozen=True, kw_only=True):
+    """An error answer. `reason` is the stable code, `code` the HTTP status."""
+
+    code: int = 0
+    message: str = ""
+    reason: str = ""
+    remedy: str = ""
+    others: tuple[Reason, ...] = ()
+
+
+class Debt(Answer, frozen=True, kw_only=True):
+    """What a host still owes to a migration."""
+
+    migration_uuid: str = ""
+    step: str = ""
+    undo: bool = False
+    words: str = ""
+    attempts: int = 0
+    due_at: str = ""
+
+
+class Usage(Answer, frozen=True, kw_only=True):
+    """What is claimed at a host."""
+
+    vcpus: int = 0
+    memory_mib: int = 0
+    transfers: int = 0
+
+
+class Storage(Answer, frozen=True, kw_only=True):
+    """A place for disks at a host."""
+
+    id: str = ""
+    path: str = ""
+    shared: bool = False
+    fences: bool = False
+    total_mib: int = 0
+    free_mib: int = 0
+
+
+class Facts(Answer, frozen=True, kw_only=True):
+    """What a host says of itself."""
+
+    node: str = ""
+    hypervisor_type: str = ""
+    hypervisor_version: int = 0
+    library_version: int = 0
+    architecture: str = ""
+    cpu_model: str = ""
+    vcpus: int = 0
+    memory_mib: int = 0
+    storages: tuple[Storage, ...] = ()
+    networks: tuple[str, ...] = ()
+    migration_address: str = ""
+    cpu_allocation_ratio: float = 1.0
+    reserved_memory_mib: int = 0
+    transfers_max: int = 0
+
+
+class Host(Answer, frozen=True, kw_only=True):
+    """One host."""
+
+    name: str
+    up: bool = False
+    enabled: bool = True
+    disabled_reason: str = ""
+    trouble: str = ""
+    silent_s: float | None = None
+    servers: int = 0
+    usage: Usage = Usage()
+    facts: Facts | None = None
+    debts: tuple[Debt, ...] = ()
+
+
+class OneHost(Answer, frozen=True, kw_only=True):
+    """`{"host": ...}`."""
+
+    host: Host
+
+
+class Hosts(Answer, frozen=True, kw_only=True):
+    """`{"hosts": [...]}`."""
+
+    hosts: tuple[Host, ...] = ()
+
+
+class Flavor(Answer, frozen=True, kw_only=True):
+    """A server's sizes. `ram` in MiB, `disk` in GiB, as Nova has it."""
+
+    id: str = ""
+    vcpus: int = 0
+    ram: int = 0
+    disk: int = 0
+
+
+class Disk(Answer, frozen=True, kw_only=True):
+    """A disk of a server."""
+
+    device: str = ""
+    path: str = ""
+    format: str = ""
+    size_bytes: int = 0
+    read_only: bool = False
+    storage: str | None = None
+
+
+class Nic(Answer, frozen=True, kw_only=True):
+    """A network card of a server."""
+
+    mac: str = ""
+    network: str = ""
+    model: str = ""
+
+
+class OfGodwit(Answer, frozen=True, kw_only=True):
+    """What Nova has no field for."""
+
+    discovered: bool = False
+    group: str | None = None
+    disks: tuple[Disk, ...] = ()
+    nics: tuple[Nic, ...] = ()
+
+
+class Server(Answer, frozen=True, kw_only=True):
+    """One server."""
+
+    id: str
+    name: str = ""
+    status: str = ""
+    flavor: Flavor = Flavor()
+    created: str = ""
+    updated: str = ""
+    host: str = msgspec.field(name="OS-EXT-SRV-ATTR:host", default="")
+    task_state: str | None = msgspec.field(name="OS-EXT-STS:task_state", default=None)
+    vm_state: str = msgspec.field(name="OS-EXT-STS:vm_state", default="")
+    godwit: OfGodwit = OfGodwit()
+
+
+class OneServer(Answer, frozen=True, kw_only=True):
+    """`{"server": ...}`."""
+
+    server: Server
+
+
+class Servers(Answer, frozen=True, kw_only=True):
+    """`{"servers": [...]}`."""
+
+    servers: tuple[Server, ...] = ()
+
+
+def decode(raw: bytes, kind: type[T]) -> T:
+    """The answer as `kind`. Raises `msgspec.DecodeError` for anything else."""
+    return msgspec.json.decode(raw, type=kind)
+
+
+def fault_in(raw: bytes) -> Fault:
+    """The one fault inside an error answer; an empty one if that is not what it is."""
+    try:
+        body: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, Any])
+        inner: Any = next(iter(body.values()), {})
+        return msgspec.convert(inner, Fault)
+    except msgspec.MsgspecError:
+        return Fault()

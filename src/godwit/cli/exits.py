@@ -1,0 +1,72 @@
+"""How a client verb ends: the exit codes that scripts rely on, and the error that ends a verb."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from godwit.cli.answers import Fault, Reason
+
+
+class Exit(IntEnum):
+    """The process's exit code."""
+
+    MOVED = 0
+    """The guest has moved; for every other verb: done."""
+    CANNOT_ASK = 1
+    """The server does not answer, or knows nothing of what was named."""
+    WRONG_USAGE = 2
+    REFUSED = 3
+    """A check said no; nothing was changed."""
+    FAILED = 4
+    """The migration failed and the guest is safe at the source."""
+    PERSON_NEEDED = 5
+    CANCELLED = 6
+    INTERRUPTED = 130
+    """Ctrl-C while watching: the migration goes on, its end is not known."""
+
+
+BY_OUTCOME: Final[Mapping[str, Exit]] = {
+    "moved": Exit.MOVED,
+    "refused": Exit.REFUSED,
+    "failed": Exit.FAILED,
+    "cancelled": Exit.CANCELLED,
+    "person-needed": Exit.PERSON_NEEDED,
+}
+"""The exit code for each outcome the server names."""
+
+UNKNOWN_NAMES: Final = frozenset(
+    {
+        "server-unknown",
+        "host-unknown",
+        "migration-unknown",
+        "flavor-unknown",
+        "image-unknown",
+    }
+)
+"""Reason codes that say: nobody knows what was named."""
+
+
+def exit_of_outcome(outcome: str) -> Exit:
+    """The exit code for an outcome; a word we do not know needs a person to look."""
+    return BY_OUTCOME.get(outcome, Exit.PERSON_NEEDED)
+
+
+def exit_of_fault(status: int, fault: Fault) -> Exit:
+    """The exit code for an error answer of the server."""
+    if fault.reason == "invalid-input":
+        return Exit.WRONG_USAGE
+    if status == 404 or status >= 500 or fault.reason in UNKNOWN_NAMES:
+        return Exit.CANNOT_ASK
+    return Exit.REFUSED
+
+
+@dataclass(frozen=True)
+class Failure(Exception):
+    """Ends a verb: shown as one line, with the remedy; `others` are further reasons."""
+
+    exit_code: Exit
+    message: str
+    remedy: str = ""
+    code: str = ""
+    others: tuple[Reason, ...] = ()

@@ -1,0 +1,134 @@
+"""What the server answers about migrations and dry runs. Read as `answers` says."""
+
+from godwit.cli.answers import Answer, Reason
+
+
+class Progress(Answer, frozen=True, kw_only=True):
+    """One sample of a running transfer."""
+
+    phase: str = ""
+    elapsed_s: float = 0.0
+    memory_total_bytes: int = 0
+    memory_processed_bytes: int = 0
+    memory_remaining_bytes: int = 0
+    disk_total_bytes: int = 0
+    disk_processed_bytes: int = 0
+    disk_remaining_bytes: int = 0
+    rate_bytes_per_s: int = 0
+    dirty_rate_bytes_per_s: int = 0
+    iteration: int = 0
+    eta_s: float | None = None
+    converging: bool = True
+
+
+class Statistics(Answer, frozen=True, kw_only=True):
+    """What a finished transfer cost."""
+
+    total_ms: int | None = None
+    downtime_ms: int | None = None
+    memory_bytes: int | None = None
+    disk_bytes: int | None = None
+    iterations: int | None = None
+
+
+class Choice(Answer, frozen=True, kw_only=True):
+    """Something a person may say where one is needed."""
+
+    at_host: str | None = None
+    words: str = ""
+
+
+class Decision(Answer, frozen=True, kw_only=True):
+    """What a person has said, and when."""
+
+    at_host: str | None = None
+    why: Reason = Reason()
+    at: str = ""
+
+
+class Migration(Answer, frozen=True, kw_only=True):
+    """One migration."""
+
+    id: int
+    uuid: str
+    server_uuid: str = ""
+    server_name: str = ""
+    status: str = ""
+    outcome: str = ""
+    phase: str = ""
+    direction: str = ""
+    resting: str = ""
+    person_needed: bool = False
+    abort_requested: bool = False
+    source: str = ""
+    destination: str | None = None
+    requested_host: str | None = None
+    block_migration: str = ""
+    initiator: str = ""
+    initiator_reason: str = ""
+    request_id: str = ""
+    reason: Reason | None = None
+    refusals: tuple[Reason, ...] = ()
+    progress: Progress | None = None
+    statistics: Statistics | None = None
+    seen_since: str | None = None
+    """Since when a person is needed."""
+    seen_at: str | None = None
+    """When both ends were last looked at; the reason says what was seen."""
+    choices: tuple[Choice, ...] = ()
+    decision: Decision | None = None
+    allowed_actions: tuple[str, ...] = ()
+    created_at: str = ""
+    updated_at: str = ""
+
+
+class Entry(Answer, frozen=True, kw_only=True):
+    """One line of a migration's timeline."""
+
+    sequence: int = 0
+    at: str = ""
+    step: str = ""
+    what: str = ""
+    kind: str = ""
+    words: str = ""
+
+
+class Timeline(Answer, frozen=True, kw_only=True):
+    """News of a migration."""
+
+    entries: tuple[Entry, ...] = ()
+    seen: str = ""
+    migration: Migration
+
+
+class OneMigration(Answer, frozen=True, kw_only=True):
+    """`{"migration": ...}`."""
+
+    migration: Migration
+
+
+class Migrations(Answer, frozen=True, kw_only=True):
+    """`{"migrations": [...]}`."""
+
+    migrations: tuple[Migration, ...] = ()
+
+
+class HostVerdict(Answer, frozen=True, kw_only=True):
+    """Could the guest move to this host? Yes if there is no refusal."""
+
+    host: str
+    refusals: tuple[Reason, ...] = ()
+
+
+class Verdicts(Answer, frozen=True, kw_only=True):
+    """One verdict per host; `refusals` are reasons that no host can change."""
+
+    hosts: tuple[HostVerdict, ...] = ()
+    refusals: tuple[Reason, ...] = ()
+
+
+class Checked(Answer, frozen=True, kw_only=True):
+    """The answer to a dry run."""
+
+    source: str = ""
+    verdicts: Verdicts = Verdicts()

@@ -1,0 +1,87 @@
+"""`godwit migration ...`: what was and is being moved; stopping it; a person's decision."""
+
+from urllib.parse import quote
+
+import click
+
+from godwit.cli.asking import Asking, verb
+from godwit.cli.completion import complete_hosts, complete_migrations, complete_servers
+from godwit.cli.exits import Exit
+from godwit.cli.migrate import watched
+from godwit.cli.migration_answers import Migrations
+from godwit.cli.show import migration_table
+from godwit.cli.story import how_to_watch, migration_lines
+
+_MIGRATION = click.argument("named", metavar="MIGRATION", shell_complete=complete_migrations)
+
+
+@click.group()
+def migration() -> None:
+    """Migrations: under way and past, how to stop one, and a person's decision."""
+
+
+@migration.command("list")
+@click.option("--server", default=None, metavar="SERVER", shell_complete=complete_servers)
+@click.option("--host", default=None, metavar="HOST", shell_complete=complete_hosts)
+@click.option("--status", default=None, metavar="WORD", help="Such as running, failed.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+@verb
+def list_migrations(
+    asking: Asking, server: str | None, host: str | None, status: str | None, limit: int
+) -> None:
+    """The newest migrations, one line each. --host is either end."""
+    uuid = asking.client.server(server).id if server is not None else None
+    query = {"instance_uuid": uuid, "host": host, "status": status, "limit": limit}
+    raw = asking.client.get("/godwit/v1/migrations", query)
+    asking.put(raw, lambda: migration_table(asking.client.read(raw, Migrations).migrations))
+
+
+@migration.command()
+@_MIGRATION
+@click.option("--watch", is_flag=True, help="Go on showing the story until it ends.")
+@verb
+def show(asking: Asking, named: str, watch: bool) -> Exit | None:
+    """The whole story of one migration; what to type where a person is needed.
+
+    With --watch the exit code is that of godwit migrate.
+    """
+    found, raw = asking.client.migration(named)
+    if watch:
+        return watched(asking, found)
+    timeline = asking.client.timeline(found.uuid)
+    asking.put(raw, lambda: migration_lines(timeline.migration, timeline.entries))
+    return None
+
+
+@migration.command()
+@_MIGRATION
+@click.option("--reason", default="", metavar="TEXT", help="Why; kept in the log.")
+@verb
+def abort(asking: Asking, named: str, reason: str) -> None:
+    """Ask a migration to stop. The guest stays at the source.
+
+    After the switch it is too late: then the answer says so (exit code 3).
+    """
+    found, _ = asking.client.migration(named)
+    body = {"reason": reason}
+    asking.client.change("POST", f"/godwit/v1/migrations/{quote(found.uuid)}/abort", body)
+    line = f"migration {found.id} was asked to stop; {how_to_watch(found)}"
+    asking.done(line, abort_requested=found.uuid)
+
+
+@migration.command()
+@_MIGRATION
+@click.option("--at", "at_host", metavar="HOST", help="The guest is at this host.")
+@click.option("--lost", is_flag=True, help="The guest is lost; nothing is touched.")
+@click.option("--reason", required=True, metavar="TEXT", help="How you know; kept for ever.")
+@verb
+def resolve(asking: Asking, named: str, at_host: str | None, lost: bool, reason: str) -> None:
+    """Say where the guest of a migration is that waits for a person, or that it is lost."""
+    if lost == (at_host is not None):
+        raise click.UsageError("say either --at HOST or --lost")
+    found, _ = asking.client.migration(named)
+    body = {"at_host": at_host, "reason": reason}
+    asking.client.change("POST", f"/godwit/v1/migrations/{quote(found.uuid)}/resolve", body)
+    where = "lost" if at_host is None else f"at {at_host}"
+    line = f"recorded: the guest is {where}; {how_to_watch(found)}"
+    asking.done(line, resolved=found.uuid, at_host=at_host)

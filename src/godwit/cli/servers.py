@@ -1,0 +1,81 @@
+"""`godwit server ...`: the servers that were found or made."""
+
+from urllib.parse import quote
+
+import click
+import msgspec
+
+from godwit.cli.answers import OneServer, Servers
+from godwit.cli.asking import Asking, verb
+from godwit.cli.client import CREATE_S, DELETE_S
+from godwit.cli.completion import complete_flavors, complete_hosts, complete_servers
+from godwit.cli.show import server_lines, server_table
+
+_SERVER = click.argument("named", metavar="SERVER", shell_complete=complete_servers)
+
+
+@click.group()
+def server() -> None:
+    """Servers: the guests that were found on the hosts, or made by Godwit."""
+
+
+@server.command("list")
+@click.option("--host", default=None, metavar="HOST", shell_complete=complete_hosts)
+@click.option("--name", default=None, metavar="TEXT", help="Part of the name.")
+@click.option("--status", default=None, metavar="WORD", help="Such as active, migrating, shutoff.")
+@verb
+def list_servers(asking: Asking, host: str | None, name: str | None, status: str | None) -> None:
+    """All servers, or those that fit, one line each."""
+    found = {"servers": asking.client.servers(host=host, name=name, status=status)}
+    asking.put(
+        msgspec.json.encode(found),
+        lambda: server_table(msgspec.convert(found, Servers).servers),
+    )
+
+
+@server.command()
+@_SERVER
+@verb
+def show(asking: Asking, named: str) -> None:
+    """Everything about one server."""
+    found = asking.client.server(named)
+    raw = asking.client.get(f"/v2.1/servers/{found.id}")
+    asking.put(raw, lambda: server_lines(asking.client.read(raw, OneServer).server))
+
+
+@server.command()
+@click.argument("name", metavar="NAME")
+@click.option("--flavor", required=True, metavar="FLAVOR", shell_complete=complete_flavors)
+@click.option("--image", required=True, metavar="IMAGE", help="As the settings file names it.")
+@click.option("--host", default=None, metavar="HOST", shell_complete=complete_hosts)
+@verb
+def create(asking: Asking, name: str, flavor: str, image: str, host: str | None) -> None:
+    """Make a server of a flavor from a registered image, and start it."""
+    wish = {"name": name, "flavorRef": flavor, "imageRef": image}
+    if host is not None:
+        wish["host"] = host
+    answer = asking.client.change("POST", "/v2.1/servers", {"server": wish}, timeout_s=CREATE_S)
+    made = asking.client.read(answer.body, OneServer).server
+    asking.put(answer.body, lambda: [f"{name} created: {made.id}"])
+
+
+@server.command()
+@_SERVER
+@verb
+def delete(asking: Asking, named: str) -> None:
+    """Stop and remove a server that Godwit made, with its disks."""
+    found = asking.client.server(named)
+    asking.client.change("DELETE", f"/v2.1/servers/{quote(found.id)}", timeout_s=DELETE_S)
+    asking.done(f"{found.name} deleted", deleted=found.id)
+
+
+@server.command()
+@_SERVER
+@click.option("--reason", default="", metavar="TEXT", help="Why; kept in the log.")
+@verb
+def forget(asking: Asking, named: str, reason: str) -> None:
+    """Remove the record of a server that was found; its guest is left alone."""
+    found = asking.client.server(named)
+    body = {"reason": reason}
+    asking.client.change("POST", f"/godwit/v1/servers/{quote(found.id)}/forget", body)
+    asking.done(f"{found.name} forgotten; its guest was left alone", forgotten=found.id)

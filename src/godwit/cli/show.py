@@ -1,0 +1,287 @@
+"""Hosts, servers, migrations and verdicts as text: data in, lines out. Pure."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from godwit.cli.answers import Debt, Host, Reason, Server, Usage
+from godwit.cli.exits import Failure
+from godwit.cli.migration_answers import Checked, HostVerdict, Migration
+from godwit.cli.text import (
+    ARROW,
+    at,
+    columns,
+    duration,
+    mib,
+    pairs,
+    plain,
+    size,
+    table,
+    version,
+)
+
+OBVIOUS: Final = frozenset({"unable-to-migrate-to-self", "not-the-requested-host"})
+"""Refusals that go without saying, unless of the very host that was asked for."""
+
+
+def failure_lines(failure: Failure) -> list[str]:
+    """One line with the remedy, then one for each further reason."""
+    line = f"godwit: {plain(failure.message)}"
+    if failure.remedy:
+        line = f"{line}; {plain(failure.remedy)}"
+    return [line, *reason_lines(failure.others)]
+
+
+def reason_lines(reasons: Sequence[Reason], *, indent: str = "  ") -> list[str]:
+    """Each reason with host, code and words; its remedy on the line below."""
+    rows = [(reason.host or "", reason.code, reason.words) for reason in reasons]
+    lines = columns(rows, indent=indent) if rows else []
+    both = zip(lines, reasons, strict=True)
+    return [
+        part
+        for line, reason in both
+        for part in (line, f"{indent}  {ARROW} {plain(reason.remedy)}" if reason.remedy else "")
+        if part
+    ]
+
+
+# --- hosts ---------------------------------------------------------------------------------------
+
+
+def host_table(hosts: Sequence[Host]) -> list[str]:
+    """One line per host."""
+    heads = ("host", "state", "servers", "vcpus", "memory", "moving", "hypervisor", "note")
+    return table(heads, [_host_row(host) for host in hosts], empty="no hosts")
+
+
+def _host_row(host: Host) -> tuple[str, ...]:
+    facts = host.facts
+    return (
+        host.name,
+        host_state(host),
+        str(host.servers),
+        f"{host.usage.vcpus}/{facts.vcpus}" if facts else "-",
+        _memory(host.usage, facts.memory_mib) if facts else "-",
+        str(host.usage.transfers),
+        f"{facts.hypervisor_type} {version(facts.hypervisor_version)}" if facts else "-",
+        host_note(host),
+    )
+
+
+def _memory(usage: Usage, total_mib: int) -> str:
+    return f"{mib(usage.memory_mib)} of {mib(total_mib)}"
+
+
+def host_state(host: Host) -> str:
+    """`up` or `down`, and `disabled` where it takes no guests."""
+    state = "up" if host.up else "down"
+    return state if host.enabled else f"{state}, disabled"
+
+
+def host_note(host: Host) -> str:
+    """The one thing about a host that one should know."""
+    if host.trouble:
+        return host.trouble
+    if not host.up:
+        silent = f" for {duration(host.silent_s)}" if host.silent_s is not None else " yet"
+        return f"has not reported{silent}"
+    if host.debts:
+        return f"owes {_counted(len(host.debts), 'clean-up')}: godwit host show {host.name}"
+    return host.disabled_reason
+
+
+def host_lines(host: Host) -> list[str]:
+    """Everything about one host."""
+    lines = pairs(
+        [
+            ("host", host.name),
+            ("state", host_state(host)),
+            ("disabled", "" if host.enabled else host.disabled_reason or "no reason given"),
+            ("trouble", host.trouble),
+            ("last report", _last_report(host)),
+            ("servers", str(host.servers)),
+            *_fact_pairs(host),
+        ]
+    )
+    return lines + _storage_lines(host) + debt_lines(host.debts)
+
+
+def _last_report(host: Host) -> str:
+    return "never" if host.silent_s is None else f"{duration(host.silent_s)} ago"
+
+
+def _fact_pairs(host: Host) -> list[tuple[str, str]]:
+    facts = host.facts
+    if facts is None:
+        return []
+    limit = int(facts.vcpus * facts.cpu_allocation_ratio)
+    return [
+        ("node", facts.node),
+        ("hypervisor", f"{facts.hypervisor_type} {version(facts.hypervisor_version)}"),
+        ("library", version(facts.library_version) if facts.library_version else ""),
+        ("cpu", f"{facts.architecture} {facts.cpu_model}".strip()),
+        ("vcpus", f"{host.usage.vcpus} claimed of {limit} ({facts.vcpus} real)"),
+        (
+            "memory",
+            f"{_memory(host.usage, facts.memory_mib)}, {mib(facts.reserved_memory_mib)} reserved",
+        ),
+        ("migrations", f"{host.usage.transfers} under way, at most {facts.transfers_max} each way"),
+        ("address", facts.migration_address),
+        ("networks", ", ".join(facts.networks)),
+    ]
+
+
+def _storage_lines(host: Host) -> list[str]:
+    storages = host.facts.storages if host.facts else ()
+    rows = [
+        (
+            storage.path,
+            "shared" if storage.shared else "local",
+            f"{mib(storage.free_mib)} free of {mib(storage.total_mib)}",
+        )
+        for storage in storages
+    ]
+    return ["storage", *columns(rows, indent="  ")] if rows else []
+
+
+def debt_lines(debts: Sequence[Debt]) -> list[str]:
+    """What a host still owes, and why it could not be done."""
+    rows = [
+        (
+            f"{'undo ' if debt.undo else ''}{debt.step}",
+            f"migration {debt.migration_uuid}",
+            f"tried {_counted(debt.attempts, 'time')}",
+            debt.words,
+        )
+        for debt in debts
+    ]
+    return ["owes", *columns(rows, indent="  ")] if rows else []
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+# --- servers -------------------------------------------------------------------------------------
+
+
+def server_table(servers: Sequence[Server]) -> list[str]:
+    """One line per server."""
+    rows = [
+        (
+            server.name,
+            server.host,
+            server.status.lower(),
+            server.task_state or "",
+            str(server.flavor.vcpus),
+            mib(server.flavor.ram),
+            server.id,
+        )
+        for server in servers
+    ]
+    heads = ("server", "host", "status", "task", "vcpus", "memory", "uuid")
+    return table(heads, rows, empty="no servers")
+
+
+def server_lines(server: Server) -> list[str]:
+    """Everything about one server."""
+    ours = server.godwit
+    origin = "found on its host" if ours.discovered else f"created, flavor {server.flavor.id}"
+    lines = pairs(
+        [
+            ("server", server.name),
+            ("uuid", server.id),
+            ("host", server.host),
+            ("status", server.status.lower()),
+            ("task", server.task_state or ""),
+            ("vcpus", str(server.flavor.vcpus)),
+            ("memory", mib(server.flavor.ram)),
+            ("group", ours.group or ""),
+            ("origin", origin),
+            ("updated", at(server.updated)),
+        ]
+    )
+    disks = [
+        (disk.device, size(disk.size_bytes), disk.format, disk.path, disk.storage or "local")
+        for disk in ours.disks
+    ]
+    nics = [(nic.mac, nic.network, nic.model) for nic in ours.nics]
+    lines += ["disks", *columns(disks, indent="  ")] if disks else []
+    return lines + (["networks", *columns(nics, indent="  ")] if nics else [])
+
+
+# --- migrations ----------------------------------------------------------------------------------
+
+
+def migration_table(migrations: Sequence[Migration]) -> list[str]:
+    """One line per migration, as they come."""
+    rows = [
+        (
+            str(migration.id),
+            migration.server_name or migration.server_uuid,
+            migration.source,
+            migration.destination or migration.requested_host or "?",
+            "person needed" if migration.person_needed else migration.status,
+            downtime(migration),
+            at(migration.created_at),
+            migration.initiator,
+            migration.reason.code if migration.reason else migration.initiator_reason,
+        )
+        for migration in migrations
+    ]
+    heads = ("id", "server", "from", "to", "status", "downtime", "asked", "by", "reason")
+    return table(heads, rows, empty="no migrations")
+
+
+def downtime(migration: Migration) -> str:
+    """How long the guest stood still, where it is known."""
+    statistics = migration.statistics
+    if statistics is None or statistics.downtime_ms is None:
+        return "-"
+    return duration(statistics.downtime_ms / 1000)
+
+
+# --- a dry run -----------------------------------------------------------------------------------
+
+
+def verdict_lines(server: str, checked: Checked, requested: str | None = None) -> list[str]:
+    """Per host: yes, or no with every reason and what to do about it."""
+    verdicts = checked.verdicts
+    hosts = [v for v in verdicts.hosts if v.host == requested or not _goes_without_saying(v)]
+    head = f"{server} on {checked.source}"
+    if verdicts.refusals:
+        lines = [plain(f"{head} cannot be migrated now"), *reason_lines(verdicts.refusals)]
+    else:
+        willing = sum(1 for verdict in hosts if not verdict.refusals)
+        lines = [plain(f"{head}: {willing} of {_counted(len(hosts), 'host')} would take it")]
+    width = max((len(plain(verdict.host)) for verdict in hosts), default=0)
+    return lines + [line for verdict in hosts for line in _verdict(verdict, width)]
+
+
+def _verdict(verdict: HostVerdict, width: int) -> list[str]:
+    name = plain(verdict.host).ljust(width)
+    if not verdict.refusals:
+        return [f"  {name}  yes"]
+    lines = []
+    for refusal in verdict.refusals:
+        lines.append(f"  {name}  no   {plain(refusal.code)}: {plain(refusal.words)}")
+        lines.append(f"  {' ' * width}       {ARROW} {plain(refusal.remedy)}")
+        name = " " * width
+    return lines
+
+
+def _goes_without_saying(verdict: HostVerdict) -> bool:
+    return any(refusal.code in OBVIOUS for refusal in verdict.refusals)
+
+
+def worth_telling(refusals: Sequence[Reason], requested: str | None) -> list[Reason]:
+    """The refusals that tell something: not that the guest's own host is no destination, nor that
+    a host was not the one asked for.
+    """
+    return [r for r in refusals if r.host == requested or r.code not in OBVIOUS]
+
+
+def would_do(checked: Checked) -> int:
+    """How many hosts would take the guest; none if the guest itself cannot leave."""
+    if checked.verdicts.refusals:
+        return 0
+    return sum(1 for verdict in checked.verdicts.hosts if not verdict.refusals)

@@ -1,0 +1,239 @@
+"""A migration as a person sees it: its opening line, one line per step, its end. Pure.
+
+`+` a step was done, `*` the pivot, `>` done after the switch, `-` undone, `!` failed, `.` waits.
+"""
+
+import shlex
+from collections.abc import Sequence
+from typing import Final
+
+from godwit.cli.answers import Reason
+from godwit.cli.migration_answers import Entry, Migration, Statistics
+from godwit.cli.show import reason_lines, worth_telling
+from godwit.cli.text import ARROW, at, between, duration, plain, size
+
+STEP_WIDTH: Final = 24
+_SIGNS: Final = {
+    ("step", "done"): "+",
+    ("pivot", "resolved"): "*",
+    ("forward", "done"): ">",
+    ("forward", "paid"): ">",
+}
+_SIGNS_OF_ALL: Final = {
+    "undone": "-",
+    "paid": "-",
+    "failed": "!",
+    "resolved": "!",
+    "owed": "!",
+    "rests": ".",
+    "taken-over": "~",
+}
+_RESTS: Final = {
+    "queued": "waits for its turn",
+    "asking-again": "where the guest is cannot be told yet; looked at again",
+    "retrying": "tried again soon",
+}
+_RUNS_ON: Final = frozenset({"refused", "failed", "cancelled"})
+"""Outcomes after which the guest runs on at the source."""
+
+
+def opening(migration: Migration) -> str:
+    """`migration 12  guest-1  host-a → host-b`."""
+    to = migration.destination or migration.requested_host or "?"
+    return plain(f"migration {migration.id}  {_server(migration)}  {migration.source} {ARROW} {to}")
+
+
+def entry_lines(entry: Entry, migration: Migration) -> list[str]:
+    """What one line of the timeline says to a person; nothing for what goes without saying."""
+    # A pivot that is resolved with words did not happen: the words say why.
+    happened = entry.what != "resolved" or not entry.words
+    exact = _SIGNS.get((entry.kind, entry.what)) if happened else None
+    sign = exact or _SIGNS_OF_ALL.get(entry.what)
+    if sign is None:
+        return []
+    words = _words(entry, migration)
+    return [plain(f"  {sign} {entry.step.ljust(STEP_WIDTH if words else 0)}  {words}").rstrip()]
+
+
+def _words(entry: Entry, migration: Migration) -> str:
+    words = entry.words
+    match entry.what:
+        case "done" | "resolved":
+            words = words or learned(entry.step, migration)
+        case "rests":
+            words = _RESTS.get(words, words)
+        case "owed":
+            words = f"owed: {words}; tried again until it is done"
+        case "paid":
+            words = f"{words} has done what it owed"
+        case "taken-over":
+            words = "another process goes on with the story"
+        case _:
+            pass
+    return words
+
+
+def has_no_figures_yet(entry: Entry, migration: Migration) -> bool:
+    """Is this the switch, and are its figures not on record yet?"""
+    switched = entry.kind == "pivot" and entry.what == "resolved" and not entry.words
+    return switched and migration.statistics is None
+
+
+def still_owed(timeline: Sequence[Entry]) -> list[str]:
+    """Steps that some host still owes, in order."""
+    owed: dict[str, None] = {}
+    for entry in timeline:
+        if entry.what == "owed":
+            owed[entry.step] = None
+        if entry.what == "paid":
+            owed.pop(entry.step, None)
+    return list(owed)
+
+
+def learned(step: str, migration: Migration) -> str:
+    """What a step found out, as far as the migration's record tells."""
+    match step:
+        case "find_destination":
+            return _found(migration)
+        case "live_migration":
+            return _transferred(migration.statistics)
+        case "record_new_host" if migration.destination:
+            return f"{_server(migration)} is on {migration.destination}"
+        case _:
+            return ""
+
+
+def _found(migration: Migration) -> str:
+    refused = "; ".join(
+        f"{refusal.host} refused: {refusal.code}"
+        for refusal in worth_telling(migration.refusals, migration.requested_host)
+    )
+    chosen = migration.destination or ""
+    return f"{chosen}   ({refused})".strip() if refused else chosen
+
+
+def _transferred(statistics: Statistics | None) -> str:
+    if statistics is None:
+        return ""
+    parts = []
+    if moved := moved_bytes(statistics):
+        spent = f" in {duration(statistics.total_ms / 1000)}" if statistics.total_ms else ""
+        parts.append(f"{size(moved)}{spent}")
+    if statistics.iterations:
+        rounds = statistics.iterations
+        parts.append(f"{rounds} round{'' if rounds == 1 else 's'}")
+    if statistics.downtime_ms is not None:
+        parts.append(f"paused {duration(statistics.downtime_ms / 1000)}")
+    return ", ".join(parts)
+
+
+def moved_bytes(statistics: Statistics) -> int:
+    """All that was sent, memory and disks."""
+    return (statistics.memory_bytes or 0) + (statistics.disk_bytes or 0)
+
+
+# --- the end -------------------------------------------------------------------------------------
+
+
+def closing(migration: Migration, timeline: Sequence[Entry] = ()) -> list[str]:
+    """How it ended, or how it stands; what to do, where something is to be done."""
+    owed = [
+        plain(f"  still owed: {step}; it is done as soon as its host answers (godwit host list)")
+        for step in still_owed(timeline)
+    ]
+    return [*_ending(migration), *owed]
+
+
+def _ending(migration: Migration) -> list[str]:
+    match migration.outcome:
+        case "moved":
+            return [_moved(migration)]
+        case "person-needed" if migration.person_needed:
+            return person_lines(migration)
+        case "under-way":
+            return [_under_way(migration)]
+        case _:
+            return _not_moved(migration)
+
+
+def _moved(migration: Migration) -> str:
+    """From → to, total time, downtime, data, rate."""
+    spent_s = between(migration.created_at, migration.updated_at)
+    statistics = migration.statistics or Statistics()
+    parts = [f"{migration.source} {ARROW} {migration.destination}"]
+    if spent_s is not None:
+        parts.append(f"in {duration(spent_s)}")
+    if statistics.downtime_ms is not None:
+        parts.append(f"downtime {duration(statistics.downtime_ms / 1000)}")
+    if moved := moved_bytes(statistics):
+        parts.append(size(moved))
+        if statistics.total_ms:
+            parts.append(f"at {size(moved * 1000 / statistics.total_ms)}/s")
+    return plain(f"completed  {_server(migration)}  {'  '.join(parts)}")
+
+
+def _not_moved(migration: Migration) -> list[str]:
+    why = migration.reason
+    line = "refused" if migration.outcome == "refused" else migration.status
+    if why is not None:
+        line = f"{line}  {why.code}: {why.words}"
+    lines = [plain(line)]
+    if why is not None and why.remedy:
+        lines.append(f"  {ARROW} {plain(why.remedy)}")
+    lines += reason_lines(worth_telling(migration.refusals, migration.requested_host))
+    if migration.outcome in _RUNS_ON:
+        lines.append(plain(f"{_server(migration)} was not moved: it is on {migration.source}"))
+    return lines
+
+
+def _under_way(migration: Migration) -> str:
+    return plain(f"{migration.status}; {how_to_watch(migration)}; {how_to_stop(migration)}")
+
+
+def how_to_watch(migration: Migration) -> str:
+    """What to type to go on watching."""
+    return f"watch: godwit migration show {migration.id} --watch"
+
+
+def how_to_stop(migration: Migration) -> str:
+    """What to type to stop it."""
+    return f"stop: godwit migration abort {migration.id}"
+
+
+def person_lines(migration: Migration) -> list[str]:
+    """What was seen at both ends and when, and the exact line to type for each choice."""
+    why = migration.reason or Reason()
+    lines = [
+        plain(f"A person is needed: where is {_server(migration)}?"),
+        plain(f"  {why.code}: {why.words}"),
+        plain(f"  {ARROW} {why.remedy}"),
+        f"  so since {at(migration.seen_since or '')}, last seen {at(migration.seen_at or '')}",
+    ]
+    if migration.decision is not None:
+        lines.append(plain(f"  on record since {at(migration.decision.at)}: {_said(migration)}"))
+    lines.append("Find out, then type one of these:")
+    for choice in migration.choices:
+        where = f"--at {shlex.quote(plain(choice.at_host))}" if choice.at_host else "--lost"
+        lines.append(f"  godwit migration resolve {migration.id} {where} --reason TEXT")
+        lines.append(f"      {plain(choice.words)}")
+    return lines
+
+
+def _said(migration: Migration) -> str:
+    return migration.decision.why.words if migration.decision else ""
+
+
+def migration_lines(migration: Migration, timeline: Sequence[Entry]) -> list[str]:
+    """The whole story of one migration, told afterwards or half-way."""
+    asked = f"  asked for by {migration.initiator}, {at(migration.created_at)}"
+    if migration.initiator_reason:
+        asked = f"{asked}: {migration.initiator_reason}"
+    lines = [opening(migration), plain(asked)]
+    for line in [line for entry in timeline for line in entry_lines(entry, migration)]:
+        if line != lines[-1]:
+            lines.append(line)
+    return [*lines, *closing(migration, timeline)]
+
+
+def _server(migration: Migration) -> str:
+    return migration.server_name or migration.server_uuid

@@ -1,0 +1,238 @@
+"""Our own part: dry runs, whole stories, long polls, people's decisions, hosts."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.unit.api.fake_house import (
+    AT,
+    GUEST,
+    HOST_A,
+    HOST_B,
+    MOVE,
+    FakeHouse,
+    Said,
+    a_host,
+    a_migration,
+    a_story,
+    ask,
+    asked,
+    line,
+)
+
+from godwit.api.app import end_long_polls
+from godwit.model.ids import HostName
+from godwit.model.migration import MigrationStatus
+from godwit.model.progress import Progress
+from godwit.model.reasons import Code, reason
+from godwit.rpc.conductor import (
+    AbortMigration,
+    CheckLiveMigration,
+    ForServer,
+    HostVerdict,
+    ResolveMigration,
+    Verdicts,
+)
+from godwit.saga.log import Debt, Direction, What
+from godwit.sim.loop import run
+
+TIMELINE = "/godwit/v1/migrations/12/timeline"
+UNKNOWN = reason(
+    Code.WHEREABOUTS_UNKNOWN,
+    source="host-a",
+    source_word="gone",
+    destination="host-b",
+    destination_word="receiving",
+)
+
+
+def under_way(**changes: Any) -> FakeHouse:
+    house = FakeHouse()
+    house.put(a_migration(**changes))
+    house.put(a_story())
+    return house
+
+
+def test_a_dry_run_answers_the_conductors_verdicts_and_changes_nothing() -> None:
+    house = FakeHouse()
+    refusal = reason(Code.BRIDGE_MISSING, host=HOST_B, bridge="brvm")
+    house.verdicts = Verdicts(hosts=(HostVerdict(host=HOST_B, refusals=(refusal,)),))
+    said = asked(house, "POST", f"/godwit/v1/servers/{GUEST}/check", body={"host": "host-b"})
+    [verdict] = said.body["verdicts"]["hosts"]
+    assert (said.status, verdict["host"]) == (200, "host-b")
+    assert verdict["refusals"][0]["code"] == "bridge-missing"
+    [wish] = house.asked
+    assert isinstance(wish, CheckLiveMigration)
+    assert (wish.instance_uuid, wish.host) == (GUEST, "host-b")
+
+
+def test_forgetting_asks_the_conductor_with_the_reason() -> None:
+    house = FakeHouse()
+    path = f"/godwit/v1/servers/{GUEST}/forget"
+    assert asked(house, "POST", path, body={"reason": "moved away"}).status == 204
+    [wish] = house.asked
+    assert isinstance(wish, ForServer)
+    assert wish.asked.reason == "moved away"
+
+
+@pytest.mark.parametrize("named", ["12", MOVE])
+def test_a_migration_is_shown_with_its_step_and_what_may_be_asked(named: str) -> None:
+    house = under_way(initiator_reason="fan", status=MigrationStatus.RUNNING)
+    house.put(a_story(step="live_migration"))
+    shown = asked(house, "GET", f"/godwit/v1/migrations/{named}").body["migration"]
+    assert shown["phase"] == "live_migration"
+    assert shown["server_name"] == "guest-1"
+    assert (shown["initiator"], shown["initiator_reason"]) == ("local:ana", "fan")
+    assert (shown["outcome"], shown["allowed_actions"]) == ("under-way", ["abort"])
+    assert shown["choices"] == []
+    assert shown["decision"] is None
+
+
+def test_where_a_person_is_needed_the_choices_and_the_last_look_are_shown() -> None:
+    house = under_way(person_needed=True, dest_compute=HOST_B, reason=UNKNOWN)
+    house.tell(line("live_migration", What.RESTS, UNKNOWN.words))
+    house.decide(HOST_B, reason(Code.RESOLVED_BY_A_PERSON, initiator="ana", choice="b", why="saw"))
+    shown = asked(house, "GET", "/godwit/v1/migrations/12").body["migration"]
+    assert shown["outcome"] == "person-needed"
+    assert "host-a shows the guest as gone" in shown["reason"]["words"]
+    assert (shown["seen_since"], shown["seen_at"]) == (AT, AT)
+    assert [choice["at_host"] for choice in shown["choices"]] == ["host-a", "host-b", None]
+    assert shown["decision"]["at_host"] == "host-b"
+
+
+@pytest.mark.parametrize("at_host", ["host-b", None])
+def test_a_decision_is_handed_on_with_its_reason(at_host: str | None) -> None:
+    house = under_way(person_needed=True)
+    body = {"at_host": at_host, "reason": "saw it"}
+    assert asked(house, "POST", "/godwit/v1/migrations/12/resolve", body=body).status == 202
+    [wish] = house.asked
+    assert isinstance(wish, ResolveMigration)
+    assert (wish.migration_uuid, wish.at_host, wish.asked.reason) == (MOVE, at_host, "saw it")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"reason": "x"}, "at_host"),
+        ({"at_host": None}, "reason"),
+        ({"at_host": None, "reason": " "}, "reason"),
+    ],
+)
+def test_a_decision_must_say_where_and_why(body: dict[str, Any], field: str) -> None:
+    house = under_way(person_needed=True)
+    said = asked(house, "POST", "/godwit/v1/migrations/12/resolve", body=body)
+    assert said.status == 400
+    assert said.body["badRequest"]["message"].startswith(f"{field}: ")
+    assert house.asked == []
+
+
+def test_aborting_by_number_hands_on_the_reason() -> None:
+    house = under_way()
+    body = {"reason": "wrong guest"}
+    assert asked(house, "POST", "/godwit/v1/migrations/12/abort", body=body).status == 202
+    [wish] = house.asked
+    assert isinstance(wish, AbortMigration)
+    assert (wish.migration_uuid, wish.asked.reason) == (MOVE, "wrong guest")
+
+
+def test_a_host_is_shown_with_facts_claims_and_debts() -> None:
+    house = under_way()
+    house.put(a_host(HOST_A, trouble="no route"))
+    debt = Debt(story_uuid=MOVE, step="post_live_migration_at_source", undo=False, where=HOST_A)
+    house.owe(debt)
+    shown = asked(house, "GET", "/godwit/v1/hosts/host-a").body["host"]
+    assert (shown["up"], shown["enabled"], shown["trouble"]) == (True, True, "no route")
+    assert (shown["servers"], shown["usage"]["transfers"]) == (1, 0)
+    assert shown["facts"]["memory_mib"] == 16384
+    assert shown["debts"][0]["migration_uuid"] == MOVE
+    names = [host["name"] for host in asked(house, "GET", "/godwit/v1/hosts").body["hosts"]]
+    assert names == ["host-a", "host-b", "host-c"]
+
+
+def test_a_host_that_has_been_silent_too_long_is_down_and_says_for_how_long() -> None:
+    house = FakeHouse()
+    host = a_host(HostName("host-a"))
+    house.put(a_host(HostName("host-a"), heard_at_s=host.heard_at_s - 60))
+    shown = asked(house, "GET", "/godwit/v1/hosts/host-a").body["host"]
+    assert (shown["up"], shown["silent_s"]) == (False, 60.0)
+
+
+# --- the long poll --------------------------------------------------------------------------------
+
+
+async def timed(house: FakeHouse, target: str, *meanwhile: Any) -> tuple[Said, float]:
+    """The answer and how long it took, while `(after_s, act)` happen."""
+    app = house.app()
+    loop = asyncio.get_running_loop()
+    for after_s, act in meanwhile:
+        loop.call_later(after_s, act, app)
+    began_s = loop.time()
+    said = await ask(app, "GET", target)
+    return said, loop.time() - began_s
+
+
+def poll(house: FakeHouse, query: str, *meanwhile: Any) -> tuple[Any, float]:
+    async def main() -> tuple[Said, float]:
+        return await timed(house, f"{TIMELINE}?{query}", *meanwhile)
+
+    said, elapsed_s = run(main())
+    assert said.status == 200
+    return said.body, elapsed_s
+
+
+def test_lines_that_are_there_are_answered_at_once_after_those_seen() -> None:
+    house = under_way()
+    house.tell(line("check_instance", What.BEGAN), line("check_instance", What.DONE))
+    body, elapsed_s = poll(house, "after=0&wait_s=20")
+    assert elapsed_s == pytest.approx(0, abs=0.01)
+    assert [entry["sequence"] for entry in body["entries"]] == [1, 2]
+    assert [entry["sequence"] for entry in poll(house, "after=1")[0]["entries"]] == [2]
+
+
+def test_a_new_line_ends_the_wait() -> None:
+    house = under_way()
+    news = (3.0, lambda _: house.tell(line("check_instance", What.DONE)))
+    body, elapsed_s = poll(house, "after=0&wait_s=20", news)
+    assert 3.0 <= elapsed_s < 3.5
+    assert [entry["step"] for entry in body["entries"]] == ["check_instance"]
+
+
+def test_progress_alone_ends_the_wait() -> None:
+    house = under_way(status=MigrationStatus.RUNNING)
+    news = (3.0, lambda _: house.change(progress=Progress(memory_processed_bytes=7)))
+    body, elapsed_s = poll(house, "wait_s=20", news)
+    assert 3.0 <= elapsed_s < 3.5
+    assert body["migration"]["progress"]["memory_processed_bytes"] == 7
+
+
+def test_what_happened_between_two_polls_is_not_missed() -> None:
+    house = under_way()
+    seen = poll(house, "")[0]["seen"]
+    house.change(progress=Progress(memory_processed_bytes=7))
+    body, elapsed_s = poll(house, f"seen={seen}&wait_s=20")
+    assert elapsed_s < 0.1
+    assert body["seen"] != seen
+
+
+def test_without_news_the_wait_ends_when_asked_and_never_later_than_30_s() -> None:
+    assert poll(under_way(), "wait_s=2.5")[1] == pytest.approx(2.5, abs=0.3)
+    assert poll(under_way(), "wait_s=9999")[1] == pytest.approx(30, abs=0.3)
+
+
+def test_a_stopping_server_answers_every_wait_at_once() -> None:
+    body, elapsed_s = poll(under_way(), "wait_s=20", (1.0, end_long_polls))
+    assert elapsed_s == pytest.approx(1.0, abs=0.01)
+    assert body["entries"] == []
+
+
+def test_a_story_that_has_ended_is_not_waited_for() -> None:
+    house = under_way(status=MigrationStatus.COMPLETED)
+    house.put(a_story(direction=Direction.ENDED))
+    assert poll(house, "wait_s=20")[1] < 0.1
+
+
+def test_the_last_line_is_waited_for_though_the_status_is_final() -> None:
+    house = under_way(status=MigrationStatus.COMPLETED)
+    news = (1.0, lambda _: house.tell(line("finish", What.ENDED)))
+    body, _ = poll(house, "wait_s=20", news)
+    assert [entry["what"] for entry in body["entries"]] == ["ended"]
