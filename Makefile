@@ -1,16 +1,26 @@
 # Every target does its own set-up. `make help` is the list.
 PYTHON := .venv/bin/python
 
-.PHONY: help test test-quick clean
+.PHONY: help demo test test-quick lab docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
+demo: ## move three real guests between three real hosts and watch (SIMULATED=1: hosts in memory)
+	@tools/set-up && $(PYTHON) -m demo $(if $(SIMULATED),--simulated)
+
 test: ## everything, quickest first, stops at the first failure; as root on Debian the lab is part of it
-	@tools/set-up && $(PYTHON) tools/check all
+	@tools/set-up && .venv/bin/godwit lab fetch && $(PYTHON) tools/check all
 
 test-quick: ## all but the lab, on any machine with Python 3.11
 	@tools/set-up quick && $(PYTHON) tools/check quick
 
+lab: ## bring up three lab hosts in the background and print the lines to type next
+	@tools/set-up && .venv/bin/godwit lab up
+
+docs: ## write the pages that are drawn from code
+	@tools/set-up quick && $(PYTHON) -m tools.docs
+
 clean: ## take the lab down, remove the virtual environment and everything built
+	@if [ -x .venv/bin/godwit ]; then .venv/bin/godwit lab down --if-up; fi
 	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
