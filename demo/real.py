@@ -15,8 +15,8 @@ from godwit.lab.lab import Lab
 CALM = GuestSpec("calm", disks=(GuestDisk("calm.qcow2", DiskPlace.SHARED),))
 LEDGER = GuestSpec("ledger", disks=(GuestDisk("ledger.qcow2", DiskPlace.LOCAL, size_mib=64),))
 BUSY = GuestSpec("busy", memory_mib=96, working_set_mib=64, dirty_pages_per_s=400)
-WITH_A_POOL = ("host-a", "host-b")
-"""host-c has no pool for local disks: a real reason why `ledger` cannot go there."""
+WITHOUT_A_POOL = "host-c"
+"""Its pool for local disks is stopped: a real reason why `ledger` cannot go there."""
 
 SLOW = "100mbit"
 """The migration network of the fourth act, so that there is a middle to be killed in."""
@@ -68,9 +68,8 @@ def real_story(folder: Path) -> int:
 
 
 def start_guests(lab: Lab, beats: Heartbeats) -> None:
-    """All three run at host-a and beat; two hosts have a pool for disks that are copied to them."""
-    for name in WITH_A_POOL:
-        lab.host(name).run("virsh", "pool-create-as", "local", "dir", "--target", "/srv/local")
+    """All three run at host-a and beat; one host has no place for a copy of a local disk."""
+    lab.host(WITHOUT_A_POOL).run("virsh", "-q", "pool-destroy", "local")
     for spec in (CALM, LEDGER, BUSY):
         for disk in spec.disks:
             create_disk(lab.host("host-a"), disk)

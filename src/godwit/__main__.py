@@ -9,7 +9,13 @@ from typing import Final
 
 import click
 
-from godwit.cli.main import VERBS
+from godwit.cli.completion import completion
+from godwit.cli.hosts import host
+from godwit.cli.migrate import migrate
+from godwit.cli.migrations import migration
+from godwit.cli.servers import server
+
+CLIENT_VERBS: Final[tuple[click.Command, ...]] = (host, server, migrate, migration, completion)
 
 SERVER_VERBS: Final[Mapping[str, tuple[str, str, str]]] = {
     "serve": ("godwit.service", "serve", "Run API, conductor, scheduler and host managers."),
@@ -48,7 +54,7 @@ class Dispatch(click.Group):
 
 main = Dispatch(
     name="godwit",
-    commands={verb.name: verb for verb in VERBS if verb.name},
+    commands={verb.name: verb for verb in CLIENT_VERBS if verb.name},
     help="Live-migrates running virtual machines between hypervisor hosts.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from godwit.lab.errors import LabError
-from godwit.lab.guest import DiskPlace, GuestSpec, create_disk, domain_state, start_guest
+from godwit.lab.guest import GuestSpec, create_disk, domain_state, start_guest
 from godwit.lab.heartbeat import Heartbeats
 from godwit.lab.host import LabHost
 from godwit.lab.lab import Lab
@@ -61,12 +61,6 @@ async def driver_of(host: LabHost) -> AsyncIterator[LibvirtDriver]:
         yield driver
     finally:
         await driver.close()
-
-
-def make_pools(host: LabHost) -> None:
-    """An active pool on each of the host's two folders for disks."""
-    for place in DiskPlace:
-        host.run("virsh", "-q", "pool-create-as", place, "dir", "--target", f"/srv/{place}")
 
 
 def instance_of(guest: Guest, host: LabHost) -> Instance:
@@ -204,12 +198,9 @@ class Move:
 
 
 @asynccontextmanager
-async def a_move(lab: Lab, spec: GuestSpec, *, pools: bool = True) -> AsyncIterator[Move]:
+async def a_move(lab: Lab, spec: GuestSpec) -> AsyncIterator[Move]:
     """The guest runs at the first host, and both hosts' drivers are there."""
     here, there = lab.hosts[:2]
-    if pools:
-        make_pools(here)
-        make_pools(there)
     for disk in spec.disks:
         create_disk(here, disk)
     with Heartbeats(lab, [spec.name]) as beats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -12,11 +13,23 @@ from godwit.lab.certificates import issue, make_authority
 from godwit.lab.errors import LabError
 from godwit.lab.guest import GuestSpec, domain_state, known_guests, running_guests, start_guest
 from godwit.lab.heartbeat import Heartbeats
+from godwit.lab.host import LabHost
 from godwit.lab.lab import Lab
-from godwit.lab.layout import TLS_PORT
+from godwit.lab.layout import LOCAL_FOLDER, POOLS, SHARED_FOLDER, TLS_PORT
 from godwit.lab.processes import is_alive, pids_in_namespace_of, run, state_of, wait_until
+from godwit.lab.restore import restore
 
 REFUSED_WITHIN_S = 5.0
+
+
+def active_pools(host: LabHost) -> dict[str, str]:
+    """The folder of each of the host's active pools."""
+    names = host.run("virsh", "-q", "pool-list", "--name").stdout.split()
+    texts = {name: host.run("virsh", "-q", "pool-dumpxml", name).stdout for name in names}
+    return {
+        name: ElementTree.fromstring(text).findtext("target/path", "")
+        for name, text in texts.items()
+    }
 
 
 def test_every_host_answers_the_control_plane_and_says_who_it_is(lab: Lab) -> None:
@@ -65,6 +78,28 @@ def test_all_hosts_see_the_shared_folder_and_only_one_its_local_one(lab: Lab) ->
     assert second.run("ls", "/srv/shared").stdout.split()[0] == "for-all"
     assert second.run("ls", "/srv/local").stdout == ""
     assert [(lab.shared / "for-all").exists(), (first.local / "for-one").exists()] == [True, True]
+
+
+def test_a_host_has_a_pool_on_each_folder_for_disks_whatever_is_killed(lab: Lab) -> None:
+    host = lab.hosts[0]
+    assert active_pools(host) == POOLS
+    host.kill_libvirtd()
+    host.start_libvirtd()
+    assert active_pools(host) == POOLS
+    host.power_off()
+    host.power_on()
+    assert active_pools(host) == POOLS
+
+
+def test_a_pool_that_was_removed_stays_away_until_the_lab_is_restored(lab: Lab) -> None:
+    host = lab.hosts[0]
+    host.run("virsh", "-q", "pool-destroy local; pool-undefine local")
+    host.run("virsh", "-q", "pool-create-as", "strange", "dir", "--target", LOCAL_FOLDER)
+    host.power_off()
+    host.power_on()
+    assert active_pools(host) == {"shared": SHARED_FOLDER}
+    restore(lab)
+    assert active_pools(host) == POOLS
 
 
 def test_a_host_does_not_see_the_keys_of_the_others(lab: Lab) -> None:

@@ -8,7 +8,14 @@ from collections.abc import Iterator
 import pytest
 
 from godwit.lab.errors import LabUsageError
-from godwit.lab.guest import GuestSpec, domain_state, start_guest
+from godwit.lab.guest import (
+    DiskPlace,
+    GuestDisk,
+    GuestSpec,
+    create_disk,
+    domain_state,
+    start_guest,
+)
 from godwit.lab.heartbeat import Heartbeats
 from godwit.lab.host import LabHost
 from godwit.lab.lab import Lab
@@ -47,6 +54,19 @@ def test_a_guest_moves_to_a_newer_host_and_back(lab: Lab) -> None:
             heartbeats.wait("vm1", destination.name)
         assert heartbeats.check_ran_once("vm1") == []
     assert domain_state(newer, "vm1") == "absent"
+
+
+def test_a_local_disk_is_copied_to_a_newer_host(lab: Lab) -> None:
+    older, newer = lab.hosts[:2]
+    newer.change_software(Software.NEWER)
+    disk = GuestDisk("vm1.qcow2", DiskPlace.LOCAL)
+    create_disk(older, disk)
+    with Heartbeats(lab, ["vm1"]) as heartbeats:
+        start_guest(older, GuestSpec("vm1", disks=(disk,)))
+        heartbeats.wait("vm1", older.name)
+        older.run(*MOVE, "--copy-storage-all", "vm1", newer.peer_uri)
+        heartbeats.wait("vm1", newer.name)
+        assert heartbeats.check_ran_once("vm1") == []
 
 
 @pytest.mark.usefixtures("outside_address")

@@ -98,7 +98,7 @@ def test_each_obstacle_is_refused_with_its_code(lab: Lab) -> None:
                 name_taken: ("undefine", str(STRANGER)),
                 uuid_taken: ("undefine", "vm1"),
                 disk_exists: ("vol-delete", LOCAL.path),
-                no_pool: ("pool-create-as", "local", "dir", "--target", "/srv/local"),
+                no_pool: ("pool-start", "local"),
             }
             for spoil, _, code in CASES:
                 await one(spoil, move, code)

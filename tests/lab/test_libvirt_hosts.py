@@ -12,7 +12,6 @@ from tests.lab.libvirt_moves import (
     CALL_TIMEOUT_S,
     driver_of,
     instance_of,
-    make_pools,
     run,
 )
 
@@ -29,7 +28,6 @@ from godwit.virt.driver import NewGuest, TransferEvidence
 
 def test_a_host_tells_its_facts(lab: Lab) -> None:
     async def test() -> None:
-        make_pools(lab.hosts[0])
         async with driver_of(lab.hosts[0]) as driver:
             facts = await driver.host_facts()
         assert (facts.name, facts.node, facts.hypervisor_type) == ("host-a", "host-a", "QEMU")
@@ -127,7 +125,6 @@ def test_changes_tell_of_guests_and_of_a_libvirtd_that_came_back(lab: Lab) -> No
 def test_a_guest_of_our_own_is_made_once_and_removed_with_its_disk(lab: Lab) -> None:
     async def test() -> None:
         host = lab.hosts[0]
-        make_pools(host)
         install_guest_program(host.shared)
         create_disk(host, GuestDisk("image.qcow2", DiskPlace.SHARED))
         uuid = InstanceUuid("6a1c2a4c-7c5c-4c36-9d0e-1f6c9f6f7b11")

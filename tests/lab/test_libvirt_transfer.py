@@ -120,6 +120,20 @@ def test_a_certificate_of_a_stranger_is_refused_before_anything_is_sent(lab: Lab
     run(test())
 
 
+def test_a_destination_that_does_not_answer_is_not_blamed_on_its_certificate(lab: Lab) -> None:
+    async def test() -> None:
+        async with a_move(lab, GuestSpec("vm1")) as move:
+            await move.prepare()
+            move.there.kill_libvirtd()
+            outcome = await move.transfer_and_let_run()
+            assert outcome.error
+            assert outcome.reason is None
+            await move.wait_for_beat(move.here)
+            move.assert_ran_once()
+
+    run(test())
+
+
 def test_a_bridge_that_vanishes_after_the_checks_stops_the_move_at_once(lab: Lab) -> None:
     async def test() -> None:
         async with a_move(lab, GuestSpec("vm1")) as move:

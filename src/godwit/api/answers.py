@@ -1,9 +1,10 @@
-"""How an answer is made: JSON by msgspec, and the headers that every response carries."""
+"""How an answer is made: JSON by msgspec, links, and the headers that every response carries."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
@@ -25,6 +26,11 @@ def answer(
         headers=headers,
         media_type="application/json",
     )
+
+
+def link(request: Request, path: str) -> str:
+    """`path` as a full address, as the client reached us."""
+    return str(request.base_url).rstrip("/") + path
 
 
 def empty(*, status: int, headers: Mapping[str, str] | None = None) -> Response:

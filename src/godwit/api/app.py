@@ -22,7 +22,7 @@ from godwit.api import (
 )
 from godwit.api.doorway import Doorway
 from godwit.api.errors import on_defect, on_godwit_error, on_http_exception
-from godwit.api.rooms import Rooms
+from godwit.api.world import World
 from godwit.model.errors import GodwitError
 from godwit.rpc.conductor import ComputeTaskApi
 from godwit.runtime.clock import Clock
@@ -49,13 +49,13 @@ def make_app(
         },
     )
     app.router.redirect_slashes = False
-    app.state.rooms = Rooms(conductor, queries, settings, clock)
+    app.state.world = World(conductor, queries, settings, clock)
     return app
 
 
 def end_long_polls(app: Starlette) -> None:
     """Let every waiting client be answered at once: the server is about to stop."""
-    app.state.rooms.stopping.set()
+    app.state.world.stopping.set()
 
 
 def compute_routes() -> list[BaseRoute]:

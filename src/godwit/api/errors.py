@@ -42,17 +42,15 @@ STATUS: Final[Mapping[type[GodwitError], int]] = {
 
 FAULT_NAMES: Final[Mapping[int, str]] = {
     400: "badRequest",
-    401: "unauthorized",
     403: "forbidden",
     404: "itemNotFound",
     405: "badMethod",
     409: "conflictingRequest",
     413: "overLimit",
     415: "badMediaType",
-    501: "notImplemented",
     503: "serviceUnavailable",
 }
-"""Nova's name for each status; every other status is a `computeFault`."""
+"""Nova's name for each status that is answered; every other status is a `computeFault`."""
 
 _NAMED_IN_BODIES: Final = frozenset({Code.HOST_UNKNOWN, Code.FLAVOR_UNKNOWN, Code.IMAGE_UNKNOWN})
 

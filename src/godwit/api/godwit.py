@@ -8,13 +8,12 @@ from starlette.responses import Response
 
 from godwit.api.answers import answer, empty
 from godwit.api.errors import names_in_the_body
-from godwit.api.hypervisors import up
+from godwit.api.lookups import host_or_404, instance_or_404, migration_or_404
 from godwit.api.migrations import page_of_migrations
-from godwit.api.reads import host_or_404, instance_or_404, migration_or_404
-from godwit.api.rooms import Rooms, rooms
 from godwit.api.schemas import CheckBody, ResolveBody, WithReason, block_migration_of, host_name
 from godwit.api.story import brief_view, full_view
 from godwit.api.validation import Query, asked_by, read_body
+from godwit.api.world import World, world_of
 from godwit.model.host import Host, Usage
 from godwit.model.ids import HostName
 from godwit.model.migration import Migration
@@ -26,30 +25,30 @@ from godwit.saga.log import Debt
 async def check(request: Request) -> Response:
     """`POST /servers/{id}/check`: the verdict of every host; nothing changes anywhere."""
     body = await read_body(request, CheckBody)
-    server = await instance_or_404(rooms(request).queries, request.path_params["server_id"])
+    server = await instance_or_404(world_of(request).queries, request.path_params["server_id"])
     ask = CheckLiveMigration(
         instance_uuid=server.uuid,
         host=host_name(body.host),
         block_migration=block_migration_of(body.block_migration),
     )
     with names_in_the_body():
-        verdicts = await rooms(request).conductor.check_live_migration(ask)
+        verdicts = await world_of(request).conductor.check_live_migration(ask)
     return answer({"server_uuid": server.uuid, "source": server.host, "verdicts": verdicts})
 
 
 async def forget(request: Request) -> Response:
     """`POST /servers/{id}/forget`: the record goes, the guest is left alone."""
     body = await read_body(request, WithReason)
-    server = await instance_or_404(rooms(request).queries, request.path_params["server_id"])
+    server = await instance_or_404(world_of(request).queries, request.path_params["server_id"])
     ask = ForServer(asked=asked_by(request, body.reason), instance_uuid=server.uuid)
-    await rooms(request).conductor.forget_server(ask)
+    await world_of(request).conductor.forget_server(ask)
     return empty(status=204)
 
 
 async def list_migrations(request: Request) -> Response:
     """`GET /migrations`: as `/os-migrations`, with all that is kept."""
     query = Query(request)
-    queries = rooms(request).queries
+    queries = world_of(request).queries
     page, _more = await page_of_migrations(queries, query)
     query.nothing_else()
     names = {server.uuid: server.name for server in await queries.instances()}
@@ -60,12 +59,12 @@ async def list_migrations(request: Request) -> Response:
 async def show_migration(request: Request) -> Response:
     """`GET /migrations/{id}`: by number or uuid."""
     Query(request).nothing_else()
-    here = rooms(request)
+    here = world_of(request)
     migration = await migration_or_404(here.queries, request.path_params["migration_id"])
     return answer({"migration": await whole(here, migration)})
 
 
-async def whole(here: Rooms, migration: Migration) -> dict[str, Any]:
+async def whole(here: World, migration: Migration) -> dict[str, Any]:
     """Everything about one migration but its timeline."""
     server = await here.queries.instance(migration.instance_uuid)
     view = full_view(
@@ -81,7 +80,7 @@ async def whole(here: Rooms, migration: Migration) -> dict[str, Any]:
 async def abort(request: Request) -> Response:
     """`POST /migrations/{id}/abort`: as Nova's DELETE, but with a reason."""
     body = await read_body(request, WithReason)
-    here = rooms(request)
+    here = world_of(request)
     migration = await migration_or_404(here.queries, request.path_params["migration_id"])
     ask = AbortMigration(asked=asked_by(request, body.reason), migration_uuid=migration.uuid)
     await here.conductor.abort_live_migration(ask)
@@ -91,7 +90,7 @@ async def abort(request: Request) -> Response:
 async def resolve(request: Request) -> Response:
     """`POST /migrations/{id}/resolve`: a person says where the guest is, or that it is lost."""
     body = await read_body(request, ResolveBody)
-    here = rooms(request)
+    here = world_of(request)
     migration = await migration_or_404(here.queries, request.path_params["migration_id"])
     ask = ResolveMigration(
         asked=asked_by(request, body.reason),
@@ -106,7 +105,7 @@ async def resolve(request: Request) -> Response:
 async def list_hosts(request: Request) -> Response:
     """`GET /hosts`."""
     Query(request).nothing_else()
-    here = rooms(request)
+    here = world_of(request)
     hosts = sorted(await here.queries.hosts(), key=lambda host: host.name)
     return answer({"hosts": await _host_views(here, hosts)})
 
@@ -114,12 +113,12 @@ async def list_hosts(request: Request) -> Response:
 async def show_host(request: Request) -> Response:
     """`GET /hosts/{name}`."""
     Query(request).nothing_else()
-    here = rooms(request)
+    here = world_of(request)
     host = await host_or_404(here.queries, request.path_params["host_name"])
     return answer({"host": (await _host_views(here, [host]))[0]})
 
 
-async def _host_views(here: Rooms, hosts: list[Host]) -> list[dict[str, Any]]:
+async def _host_views(here: World, hosts: list[Host]) -> list[dict[str, Any]]:
     usage = await here.queries.usage()
     servers = Counter(server.host for server in await here.queries.instances())
     debts: defaultdict[HostName, list[Debt]] = defaultdict(list)
@@ -128,12 +127,12 @@ async def _host_views(here: Rooms, hosts: list[Host]) -> list[dict[str, Any]]:
     return [
         {
             "name": host.name,
-            "up": up(host, here),
+            "up": here.is_up(host),
             "enabled": not host.disabled,
             "disabled_reason": host.disabled_reason,
             "trouble": host.trouble,
             "heard_at": iso(host.heard_at_s) if host.heard_at_s else None,
-            "silent_s": _silent_s(host, here),
+            "silent_s": here.silent_s(host),
             "servers": servers[host.name],
             "usage": usage.get(host.name, Usage()),
             "facts": host.facts,
@@ -141,12 +140,6 @@ async def _host_views(here: Rooms, hosts: list[Host]) -> list[dict[str, Any]]:
         }
         for host in hosts
     ]
-
-
-def _silent_s(host: Host, here: Rooms) -> float | None:
-    if not host.heard_at_s:
-        return None
-    return round(max(0.0, here.clock.now_s() - host.heard_at_s), 1)
 
 
 def debt_view(debt: Debt) -> dict[str, Any]:

@@ -6,12 +6,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from godwit.api.answers import answer
+from godwit.api.answers import answer, link
 from godwit.api.errors import bad_input
-from godwit.api.migration_views import os_migration
 from godwit.api.pages import next_link
-from godwit.api.rooms import link, rooms
 from godwit.api.validation import PAGE_MAX, Query
+from godwit.api.views import os_migration
+from godwit.api.world import world_of
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.migration import Migration, MigrationStatus
 from godwit.store.queries import Queries
@@ -22,7 +22,7 @@ _ONLY_TYPE = "live-migration"
 async def list_all(request: Request) -> Response:
     """`GET /os-migrations`."""
     query = Query(request)
-    page, more = await page_of_migrations(rooms(request).queries, query)
+    page, more = await page_of_migrations(world_of(request).queries, query)
     query.nothing_else("hidden", "project_id", "user_id")
     base = link(request, "")
     body: dict[str, Any] = {"migrations": [os_migration(migration, base) for migration in page]}

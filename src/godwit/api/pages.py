@@ -5,8 +5,8 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
+from godwit.api.answers import link
 from godwit.api.errors import bad_input
-from godwit.api.rooms import link
 from godwit.api.validation import PAGE_MAX, Query
 
 T = TypeVar("T")

@@ -4,10 +4,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from godwit.api.answers import answer, empty
-from godwit.api.migration_views import server_migration
-from godwit.api.reads import instance_or_404, migration_or_404
-from godwit.api.rooms import rooms
+from godwit.api.lookups import instance_or_404, migration_or_404
 from godwit.api.validation import Query, asked_by
+from godwit.api.views import server_migration
+from godwit.api.world import world_of
 from godwit.model.migration import Migration
 from godwit.rpc.conductor import AbortMigration
 
@@ -15,7 +15,7 @@ from godwit.rpc.conductor import AbortMigration
 async def list_all(request: Request) -> Response:
     """`GET`: those under way, as in Nova."""
     Query(request).nothing_else()
-    queries = rooms(request).queries
+    queries = world_of(request).queries
     server = await instance_or_404(queries, request.path_params["server_id"])
     found = await queries.migrations(instance_uuid=server.uuid, unfinished=True)
     return answer({"migrations": [server_migration(migration) for migration in found]})
@@ -30,12 +30,12 @@ async def abort(request: Request) -> Response:
     """`DELETE .../{id}`: 202 once the request is on record; 409 when it comes too late."""
     migration = await _named(request)
     ask = AbortMigration(asked=asked_by(request), migration_uuid=migration.uuid)
-    await rooms(request).conductor.abort_live_migration(ask)
+    await world_of(request).conductor.abort_live_migration(ask)
     return empty(status=202)
 
 
 async def _named(request: Request) -> Migration:
-    queries = rooms(request).queries
+    queries = world_of(request).queries
     server = await instance_or_404(queries, request.path_params["server_id"])
     named = request.path_params["migration_id"]
     return await migration_or_404(queries, named, instance_uuid=server.uuid)

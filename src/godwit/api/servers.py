@@ -6,11 +6,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from godwit.api.answers import answer, empty
+from godwit.api.answers import answer, empty, link
 from godwit.api.errors import names_in_the_body
+from godwit.api.lookups import instance_or_404
 from godwit.api.pages import next_link, page_of
-from godwit.api.reads import instance_or_404
-from godwit.api.rooms import link, rooms
 from godwit.api.schemas import (
     CreateServerBody,
     MigrateLive,
@@ -21,6 +20,7 @@ from godwit.api.schemas import (
 )
 from godwit.api.validation import Query, asked_by, read_body
 from godwit.api.views import server_brief, server_detail, server_status
+from godwit.api.world import world_of
 from godwit.model.instance import Instance
 from godwit.rpc.conductor import CreateServer, ForServer, LiveMigrate
 
@@ -40,7 +40,7 @@ async def list_detail(request: Request) -> Response:
 
 async def _listed(request: Request, *, detail: bool) -> Response:
     query = Query(request)
-    found = wanted(await rooms(request).queries.instances(), query)
+    found = wanted(await world_of(request).queries.instances(), query)
     page, more = page_of(found, [server.uuid for server in found], query)
     query.nothing_else(*_MEANINGLESS)
     shown = server_detail if detail else server_brief
@@ -67,7 +67,7 @@ def wanted(servers: Sequence[Instance], query: Query) -> list[Instance]:
 
 async def show(request: Request) -> Response:
     """`GET /servers/{id}`."""
-    server = await instance_or_404(rooms(request).queries, request.path_params["server_id"])
+    server = await instance_or_404(world_of(request).queries, request.path_params["server_id"])
     return answer({"server": server_detail(server, link(request, ""))})
 
 
@@ -82,7 +82,7 @@ async def create(request: Request) -> Response:
         host=host_name(new.host),
     )
     with names_in_the_body():
-        server = await rooms(request).conductor.create_server(ask)
+        server = await world_of(request).conductor.create_server(ask)
     brief = server_brief(server, link(request, ""))
     headers = {"Location": link(request, f"/v2.1/servers/{server.uuid}")}
     return answer({"server": {**brief, "OS-DCF:diskConfig": "MANUAL"}}, status=202, headers=headers)
@@ -90,16 +90,16 @@ async def create(request: Request) -> Response:
 
 async def delete(request: Request) -> Response:
     """`DELETE /servers/{id}`. A server that was found on its host is refused: forget it."""
-    server = await instance_or_404(rooms(request).queries, request.path_params["server_id"])
+    server = await instance_or_404(world_of(request).queries, request.path_params["server_id"])
     ask = ForServer(asked=asked_by(request), instance_uuid=server.uuid)
-    await rooms(request).conductor.delete_server(ask)
+    await world_of(request).conductor.delete_server(ask)
     return empty(status=204)
 
 
 async def act(request: Request) -> Response:
     """`POST /servers/{id}/action`."""
     action = await read_body(request, ServerAction)
-    server = await instance_or_404(rooms(request).queries, request.path_params["server_id"])
+    server = await instance_or_404(world_of(request).queries, request.path_params["server_id"])
     return await _migrate_live(request, server, action.migrate_live)
 
 
@@ -113,7 +113,7 @@ async def _migrate_live(request: Request, server: Instance, wish: MigrateLive) -
         block_migration=block_migration_of(wish.block_migration),
     )
     with names_in_the_body():
-        migration = await rooms(request).conductor.live_migrate_instance(ask)
+        migration = await world_of(request).conductor.live_migrate_instance(ask)
     place = f"/v2.1/servers/{server.uuid}/migrations/{migration.id}"
     headers = {"Location": link(request, place), "X-Godwit-Migration": migration.uuid}
     return empty(status=202, headers=headers)

@@ -4,12 +4,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from godwit.api.answers import answer
-from godwit.api.hypervisors import up
-from godwit.api.reads import host_or_404
-from godwit.api.rooms import rooms
+from godwit.api.lookups import host_or_404
 from godwit.api.schemas import ServiceBody
 from godwit.api.validation import Query, asked_by, read_body
 from godwit.api.views import service
+from godwit.api.world import world_of
 from godwit.model.ids import HostName
 from godwit.rpc.conductor import SetHostEnabled
 
@@ -19,10 +18,10 @@ async def list_all(request: Request) -> Response:
     query = Query(request)
     host_wanted, binary = query.text("host"), query.text("binary")
     query.nothing_else()
-    here = rooms(request)
+    here = world_of(request)
     hosts = sorted(await here.queries.hosts(), key=lambda host: host.name)
     shown = [
-        service(host, up=up(host, here))
+        service(host, up=here.is_up(host))
         for host in hosts
         if host_wanted in (None, host.name) and binary in (None, "nova-compute")
     ]
@@ -46,7 +45,7 @@ async def _set(request: Request, *, enabled: bool) -> Response:
         host=HostName(body.host),
         enabled=enabled,
     )
-    here = rooms(request)
+    here = world_of(request)
     await here.conductor.set_host_enabled(ask)
     host = await host_or_404(here.queries, body.host)
-    return answer({"service": service(host, up=up(host, here))})
+    return answer({"service": service(host, up=here.is_up(host))})

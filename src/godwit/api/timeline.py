@@ -15,10 +15,10 @@ from starlette.responses import Response
 
 from godwit.api.answers import answer
 from godwit.api.godwit import whole
-from godwit.api.reads import migration_or_404
-from godwit.api.rooms import Rooms, rooms
+from godwit.api.lookups import migration_or_404
 from godwit.api.story import entry_views
 from godwit.api.validation import Query
+from godwit.api.world import World, world_of
 from godwit.model.ids import MigrationUuid
 from godwit.model.migration import Migration
 from godwit.saga.log import Direction, Entry
@@ -35,7 +35,7 @@ async def follow(request: Request) -> Response:
     wait_s = query.seconds("wait_s", 0.0, at_most=WAIT_MAX_S)
     seen = query.text("seen")
     query.nothing_else()
-    here = rooms(request)
+    here = world_of(request)
     migration = await migration_or_404(here.queries, request.path_params["migration_id"])
     seen = seen or await _token(here, migration)
     migration = await _news_of(here, migration.uuid, after=after, seen=seen, wait_s=wait_s)
@@ -51,7 +51,7 @@ async def follow(request: Request) -> Response:
 
 
 async def _news_of(
-    here: Rooms, uuid: MigrationUuid, *, after: int, seen: str, wait_s: float
+    here: World, uuid: MigrationUuid, *, after: int, seen: str, wait_s: float
 ) -> Migration:
     """The migration, as soon as it or its timeline is not what the client has seen."""
     ends_at_s = asyncio.get_running_loop().time() + wait_s
@@ -65,7 +65,7 @@ async def _news_of(
         await _pause(here.stopping, min(LOOK_AGAIN_S, left_s))
 
 
-async def _over(here: Rooms, uuid: MigrationUuid) -> bool:
+async def _over(here: World, uuid: MigrationUuid) -> bool:
     """Nothing more can be told: the last line is written a moment after the final status."""
     story = await here.queries.story(uuid)
     return story is None or story.direction is Direction.ENDED
@@ -79,7 +79,7 @@ async def _pause(stopping: asyncio.Event, pause_s: float) -> None:
         return
 
 
-async def _token(here: Rooms, migration: Migration) -> str:
+async def _token(here: World, migration: Migration) -> str:
     return token(migration, _last(await here.queries.timeline(migration.uuid)))
 
 

@@ -1,10 +1,11 @@
-"""Our records in Nova's words and fields: servers, hypervisors, services, flavors. Pure."""
+"""Our records in Nova's words and fields: servers, flavors, hosts, migrations. Pure."""
 
 import zlib
 from typing import Any, Final
 
 from godwit.model.host import Host, Usage
 from godwit.model.instance import Instance, PowerState, TaskState, VmState
+from godwit.model.migration import FINAL, Migration
 from godwit.runtime.clock import iso
 from godwit.runtime.settings import FlavorSettings
 
@@ -178,6 +179,54 @@ def _largest_storage(host: Host) -> tuple[int, int]:
     storages = host.facts.storages if host.facts else ()
     largest = max(storages, key=lambda storage: storage.total_mib, default=None)
     return (largest.total_mib, largest.free_mib) if largest else (0, 0)
+
+
+def server_migration(migration: Migration) -> dict[str, Any]:
+    """As `/servers/{id}/migrations` shows it. Bytes are null until the first sample."""
+    progress = migration.progress
+    return {
+        "id": migration.id,
+        "uuid": migration.uuid,
+        "server_uuid": migration.instance_uuid,
+        "status": migration.status,
+        **_hosts_and_times(migration),
+        "memory_total_bytes": progress.memory_total_bytes if progress else None,
+        "memory_processed_bytes": progress.memory_processed_bytes if progress else None,
+        "memory_remaining_bytes": progress.memory_remaining_bytes if progress else None,
+        "disk_total_bytes": progress.disk_total_bytes if progress else None,
+        "disk_processed_bytes": progress.disk_processed_bytes if progress else None,
+        "disk_remaining_bytes": progress.disk_remaining_bytes if progress else None,
+    }
+
+
+def os_migration(migration: Migration, base: str) -> dict[str, Any]:
+    """As `/os-migrations` shows it; links only while it is under way, as Nova has it."""
+    body = {
+        "id": migration.id,
+        "uuid": migration.uuid,
+        "instance_uuid": migration.instance_uuid,
+        "status": migration.status,
+        "migration_type": migration.migration_type,
+        **_hosts_and_times(migration),
+        "new_instance_type_id": None,
+        "old_instance_type_id": None,
+    }
+    if migration.status not in FINAL:
+        path = f"/servers/{migration.instance_uuid}/migrations/{migration.id}"
+        body["links"] = _links(base, path)
+    return body
+
+
+def _hosts_and_times(migration: Migration) -> dict[str, Any]:
+    return {
+        "source_compute": migration.source_compute,
+        "source_node": migration.source_node,
+        "dest_compute": migration.dest_compute,
+        "dest_node": migration.dest_node,
+        "dest_host": None,
+        "created_at": migration.created_at,
+        "updated_at": migration.updated_at or None,
+    }
 
 
 def gib(mib: int) -> int:

@@ -42,7 +42,6 @@ class Debt(Answer, frozen=True, kw_only=True):
     undo: bool = False
     words: str = ""
     attempts: int = 0
-    due_at: str = ""
 
 
 class Usage(Answer, frozen=True, kw_only=True):
@@ -59,7 +58,6 @@ class Storage(Answer, frozen=True, kw_only=True):
     id: str = ""
     path: str = ""
     shared: bool = False
-    fences: bool = False
     total_mib: int = 0
     free_mib: int = 0
 
@@ -111,12 +109,11 @@ class Hosts(Answer, frozen=True, kw_only=True):
 
 
 class Flavor(Answer, frozen=True, kw_only=True):
-    """A server's sizes. `ram` in MiB, `disk` in GiB, as Nova has it."""
+    """A server's sizes. `ram` in MiB, as Nova has it."""
 
     id: str = ""
     vcpus: int = 0
     ram: int = 0
-    disk: int = 0
 
 
 class Disk(Answer, frozen=True, kw_only=True):
@@ -126,7 +123,6 @@ class Disk(Answer, frozen=True, kw_only=True):
     path: str = ""
     format: str = ""
     size_bytes: int = 0
-    read_only: bool = False
     storage: str | None = None
 
 
@@ -154,11 +150,9 @@ class Server(Answer, frozen=True, kw_only=True):
     name: str = ""
     status: str = ""
     flavor: Flavor = Flavor()
-    created: str = ""
     updated: str = ""
     host: str = msgspec.field(name="OS-EXT-SRV-ATTR:host", default="")
     task_state: str | None = msgspec.field(name="OS-EXT-STS:task_state", default=None)
-    vm_state: str = msgspec.field(name="OS-EXT-STS:vm_state", default="")
     godwit: OfGodwit = OfGodwit()
 
 

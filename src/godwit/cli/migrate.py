@@ -28,8 +28,8 @@ from godwit.cli.watch import follow
 )
 @click.option("--check", is_flag=True, help="Only say which hosts would take it; change nothing.")
 @click.option("--auto", is_flag=True, help="Copy the disks the hosts do not share (the default).")
-@click.option("--block", is_flag=True, help="Copy disks.")
-@click.option("--shared", is_flag=True, help="Copy no disks: refuse if they are not shared.")
+@click.option("--block", is_flag=True, help="Copy all disks: refuse if the hosts share one.")
+@click.option("--shared", is_flag=True, help="Copy no disk: refuse if the hosts do not share all.")
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept with the migration.")
 @click.option("--no-wait", is_flag=True, help="Return as soon as the migration is accepted.")
 @verb

@@ -63,10 +63,8 @@ class Migration(Answer, frozen=True, kw_only=True):
     source: str = ""
     destination: str | None = None
     requested_host: str | None = None
-    block_migration: str = ""
     initiator: str = ""
     initiator_reason: str = ""
-    request_id: str = ""
     reason: Reason | None = None
     refusals: tuple[Reason, ...] = ()
     progress: Progress | None = None
@@ -77,7 +75,6 @@ class Migration(Answer, frozen=True, kw_only=True):
     """When both ends were last looked at; the reason says what was seen."""
     choices: tuple[Choice, ...] = ()
     decision: Decision | None = None
-    allowed_actions: tuple[str, ...] = ()
     created_at: str = ""
     updated_at: str = ""
 

@@ -21,15 +21,17 @@ def migration() -> None:
 
 
 @migration.command("list")
-@click.option("--server", default=None, metavar="SERVER", shell_complete=complete_servers)
-@click.option("--host", default=None, metavar="HOST", shell_complete=complete_hosts)
-@click.option("--status", default=None, metavar="WORD", help="Such as running, failed.")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--server", metavar="SERVER", shell_complete=complete_servers, help="Of this server.")
+@click.option("--host", metavar="HOST", shell_complete=complete_hosts, help="From or to this host.")
+@click.option("--status", metavar="WORD", help="Such as running, failed.")
+@click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="At most so many."
+)
 @verb
 def list_migrations(
     asking: Asking, server: str | None, host: str | None, status: str | None, limit: int
 ) -> None:
-    """The newest migrations, one line each. --host is either end."""
+    """The newest migrations, one line each."""
     uuid = asking.client.server(server).id if server is not None else None
     query = {"instance_uuid": uuid, "host": host, "status": status, "limit": limit}
     raw = asking.client.get("/godwit/v1/migrations", query)

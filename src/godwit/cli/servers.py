@@ -20,9 +20,9 @@ def server() -> None:
 
 
 @server.command("list")
-@click.option("--host", default=None, metavar="HOST", shell_complete=complete_hosts)
-@click.option("--name", default=None, metavar="TEXT", help="Part of the name.")
-@click.option("--status", default=None, metavar="WORD", help="Such as active, migrating, shutoff.")
+@click.option("--host", metavar="HOST", shell_complete=complete_hosts, help="Those on this host.")
+@click.option("--name", metavar="TEXT", help="Part of the name.")
+@click.option("--status", metavar="WORD", help="Such as active, migrating, shutoff.")
 @verb
 def list_servers(asking: Asking, host: str | None, name: str | None, status: str | None) -> None:
     """All servers, or those that fit, one line each."""
@@ -45,9 +45,20 @@ def show(asking: Asking, named: str) -> None:
 
 @server.command()
 @click.argument("name", metavar="NAME")
-@click.option("--flavor", required=True, metavar="FLAVOR", shell_complete=complete_flavors)
+@click.option(
+    "--flavor",
+    required=True,
+    metavar="FLAVOR",
+    shell_complete=complete_flavors,
+    help="Its sizes, as the settings file names them.",
+)
 @click.option("--image", required=True, metavar="IMAGE", help="As the settings file names it.")
-@click.option("--host", default=None, metavar="HOST", shell_complete=complete_hosts)
+@click.option(
+    "--host",
+    metavar="HOST",
+    shell_complete=complete_hosts,
+    help="This host. Without: the best one.",
+)
 @verb
 def create(asking: Asking, name: str, flavor: str, image: str, host: str | None) -> None:
     """Make a server of a flavor from a registered image, and start it."""
@@ -63,7 +74,7 @@ def create(asking: Asking, name: str, flavor: str, image: str, host: str | None)
 @_SERVER
 @verb
 def delete(asking: Asking, named: str) -> None:
-    """Stop and remove a server that Godwit made, with its disks."""
+    """Stop and remove a server that Godwit made, and its disks, without asking again."""
     found = asking.client.server(named)
     asking.client.change("DELETE", f"/v2.1/servers/{quote(found.id)}", timeout_s=DELETE_S)
     asking.done(f"{found.name} deleted", deleted=found.id)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from godwit.cli.answers import Debt, Host, Reason, Server, Usage
+from godwit.cli.answers import Debt, Facts, Host, Reason, Server, Usage
 from godwit.cli.exits import Failure
 from godwit.cli.migration_answers import Checked, HostVerdict, Migration
 from godwit.cli.text import (
@@ -59,12 +59,17 @@ def _host_row(host: Host) -> tuple[str, ...]:
         host.name,
         host_state(host),
         str(host.servers),
-        f"{host.usage.vcpus}/{facts.vcpus}" if facts else "-",
+        f"{host.usage.vcpus} of {_vcpus_max(facts)}" if facts else "-",
         _memory(host.usage, facts.memory_mib) if facts else "-",
         str(host.usage.transfers),
         f"{facts.hypervisor_type} {version(facts.hypervisor_version)}" if facts else "-",
         host_note(host),
     )
+
+
+def _vcpus_max(facts: Facts) -> int:
+    """How many may be claimed: more than are real, where the settings allow it."""
+    return int(facts.vcpus * facts.cpu_allocation_ratio)
 
 
 def _memory(usage: Usage, total_mib: int) -> str:
@@ -113,19 +118,18 @@ def _fact_pairs(host: Host) -> list[tuple[str, str]]:
     facts = host.facts
     if facts is None:
         return []
-    limit = int(facts.vcpus * facts.cpu_allocation_ratio)
     return [
         ("node", facts.node),
         ("hypervisor", f"{facts.hypervisor_type} {version(facts.hypervisor_version)}"),
         ("library", version(facts.library_version) if facts.library_version else ""),
         ("cpu", f"{facts.architecture} {facts.cpu_model}".strip()),
-        ("vcpus", f"{host.usage.vcpus} claimed of {limit} ({facts.vcpus} real)"),
+        ("vcpus", f"{host.usage.vcpus} claimed of {_vcpus_max(facts)} ({facts.vcpus} real)"),
         (
             "memory",
             f"{_memory(host.usage, facts.memory_mib)}, {mib(facts.reserved_memory_mib)} reserved",
         ),
         ("migrations", f"{host.usage.transfers} under way, at most {facts.transfers_max} each way"),
-        ("address", facts.migration_address),
+        ("migration address", facts.migration_address),
         ("networks", ", ".join(facts.networks)),
     ]
 

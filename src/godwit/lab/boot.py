@@ -1,6 +1,6 @@
 """Switches a host on: its files, its namespaces, its cables. Called by `host` alone.
 
-The host's PID 1 is a shell script (`config.init_script`) in network, mount, UTS, IPC and PID
+The host's PID 1 is a shell script (`boot_files.init_script`) in network, mount, UTS, IPC and PID
 namespaces of its own; everything else on the host is below it.
 """
 
@@ -12,9 +12,9 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from godwit.lab import config, network
+from godwit.lab import boot_files, network
 from godwit.lab.errors import LabError
-from godwit.lab.layout import HostLayout, Software
+from godwit.lab.layout import POOLS, HostLayout, Software
 from godwit.lab.processes import CLEAN_ENVIRONMENT, is_namespace_init, pids_ending_in
 from godwit.lab.settings import LabSettings
 from godwit.lab.software import newer_software
@@ -24,8 +24,7 @@ BOOT_TIMEOUT_S: Final = 20.0
 FOLDERS: Final = (
     "etc/libvirt/qemu/autostart",
     "etc/pki",
-    "srv/local",
-    "srv/shared",
+    *(folder.strip("/") for folder in POOLS.values()),
     "var/lib/libvirt",
     "var/log/libvirt/qemu",
     "var/cache/libvirt/qemu",
@@ -41,7 +40,7 @@ def boot(host: HostLayout, settings: LabSettings, shared: Path) -> None:
     """
     _write_files(host, settings, shared)
     said = _start_init(host)
-    candidates = pids_ending_in(_init_command(host)) if config.BOOTED in said else []
+    candidates = pids_ending_in(_init_command(host)) if boot_files.BOOTED in said else []
     init_pid = next((pid for pid in candidates if is_namespace_init(pid)), None)
     if init_pid is None:
         raise LabError(f"{host.name} did not boot\n{said}")
@@ -55,10 +54,20 @@ def _write_files(host: HostLayout, settings: LabSettings, shared: Path) -> None:
     if not (host.folder / "var/run").is_symlink():
         (host.folder / "var/run").symlink_to("/run")
     libvirt = host.folder / "etc/libvirt"
-    (libvirt / "libvirtd.conf").write_text(config.libvirtd_conf(host, settings))
-    (libvirt / "qemu.conf").write_text(config.qemu_conf(host, settings))
+    (libvirt / "libvirtd.conf").write_text(boot_files.libvirtd_conf(host, settings))
+    (libvirt / "qemu.conf").write_text(boot_files.qemu_conf(host, settings))
+    if not (libvirt / "storage").exists():
+        _define_pools(host, libvirt / "storage")
     newer = newer_software() if host.software is Software.NEWER else None
-    (host.folder / "init.sh").write_text(config.init_script(host, shared, newer))
+    (host.folder / "init.sh").write_text(boot_files.init_script(host, shared, newer))
+
+
+def _define_pools(host: HostLayout, definitions: Path) -> None:
+    """For the first boot alone: what becomes of a pool later outlives a power cut."""
+    (definitions / "autostart").mkdir(parents=True)
+    for name in POOLS:
+        (definitions / f"{name}.xml").write_text(boot_files.pool_xml(host, name))
+        (definitions / f"autostart/{name}.xml").symlink_to(f"/etc/libvirt/storage/{name}.xml")
 
 
 def _init_command(host: HostLayout) -> list[str]:
@@ -87,7 +96,7 @@ def _start_init(host: HostLayout) -> str:
 def _read_until_booted(descriptor: int) -> str:
     """What comes through the pipe until it says "booted", ends, or nothing has come for long."""
     said = b""
-    while config.BOOTED not in said.decode(errors="replace"):
+    while boot_files.BOOTED not in said.decode(errors="replace"):
         ready, _, _ = select.select([descriptor], [], [], BOOT_TIMEOUT_S)
         part = os.read(descriptor, 4096) if ready else b""
         if not part:

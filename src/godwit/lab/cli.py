@@ -10,28 +10,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Final
 
 import click
 import msgspec
 
-from godwit.lab import sandbox
+from godwit.lab import debian_packages, linux_guest, sandbox, software
 from godwit.lab.cli_guest import guest
 from godwit.lab.cli_here import COMMAND_FOLLOWS, here, plainly, which_lab
 from godwit.lab.cli_host import HOST_VERBS
-from godwit.lab.control_plane import settings_for
+from godwit.lab.control_plane import settings_file_for
 from godwit.lab.errors import LabUsageError
-from godwit.lab.keeper import say
+from godwit.lab.keeper import EXIT_NOT_FOUND, say
 from godwit.lab.layout import HOST_NAMES, HOSTS_DEFAULT
-from godwit.lab.linux_guest import fetch_linux
 from godwit.lab.processes import CLEAN_ENVIRONMENT
 from godwit.lab.requirements import check_this_box
 from godwit.lab.restore import restore as restore_lab
 from godwit.lab.settings import LabSettings
-from godwit.lab.software import fetch_newer_software
 from godwit.lab.status import read_status, status_lines
-
-EXIT_NOT_FOUND: Final = 127
 
 
 @click.group()
@@ -73,9 +68,10 @@ _keepalive_count = click.option(
 def run(
     hosts: int, name: str, keepalive_s: int, keepalive_count: int, command: tuple[str, ...]
 ) -> None:
-    """Make a lab, run CMD where a control plane would stand, remove the lab.
+    """Make a lab, run CMD in it, remove the lab.
 
-    The exit code is that of CMD. However this ends, Ctrl-C and kill -9 too, nothing is left.
+    CMD stands where a control plane would. The exit code is that of CMD. However this ends, Ctrl-C
+    and kill -9 too, nothing is left.
     """
     made_with = _checked(LabSettings(name, hosts, keepalive_s, keepalive_count))
     click.get_current_context().exit(sandbox.run_in_lab(made_with, command))
@@ -128,7 +124,7 @@ def status(name: str | None, as_json: bool) -> None:
 )
 @plainly
 def execute(name: str | None, words: tuple[str, ...]) -> None:
-    """Run CMD on a host or, without one, where a control plane would stand."""
+    """Run CMD on a host, or where a control plane would stand."""
     inside = here(name)
     host, command = split_host(words)
     argv, environment = command, dict(os.environ)
@@ -145,20 +141,20 @@ def execute(name: str | None, words: tuple[str, ...]) -> None:
 @lab.command()
 @plainly
 def fetch() -> None:
-    """Fetch newer libvirt and QEMU for `upgrade`, and a kernel for Linux guests (once, 50 MB)."""
-    for what, fetch_it in (
-        ("newer libvirt and QEMU", fetch_newer_software),
-        ("a Linux kernel for guests", fetch_linux),
+    """Fetch what upgrade and Linux guests need. Once, 50 MB, outside a lab."""
+    for what, packages in (
+        ("newer libvirt and QEMU", software.NEWER),
+        ("a Linux kernel for guests", linux_guest.PACKAGES),
     ):
-        say(f"fetching {what}, unless they are here")
-        fetch_it()
+        say(f"fetching {what}, unless that was done before")
+        debian_packages.fetch(packages)
 
 
 @lab.command()
 @which_lab
 @plainly
 def restore(name: str | None) -> None:
-    """Put a lab back as it came up: hosts on, connected, thawed, without guests and disks."""
+    """Put a lab back as it came up. Hosts on, connected, thawed, without guests and disks."""
     restore_lab(here(name))
 
 
@@ -166,8 +162,8 @@ def restore(name: str | None) -> None:
 @which_lab
 @plainly
 def settings(name: str | None) -> None:
-    """Print the settings with which `godwit serve` drives the hosts of a lab."""
-    click.echo(settings_for(here(name)), nl=False)
+    """Print the settings file for a `godwit serve` that drives the lab."""
+    click.echo(settings_file_for(here(name)), nl=False)
 
 
 def split_host(words: Sequence[str]) -> tuple[str | None, list[str]]:
@@ -189,6 +185,9 @@ def next_lines(made_with: LabSettings) -> list[str]:
         (f"godwit lab guest watch{name}", "where all guests are, live"),
         (f"godwit lab exec{name} -- bash", "a shell where a control plane stands"),
         (f"godwit lab exec{name} host-a -- virsh list --all", "a command on a host"),
+        (f"godwit lab settings{name}", "save this as godwit.toml, for the next line"),
+        (f"godwit lab exec{name} -- godwit serve --config godwit.toml", "a control plane"),
+        (f"godwit lab exec{name} -- godwit migrate vm1", "in another terminal"),
         (f"godwit lab cut host-a --network migration{name}", "uncut, slow, freeze, thaw, power"),
         (f"godwit lab down{name}", "remove all of it"),
     ]

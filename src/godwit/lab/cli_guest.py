@@ -36,10 +36,24 @@ def guest() -> None:
 @which_lab
 @_guest
 @_on
-@click.option("--memory-mib", type=click.IntRange(8, 2048), default=64, show_default=True)
-@click.option("--dirty-pages-per-s", type=click.IntRange(0), default=0, show_default=True)
 @click.option(
-    "--disk", type=click.Choice([place.value for place in DiskPlace]), help="Default: none."
+    "--memory-mib",
+    type=click.IntRange(8, 2048),
+    default=64,
+    show_default=True,
+    help="A quarter of it is kept busy.",
+)
+@click.option(
+    "--dirty-pages-per-s",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="How fast the guest writes it.",
+)
+@click.option(
+    "--disk",
+    type=click.Choice([place.value for place in DiskPlace]),
+    help="A disk that all hosts see, or this one alone. Default: none.",
 )
 @plainly
 def start(

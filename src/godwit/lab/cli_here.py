@@ -1,6 +1,6 @@
 """How a verb of `godwit lab` gets into the lab it is about, and how it tells of errors.
 
-Used by every verb in `cli` and `cli_guest`.
+Used by every verb in `cli`, `cli_guest` and `cli_host`.
 """
 
 from __future__ import annotations

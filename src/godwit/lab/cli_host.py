@@ -51,7 +51,7 @@ def slow(name: str | None, host: str, network: str, rate: str) -> None:
 @_qemu
 @plainly
 def freeze(name: str | None, host: str, qemu: str | None) -> None:
-    """Make libvirtd, or a guest's QEMU, stand still without ending it."""
+    """Make libvirtd, or a guest's QEMU, stand still (SIGSTOP)."""
     chosen = here(name).host(host)
     if qemu:
         chosen.freeze_qemu(qemu)
@@ -94,7 +94,7 @@ def power(name: str | None, host: str, state: str, announced: bool) -> None:
 @click.argument("act", type=click.Choice(["start", "stop", "kill"]))
 @plainly
 def libvirtd(name: str | None, host: str, act: str) -> None:
-    """Start libvirtd of a host, stop it in order, or kill it; guests go on running."""
+    """Start libvirtd of a host, stop it in order, or kill it. Guests go on running."""
     chosen = here(name).host(host)
     acts = {
         "start": chosen.start_libvirtd,
@@ -109,7 +109,7 @@ def libvirtd(name: str | None, host: str, act: str) -> None:
 @click.argument("host")
 @plainly
 def upgrade(name: str | None, host: str) -> None:
-    """Restart a host with newer libvirt and QEMU (see `fetch`); its guests end."""
+    """Restart a host with newer libvirt and QEMU (see fetch). Its guests end."""
     here(name).host(host).change_software(Software.NEWER)
 
 
@@ -118,7 +118,7 @@ def upgrade(name: str | None, host: str) -> None:
 @click.argument("host")
 @plainly
 def downgrade(name: str | None, host: str) -> None:
-    """Restart a host with the box's own libvirt and QEMU; its guests end."""
+    """Restart a host with the box's own libvirt and QEMU. Its guests end."""
     here(name).host(host).change_software(Software.STOCK)
 
 

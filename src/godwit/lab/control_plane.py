@@ -1,14 +1,17 @@
-"""What a control plane needs to drive the lab: the settings file for `godwit serve`.
+"""What a control plane needs to drive the lab: settings for `godwit serve`.
 
 Used by the demo, the tests, and `godwit lab settings`.
 """
 
 import json
-from typing import Final
 
 from godwit.lab.lab import Lab
+from godwit.lab.layout import SHARED_FOLDER
 
-SHARED_FOLDER: Final = "/srv/shared"
+
+def settings_file_for(lab: Lab) -> str:
+    """A whole settings file, for a `godwit serve` whose record ends with the lab."""
+    return f"[server]\nstate_dir = {json.dumps(str(lab.base / 'godwit'))}\n\n{settings_for(lab)}"
 
 
 def settings_for(lab: Lab) -> str:

@@ -7,8 +7,10 @@ no way to the internet.
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -27,30 +29,51 @@ MIRROR_QUESTION: Final = (
 )
 
 
-def fetch_unpacked(name: str, packages: Sequence[str], *, backports: bool) -> Path:
-    """A cache folder with these packages, and what they need beyond this box's own, unpacked.
+@dataclass(frozen=True)
+class PackageSet:
+    """Some packages that are of use together, from the box's own release or from its backports."""
 
-    Fetched if it is not there yet; it appears whole or not at all. LabCommandFailed if the mirror
-    cannot be reached or a package is not there.
+    name: str
+    packages: tuple[str, ...]
+    backports: bool = False
+
+    @property
+    def place(self) -> Path:
+        """The cache folder they are unpacked into: another one for another choice of packages."""
+        choice = hashlib.sha256(" ".join(self.packages).encode()).hexdigest()[:8]
+        return cache_folder() / f"{self.name}-{choice}"
+
+
+def unpacked(wanted: PackageSet) -> Path | None:
+    """Where the packages are, if they were fetched."""
+    return wanted.place if wanted.place.is_dir() else None
+
+
+def fetch(wanted: PackageSet) -> None:
+    """Fetch the packages, and what they need beyond this box's own, unless that was done before.
+
+    Their folder appears whole or not at all. LabCommandFailed if the mirror cannot be reached or a
+    package is not there.
     """
-    place = cache_folder() / name
+    place = wanted.place
     if place.is_dir():
-        return place
+        return
     codename = _codename()
-    suites = [codename, f"{codename}-updates", *([f"{codename}-backports"] if backports else [])]
-    with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=f".{name}.") as work:
+    suites = [codename, f"{codename}-updates"]
+    if wanted.backports:
+        suites.append(f"{codename}-backports")
+    with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=f".{place.name}.") as work:
         apt = _private_apt(Path(work) / "apt", suites)
         run([*apt, "update"], timeout_s=FETCH_TIMEOUT_S)
-        wanted = ["--target-release", suites[-1]] if backports else []
+        release = ["--target-release", suites[-1]] if wanted.backports else []
         download = ["install", "--yes", "--reinstall", "--no-install-recommends", "--download-only"]
-        run([*apt, *download, *wanted, *packages], timeout_s=FETCH_TIMEOUT_S)
-        unpacked = Path(work) / "unpacked"
+        run([*apt, *download, *release, *wanted.packages], timeout_s=FETCH_TIMEOUT_S)
+        contents = Path(work) / "contents"
         for package in sorted((Path(work) / "apt/cache/archives").glob("*.deb")):
-            run(["dpkg-deb", "--extract", str(package), str(unpacked)])
-        unpacked.chmod(0o755)
+            run(["dpkg-deb", "--extract", str(package), str(contents)])
+        contents.chmod(0o755)
         if not place.is_dir():  # Someone else may have fetched the same meanwhile.
-            unpacked.rename(place)
-    return place
+            contents.rename(place)
 
 
 def sources_text(mirror: str, suites: Sequence[str]) -> str:

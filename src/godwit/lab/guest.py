@@ -19,6 +19,7 @@ from xml.etree.ElementTree import Element, SubElement
 from godwit.lab.errors import LabCommandFailed, LabUsageError
 from godwit.lab.guest_program import install_guest_program
 from godwit.lab.host import LabHost
+from godwit.lab.layout import POOLS
 
 GUEST_UUIDS: Final = uuid.UUID("5f7c52a2-6c1c-5c0e-8a51-0a1f1b1f4d55")
 MACHINE: Final = "pc-i440fx-7.2"
@@ -33,7 +34,7 @@ KEYS: Final = {"\n": "ret"}
 
 
 class DiskPlace(StrEnum):
-    """Who sees a disk: all hosts, or one."""
+    """Who sees a disk: all hosts, or one. Also the name of the storage pool it stands in."""
 
     SHARED = "shared"
     LOCAL = "local"
@@ -51,7 +52,7 @@ class GuestDisk:
     @property
     def path(self) -> str:
         """The file, by the same name on every host."""
-        return f"/srv/{self.place}/{self.name}"
+        return f"{POOLS[self.place]}/{self.name}"
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,8 @@ def define_and_start(host: LabHost, spec: GuestSpec, program: GuestProgram) -> N
 def create_disk(host: LabHost, disk: GuestDisk) -> None:
     """Make an empty disk image where the host sees it; LabUsageError if the file is there already.
 
-    A local disk that is to be copied during a migration needs an image of the same size at the
-    destination, too.
+    A migration that copies a local disk makes its image at the destination by itself, in the pool
+    there.
     """
     if host.run("test", "-e", disk.path, check=False).returncode == 0:
         raise LabUsageError(f"{disk.path} exists already on {host.name}")
@@ -149,11 +150,6 @@ def remove_guest(host: LabHost, name: str) -> None:
 def set_dirty_rate(host: LabHost, guest: str, pages_per_s: int) -> None:
     """Tell a running guest how many pages to write per second; works in a migration, too."""
     type_line(host, guest, f"r{pages_per_s}")
-
-
-def set_working_set(host: LabHost, guest: str, mib: int) -> None:
-    """Tell a running guest how much memory to keep busy; works in a migration, too."""
-    type_line(host, guest, f"w{mib}")
 
 
 def type_line(host: LabHost, guest: str, line: str) -> None:

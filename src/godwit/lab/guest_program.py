@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from godwit.lab.cache import cache_folder, put_file
+from godwit.lab.layout import SHARED_FOLDER
 from godwit.lab.processes import run
 
 SOURCES: Final = Path(__file__).parent / "guest"
-PLACE_ON_HOSTS: Final = "/srv/shared/godwit-guest.elf"
+PLACE_ON_HOSTS: Final = f"{SHARED_FOLDER}/godwit-guest.elf"
 
 COMPILE: Final = ("gcc", "-m32", "-Os", "-std=gnu11", "-Wall", "-Wextra")
 WITHOUT_SYSTEM: Final = (

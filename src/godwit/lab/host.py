@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from godwit.lab import boot, capabilities, network
+from godwit.lab.certificates import control_plane_folder
 from godwit.lab.errors import LabError
 from godwit.lab.layout import TLS_PORT, HostLayout, Network, Software
 from godwit.lab.processes import (
@@ -72,7 +73,7 @@ class LabHost:
     @property
     def uri(self) -> str:
         """How the control plane reaches this host's libvirtd, with its own certificate."""
-        return f"{self.peer_uri}?pkipath={self.base}/control-plane/pki"
+        return f"{self.peer_uri}?pkipath={control_plane_folder(self.base)}"
 
     @property
     def shared(self) -> Path:
@@ -239,7 +240,7 @@ class LabHost:
 
     # --- networks ---
 
-    def cut(self, cable: Network | str, silent: bool = False) -> None:
+    def cut(self, cable: Network | str, *, silent: bool = False) -> None:
         """Cut one network of this host; silent: a black hole that looks connected at both ends."""
         self._require_init_pid()
         network.cut(self.layout, Network(cable), silent=silent)

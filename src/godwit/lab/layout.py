@@ -24,6 +24,11 @@ LAB_VARIABLE: Final = "GODWIT_LAB"
 BASES: Final = Path("/run/godwit-lab")
 """In a sandbox: holds the base folder. Outside: holds the state files of background labs."""
 
+LOCAL_FOLDER: Final = "/srv/local"
+SHARED_FOLDER: Final = "/srv/shared"
+POOLS: Final = {"local": LOCAL_FOLDER, "shared": SHARED_FOLDER}
+"""The storage pools that every host has, and the folder for disks that each stands on."""
+
 CONTROL_PLANE_ADDRESS: Final = "10.98.0.254"
 TLS_PORT: Final = 16514
 HOST_UUIDS: Final = uuid.UUID("9c0b5b0e-2f0b-5d55-9d5b-6a3f5f3c7f10")

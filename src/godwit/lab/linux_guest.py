@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Final
 
 from godwit.lab.cache import cache_folder, put_file
-from godwit.lab.debian_packages import fetch_unpacked
+from godwit.lab.debian_packages import PackageSet, unpacked
 from godwit.lab.errors import LabError, LabUsageError
 from godwit.lab.guest import GuestProgram, GuestSpec, define_and_start
 from godwit.lab.host import LabHost
-from godwit.lab.layout import Software
+from godwit.lab.layout import SHARED_FOLDER, Software
 
-PACKAGES_NAME: Final = "linux-guest-packages"
-PACKAGES: Final = ("linux-image-cloud-amd64", "busybox-static")
+PACKAGES: Final = PackageSet("linux-guest-packages", ("linux-image-cloud-amd64", "busybox-static"))
 INIT: Final = Path(__file__).parent / "guest/linux-init.sh"
 MODULES: Final = (
     "virtio",
@@ -37,8 +36,8 @@ MODULES: Final = (
 )
 """In the order they need each other."""
 
-KERNEL_PLACE: Final = "/srv/shared/godwit-linux"
-INITRAMFS_PLACE: Final = "/srv/shared/godwit-linux.initramfs"
+KERNEL_PLACE: Final = f"{SHARED_FOLDER}/godwit-linux"
+INITRAMFS_PLACE: Final = f"{SHARED_FOLDER}/godwit-linux.initramfs"
 MEMORY_MIB: Final = 128
 HEARTBEAT_MS: Final = 100
 # Without what only real hardware needs, it boots in half the time.
@@ -55,15 +54,9 @@ class CpioEntry:
     mode: int = 0o100755
 
 
-def fetch_linux() -> Path:
-    """Fetch the kernel and busybox, unless that was done before; return where they are."""
-    return fetch_unpacked(PACKAGES_NAME, PACKAGES, backports=False)
-
-
 def linux_packages() -> Path | None:
     """Where the kernel and busybox are, if they were fetched."""
-    place = cache_folder() / PACKAGES_NAME
-    return place if place.is_dir() else None
+    return unpacked(PACKAGES)
 
 
 def start_linux_guest(host: LabHost, spec: GuestSpec, *, address: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from godwit.lab.errors import LabError
+from godwit.lab.processes import CLEAN_ENVIRONMENT
 
 PACKAGES: Final = {
     "unshare": "util-linux",
@@ -25,9 +26,6 @@ PACKAGES: Final = {
 }
 """Each program the lab runs, and the Debian package it comes in."""
 
-SEARCH_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-
 QEMU_DRIVER: Final = "*/libvirt/connection-driver/libvirt_driver_qemu.so"
 QEMU_DRIVER_PACKAGE: Final = "libvirt-daemon-driver-qemu"
 
@@ -36,7 +34,7 @@ def check_this_box() -> None:
     """Raise LabError, with what to do about it, if this box or this user cannot have a lab."""
     check_requirements(
         user_id=os.geteuid(),
-        find=lambda name: shutil.which(name, path=SEARCH_PATH),
+        find=lambda name: shutil.which(name, path=CLEAN_ENVIRONMENT["PATH"]),
         driver_is_there=any(Path("/usr").glob(f"lib*/{QEMU_DRIVER}")),
     )
 

@@ -20,7 +20,7 @@ from godwit.lab.guest import remove_guest
 from godwit.lab.guest_program import PLACE_ON_HOSTS
 from godwit.lab.host import LabHost
 from godwit.lab.lab import Lab
-from godwit.lab.layout import Network, Software
+from godwit.lab.layout import POOLS, Network, Software
 from godwit.lab.network import CableState, read_cables
 from godwit.lab.processes import thaw
 
@@ -30,7 +30,8 @@ KEPT: Final = {Path(PLACE_ON_HOSTS).name}
 
 
 def restore(lab: Lab) -> None:
-    """Make every host on, thawed, connected at full speed and without guests, pools and disks.
+    """Make every host on, thawed, connected at full speed, without guests and disks, and with no
+    storage pools but its own, which are empty.
 
     LabError if a host resists even a fresh libvirtd.
     """
@@ -40,8 +41,9 @@ def restore(lab: Lab) -> None:
         _restore_processes(host)
     with ThreadPoolExecutor(max_workers=len(lab.hosts)) as workers:
         list(workers.map(_empty, lab.hosts))
-    for folder in (lab.shared, *(host.local for host in lab.hosts)):
-        _remove_files(folder)
+        for folder in (lab.shared, *(host.local for host in lab.hosts)):
+            _remove_files(folder)
+        list(workers.map(_make_pools_anew, lab.hosts))
 
 
 def _restore_networks(host: LabHost, cables: Mapping[tuple[str, Network], CableState]) -> None:
@@ -65,7 +67,7 @@ def _restore_processes(host: LabHost) -> None:
 
 
 def _empty(host: LabHost) -> None:
-    """Remove guests and pools; a libvirtd that hangs in something is replaced first."""
+    """Remove guests and strange pools; a libvirtd that hangs in something is replaced first."""
     try:
         names = _known(host)
         _remove(host, names)
@@ -84,7 +86,7 @@ def _empty(host: LabHost) -> None:
 
 
 class _Names(NamedTuple):
-    """What libvirt on a host knows by name."""
+    """What libvirt on a host knows by name; `pools` are those that the host did not boot with."""
 
     guests: list[str]
     pools: list[str]
@@ -94,7 +96,7 @@ def _known(host: LabHost) -> _Names:
     both = f"list --all --name; echo {BETWEEN}; pool-list --all --name"
     answer = host.run("virsh", "-q", both, timeout_s=ANSWER_TIMEOUT_S).stdout
     guests, _, pools = answer.partition(BETWEEN)
-    return _Names(guests.split(), pools.split())
+    return _Names(guests.split(), [pool for pool in pools.split() if pool not in POOLS])
 
 
 def _remove(host: LabHost, names: _Names) -> None:
@@ -103,6 +105,26 @@ def _remove(host: LabHost, names: _Names) -> None:
     for pool in names.pools:
         host.run("virsh", "-q", "pool-destroy", pool, check=False)
         host.run("virsh", "-q", "pool-undefine", pool, check=False)
+
+
+def _make_pools_anew(host: LabHost) -> None:
+    """Also where nothing was done to them: libvirt remembers files that are gone by now."""
+    acts = [
+        act.format(pool=pool, folder=folder)
+        for pool, folder in POOLS.items()
+        for act in (
+            "pool-destroy {pool}",
+            "pool-undefine {pool}",
+            "pool-define-as {pool} dir --target {folder}",
+            "pool-autostart {pool}",
+            "pool-start {pool}",
+        )
+    ]
+    # virsh goes on behind a command that fails, as the first two may; so the result is looked at.
+    batch = "; ".join([*acts, "pool-list --name"])
+    active = host.run("virsh", "-q", batch, timeout_s=ANSWER_TIMEOUT_S)
+    if missing := POOLS.keys() - active.stdout.split():
+        raise LabError(f"{host.name} has no pool {sorted(missing)}\n{active.stderr}")
 
 
 def _remove_files(folder: Path) -> None:

@@ -9,32 +9,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from godwit.lab.cache import cache_folder
-from godwit.lab.debian_packages import fetch_unpacked
+from godwit.lab.debian_packages import PackageSet, unpacked
 from godwit.lab.errors import LabError
 from godwit.lab.layout import Software
 
-NEWER_NAME: Final = "newer-hypervisor"
-NEWER_PACKAGES: Final = (
-    "qemu-system-x86",
-    "qemu-utils",
-    "libvirt-daemon",
-    "libvirt-daemon-driver-qemu",
-    "libvirt-clients",
+NEWER: Final = PackageSet(
+    "newer-hypervisor",
+    (
+        "qemu-system-x86",
+        "qemu-utils",
+        "libvirt-daemon",
+        "libvirt-daemon-driver-qemu",
+        "libvirt-daemon-driver-storage",
+        "libvirt-clients",
+    ),
+    backports=True,
 )
 # Folders of plug-ins are replaced whole: modules of the older build refuse to load.
 PLUGINS: Final = ("usr/lib/x86_64-linux-gnu/libvirt", "usr/lib/x86_64-linux-gnu/qemu")
 
 
-def fetch_newer_software() -> Path:
-    """Fetch the newer libvirt and QEMU, unless that was done before; return where they are."""
-    return fetch_unpacked(NEWER_NAME, NEWER_PACKAGES, backports=True)
-
-
 def newer_software() -> Path | None:
     """Where the newer libvirt and QEMU are, if they were fetched."""
-    place = cache_folder() / NEWER_NAME
-    return place if place.is_dir() else None
+    return unpacked(NEWER)
 
 
 def check_is_there(software: Software) -> None:

@@ -71,3 +71,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     vcpus: int = 0
     memory_mib: int = 0
     transfers: int = 0
+
+
+def version_words(version: int) -> str:
+    """libvirt's number as people write it: 7002022 is 7.2.22."""
+    return f"{version // 1_000_000}.{version // 1_000 % 1_000}.{version % 1_000}"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Final
 
-from godwit.model.host import HostFacts, Storage
+from godwit.model.host import HostFacts, Storage, version_words
 from godwit.model.instance import Disk
 from godwit.model.migration import BlockMigration
 from godwit.model.reasons import Code, Reason, reason
@@ -204,11 +204,6 @@ MOVING: Final[tuple[Filter, ...]] = (
     enough_vcpus,
 )
 """For a guest that moves. `up` stands before all that read the host's own description."""
-
-
-def version_words(version: int) -> str:
-    """libvirt's number as people write it: 7002022 is 7.2.22."""
-    return f"{version // 1_000_000}.{version // 1_000 % 1_000}.{version % 1_000}"
 
 
 def _described(state: HostState) -> HostFacts:

@@ -3,12 +3,29 @@
 import pytest
 from tests.unit.api.fake_house import HOST_B, a_migration, line
 
-from godwit.api.story import Kind, Outcome, allowed_actions, choices, entry_views, outcome_of
+from godwit.api.story import (
+    FIRST_ACT,
+    PIVOT,
+    Kind,
+    Outcome,
+    allowed_actions,
+    choices,
+    entry_views,
+    outcome_of,
+)
+from godwit.conductor.tasks.live_migrate import LIVE_MIGRATION
 from godwit.model.migration import MigrationStatus
 from godwit.model.reasons import Code, Reason
 from godwit.saga.log import What
 
 S = MigrationStatus
+
+
+def test_the_two_steps_known_here_by_name_are_steps_of_the_story() -> None:
+    assert LIVE_MIGRATION.pivot.name == PIVOT
+    assert [step.name for step in LIVE_MIGRATION.before][-1] == FIRST_ACT
+
+
 BEFORE = [line("find_destination", What.FAILED)]
 PREPARING = [line("pre_live_migration", What.BEGAN)]
 

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from tests.unit.api.fake_house import FakeHouse, a_migration
 from tests.unit.cli.wire import SilentTransport, typed
 
+from godwit.__main__ import CLIENT_VERBS, main
 from godwit.cli.exits import UNKNOWN_NAMES, Exit
-from godwit.cli.main import VERBS, client
 from godwit.cli.show import OBVIOUS
 from godwit.cli.transport import HttpRequest, Unanswered, transport_to
 from godwit.model.migration import MigrationStatus
@@ -27,7 +27,7 @@ SERVER_ROOMS = ("sqlalchemy", "starlette", "uvicorn", "libvirt", "structlog", "a
 
 def test_importing_the_client_imports_nothing_of_the_server() -> None:
     look = (
-        "import sys, json, godwit.cli.main;"
+        "import sys, json, godwit.__main__;"
         "print(json.dumps([name.split('.')[:2] for name in sys.modules]))"
     )
     said = subprocess.run(
@@ -35,11 +35,20 @@ def test_importing_the_client_imports_nothing_of_the_server() -> None:
     )
     modules = json.loads(said.stdout)
     assert not {name[0] for name in modules} & set(SERVER_ROOMS)
-    assert {name[1] for name in modules if name[0] == "godwit" and len(name) > 1} == {"cli"}
+    assert {name[1] for name in modules if name[0] == "godwit" and len(name) > 1} == {
+        "__main__",
+        "cli",
+    }
 
 
 def test_the_verbs_are_those_that_are_documented() -> None:
-    assert [verb.name for verb in VERBS] == ["host", "server", "migrate", "migration", "completion"]
+    assert [verb.name for verb in CLIENT_VERBS] == [
+        "host",
+        "server",
+        "migrate",
+        "migration",
+        "completion",
+    ]
 
 
 def test_the_reason_codes_the_client_knows_are_in_the_catalogue() -> None:
@@ -66,7 +75,7 @@ def completed(house: FakeHouse | None, words: str) -> list[str]:
     transport = HouseTransport(house) if house else SilentTransport()
     wiring = Wiring(connect=lambda _url: transport, user=lambda: "ana")
     *before, last = words.split(" ")
-    shell = ShellComplete(client, {"obj": wiring}, "godwit", "_GODWIT_COMPLETE")
+    shell = ShellComplete(main, {"obj": wiring}, "godwit", "_GODWIT_COMPLETE")
     return [str(item.value) for item in shell.get_completions(before, last)]
 
 
@@ -164,6 +173,6 @@ def test_somebody_else_at_that_address_is_noticed() -> None:
     server = HTTPServer(("127.0.0.1", 0), Stranger)
     with serving(server):
         url = f"http://127.0.0.1:{server.server_port}"
-        said = CliRunner().invoke(client, ["host", "list", "--url", url])
+        said = CliRunner().invoke(main, ["host", "list", "--url", url])
     assert said.exit_code == Exit.CANNOT_ASK
     assert "does not answer like a Godwit server" in said.stderr

@@ -101,9 +101,9 @@ def test_an_unanswered_change_says_that_it_may_have_happened() -> None:
 def test_a_wrong_address_is_wrong_usage(url: str) -> None:
     from click.testing import CliRunner
 
-    from godwit.cli.main import client
+    from godwit.__main__ import main
 
-    said = CliRunner().invoke(client, ["host", "list", "--url", url])
+    said = CliRunner().invoke(main, ["host", "list", "--url", url])
     assert said.exit_code == Exit.WRONG_USAGE
     assert said.stderr.startswith("godwit: --url: ")
 

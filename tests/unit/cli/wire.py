@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from click.testing import CliRunner, Result
 from tests.unit.api.fake_house import FakeHouse, ask
 
+from godwit.__main__ import main
 from godwit.cli.asking import Wiring
-from godwit.cli.main import client
 from godwit.cli.screen import PlainScreen
 from godwit.cli.transport import HttpRequest, HttpResponse, Transport, Unanswered
 from godwit.sim.loop import run
@@ -75,4 +75,4 @@ def typed(
         screen=PlainScreen,
         pause=lambda _seconds: None,
     )
-    return CliRunner().invoke(client, words, obj=wiring, prog_name="godwit")
+    return CliRunner().invoke(main, words, obj=wiring, prog_name="godwit")

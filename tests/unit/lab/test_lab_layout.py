@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
-from godwit.lab import config, network, settings
+from godwit.lab import boot_files, network, settings
 from godwit.lab.certificates import request_text
 from godwit.lab.errors import LabUsageError
 from godwit.lab.keeper import etc_additions
-from godwit.lab.layout import HOSTS_MAX, Network, Software, check_lab_name, host_layouts
+from godwit.lab.layout import HOSTS_MAX, POOLS, Network, Software, check_lab_name, host_layouts
 from godwit.lab.settings import LabSettings
 
 HOSTS = host_layouts(Path("/lab"), HOSTS_MAX)
@@ -55,23 +56,26 @@ def test_settings_survive_their_way_through_the_command_line() -> None:
 
 
 def test_libvirtd_listens_with_tls_on_the_management_address_and_without_never() -> None:
-    lines = config.libvirtd_conf(HOSTS[0], LabSettings()).splitlines()
+    lines = boot_files.libvirtd_conf(HOSTS[0], LabSettings()).splitlines()
     wanted = ["listen_tls = 1", "listen_tcp = 0", 'listen_addr = "10.98.0.1"']
     assert [line for line in wanted if line in lines] == wanted
 
 
 def test_both_configurations_carry_the_chosen_keepalive() -> None:
     chosen = LabSettings(keepalive_interval_s=7, keepalive_count=9)
-    for text in (config.libvirtd_conf(HOSTS[0], chosen), config.qemu_conf(HOSTS[0], chosen)):
+    for text in (
+        boot_files.libvirtd_conf(HOSTS[0], chosen),
+        boot_files.qemu_conf(HOSTS[0], chosen),
+    ):
         assert "keepalive_interval = 7\nkeepalive_count = 9\n" in text
 
 
 def test_migrations_arrive_on_the_migration_address() -> None:
-    assert 'migration_host = "10.98.1.2"' in config.qemu_conf(HOSTS[1], LabSettings())
+    assert 'migration_host = "10.98.1.2"' in boot_files.qemu_conf(HOSTS[1], LabSettings())
 
 
 def test_a_host_hides_the_labs_keys_only_after_it_has_taken_its_own() -> None:
-    lines = config.init_script(HOSTS[0], Path("/lab/shared")).splitlines()
+    lines = boot_files.init_script(HOSTS[0], Path("/lab/shared")).splitlines()
     assert lines.index("mount --bind etc/pki /etc/pki") < lines.index(
         "mount -t tmpfs -o mode=755 tmpfs /run"
     )
@@ -128,11 +132,18 @@ def test_a_host_has_the_boxs_own_software_until_another_is_chosen(tmp_path: Path
 
 
 def test_newer_software_is_laid_over_usr_before_anything_else_is_mounted() -> None:
-    lines = config.init_script(HOSTS[0], Path("/lab/shared"), Path("/newer")).splitlines()
+    lines = boot_files.init_script(HOSTS[0], Path("/lab/shared"), Path("/newer")).splitlines()
     mounts = [line for line in lines if line.startswith("mount")]
     assert mounts[0] == "mount -t overlay overlay -o lowerdir=/newer/usr:/usr /usr"
     assert all("overlay" not in line for line in mounts[1:])
 
 
 def test_a_host_with_the_boxs_own_software_has_no_overlay() -> None:
-    assert "overlay" not in config.init_script(HOSTS[0], Path("/lab/shared"))
+    assert "overlay" not in boot_files.init_script(HOSTS[0], Path("/lab/shared"))
+
+
+@pytest.mark.parametrize(("name", "folder"), POOLS.items())
+def test_each_pool_of_each_host_is_one_of_its_own_on_its_folder(name: str, folder: str) -> None:
+    pools = [ElementTree.fromstring(boot_files.pool_xml(host, name)) for host in HOSTS]
+    assert {pool.findtext("target/path") for pool in pools} == {folder}
+    assert len({pool.findtext("uuid") for pool in pools}) == HOSTS_MAX

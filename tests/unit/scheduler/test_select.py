@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace as with_
 
-from godwit.model.host import Host, HostFacts, Storage, Usage
+from godwit.model.host import Host, HostFacts, Storage, Usage, version_words
 from godwit.model.ids import HostName, InstanceUuid, StorageId
 from godwit.model.instance import Disk, Instance, Nic, PowerState, VmState
 from godwit.model.migration import BlockMigration
 from godwit.model.reasons import Code
 from godwit.model.request_spec import RequestSpec
-from godwit.scheduler.filters import MOVING, PLACING, version_words
+from godwit.scheduler.filters import MOVING, PLACING
 from godwit.scheduler.host_state import HostState, host_state
 from godwit.scheduler.select import refusal_of, select_destinations
 

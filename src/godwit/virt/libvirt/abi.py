@@ -56,12 +56,9 @@ class Shutoff(IntEnum):
 
 
 class Event(IntEnum):
-    """virDomainEventType, the lifecycle's."""
+    """virDomainEventType, the lifecycle's, as far as it matters here."""
 
-    DEFINED = 0
-    UNDEFINED = 1
     STARTED = 2
-    SUSPENDED = 3
     RESUMED = 4
     STOPPED = 5
 
@@ -133,16 +130,13 @@ class Trouble(IntEnum):
     INTERNAL_ERROR = 1
     NO_SUPPORT = 3
     INVALID_ARG = 8
-    OPERATION_FAILED = 9
-    SYSTEM_ERROR = 38
     NO_DOMAIN = 42
+    AUTH_FAILED = 45
     NO_STORAGE_POOL = 49
     NO_STORAGE_VOL = 50
     OPERATION_INVALID = 55
     NO_INTERFACE = 57
     CONFIG_UNSUPPORTED = 67
-    OPERATION_TIMEOUT = 68
-    OPERATION_ABORTED = 78
     OPERATION_UNSUPPORTED = 84
     CPU_INCOMPATIBLE = 91
 

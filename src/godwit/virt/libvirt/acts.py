@@ -30,8 +30,8 @@ HALVES: Final = (Paused.MIGRATION, Paused.STARTING_UP)
 def set_autostart(libvirt: Libvirt, uuid: InstanceUuid, *, on: bool) -> None:
     """Set or clear autostart; nothing happens where there is no persistent definition."""
     domain = find_domain(libvirt, uuid)
-    if domain is not None and domain.isPersistent() and bool(domain.autostart()) != on:
-        domain.setAutostart(1 if on else 0)
+    if domain is not None:
+        _set_autostart(domain, on=on)
 
 
 def abort_job(libvirt: Libvirt, uuid: InstanceUuid) -> None:
@@ -125,8 +125,7 @@ def make_permanent(
     if persistent and not domain.isPersistent():
         text = domain.XMLDesc(DomainXml.INACTIVE | DomainXml.SECURE | DomainXml.MIGRATABLE)
         domain = libvirt.defineXML(text)
-    if domain.isPersistent() and bool(domain.autostart()) != autostart:
-        domain.setAutostart(1 if autostart else 0)
+    _set_autostart(domain, on=autostart)
     return ""
 
 
@@ -136,6 +135,11 @@ def remove_guest(libvirt: Libvirt, uuid: InstanceUuid) -> None:
     if domain is not None:
         or_none(domain.destroy, also=ALREADY_SO)
         _forget(domain)
+
+
+def _set_autostart(domain: Domain, *, on: bool) -> None:
+    if domain.isPersistent() and bool(domain.autostart()) != on:
+        domain.setAutostart(1 if on else 0)
 
 
 def _is_handed_over(reading: Reading) -> bool:

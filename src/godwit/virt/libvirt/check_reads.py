@@ -3,11 +3,9 @@ changes nothing; they run in the threads of `connection`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
-from godwit.model.host import HostFacts
 from godwit.model.ids import InstanceUuid
 from godwit.model.instance import Instance, Platform
 from godwit.virt.libvirt import reads
@@ -24,35 +22,15 @@ CPU_REFUSED: Final = frozenset(
 """The last two: this host has no such kind of virtualisation at all."""
 
 
-@dataclass(frozen=True)
-class GuestThere:
-    """What a destination says about one guest, apart from what it says of itself."""
-
-    networks_known: bool
-    uuid_of_same_name: str
-    has_same_uuid: bool
-    files: dict[str, bool]
-    cpu_missing: str
-
-    def with_facts(self, facts: HostFacts) -> DestinationLook:
-        """Together with what it says of itself."""
-        return DestinationLook(
-            facts=facts,
-            networks_known=self.networks_known,
-            uuid_of_same_name=self.uuid_of_same_name,
-            has_same_uuid=self.has_same_uuid,
-            files=self.files,
-            cpu_missing=self.cpu_missing,
-        )
-
-
-def look_at_destination(libvirt: Libvirt, instance: Instance) -> tuple[reads.HostLook, GuestThere]:
+def look_at_destination(
+    libvirt: Libvirt, instance: Instance
+) -> tuple[reads.HostLook, DestinationLook]:
     """The destination itself, and what it has to say about this guest."""
     paths = [disk.path for disk in instance.disks if not disk.network]
     refresh_pools(libvirt, [str(PurePosixPath(path).parent) for path in paths])
     host = reads.look_at_host(libvirt)
     namesake = or_none(lambda: libvirt.lookupByName(instance.name))
-    return host, GuestThere(
+    return host, DestinationLook(
         networks_known=host.networks is not None,
         uuid_of_same_name=namesake.UUIDString() if namesake is not None else "",
         has_same_uuid=reads.find_domain(libvirt, instance.uuid) is not None,

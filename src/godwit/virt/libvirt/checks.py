@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
-from godwit.model.host import HostFacts, Storage
+from godwit.model.host import HostFacts, Storage, version_words
 from godwit.model.ids import HostName
 from godwit.model.instance import Disk, Instance
 from godwit.model.reasons import Code, Reason, reason
@@ -24,9 +24,8 @@ CPU_NOT_COMPARED: Final = "host-passthrough"
 
 @dataclass(frozen=True)
 class DestinationLook:
-    """What a destination said when it was asked about one guest."""
+    """What a destination says about one guest, apart from what it says of itself."""
 
-    facts: HostFacts
     networks_known: bool
     """False where this libvirtd cannot list its bridges: then none is missed."""
     uuid_of_same_name: str
@@ -52,17 +51,17 @@ class SourceLook:
 
 
 def destination_refusals(
-    spec: RequestSpec, look: DestinationLook, plan: DiskPlan
+    spec: RequestSpec, there: HostFacts, look: DestinationLook, plan: DiskPlan
 ) -> tuple[Reason, ...]:
-    """Every reason why the guest cannot come here."""
+    """Every reason why the guest cannot go there."""
     return (
-        *_hypervisor(spec.source, look.facts),
-        *_platform(spec, look),
-        *_identity(spec.instance, look),
-        *_networks(spec.instance, look),
+        *_hypervisor(spec.source, there),
+        *_platform(spec, there, look),
+        *_identity(spec.instance, there.name, look),
+        *_networks(spec.instance, there, look),
         *plan.refusals,
-        *_disks_that_stay(look, plan),
-        *_room_for_copies(look, plan),
+        *_disks_that_stay(there.name, look, plan),
+        *_room_for_copies(there, look, plan),
     )
 
 
@@ -93,20 +92,15 @@ def _hypervisor(source: HostFacts, there: HostFacts) -> list[Reason]:
             reason(
                 Code.DESTINATION_HYPERVISOR_TOO_OLD,
                 host=there.name,
-                there=version_text(there.hypervisor_version),
-                here=version_text(source.hypervisor_version),
+                there=version_words(there.hypervisor_version),
+                here=version_words(source.hypervisor_version),
             )
         ]
     return []
 
 
-def version_text(version: int) -> str:
-    """libvirt's number as people write it: 7002022 is 7.2.22."""
-    return f"{version // 1_000_000}.{version // 1000 % 1000}.{version % 1000}"
-
-
-def _platform(spec: RequestSpec, look: DestinationLook) -> list[Reason]:
-    platform, there = spec.instance.platform, look.facts
+def _platform(spec: RequestSpec, there: HostFacts, look: DestinationLook) -> list[Reason]:
+    platform = spec.instance.platform
     if platform is None:
         return []
     refusals = []
@@ -122,8 +116,7 @@ def _platform(spec: RequestSpec, look: DestinationLook) -> list[Reason]:
     return refusals
 
 
-def _identity(instance: Instance, look: DestinationLook) -> list[Reason]:
-    host = look.facts.name
+def _identity(instance: Instance, host: HostName, look: DestinationLook) -> list[Reason]:
     if look.has_same_uuid:
         return [reason(Code.UUID_TAKEN, host=host, uuid=instance.uuid)]
     if look.uuid_of_same_name not in ("", instance.uuid):
@@ -131,28 +124,27 @@ def _identity(instance: Instance, look: DestinationLook) -> list[Reason]:
     return []
 
 
-def _networks(instance: Instance, look: DestinationLook) -> list[Reason]:
+def _networks(instance: Instance, there: HostFacts, look: DestinationLook) -> list[Reason]:
     if not look.networks_known:
         return []
-    missing = {nic.network for nic in instance.nics if nic.network} - set(look.facts.networks)
-    host = look.facts.name
-    return [reason(Code.BRIDGE_MISSING, host=host, bridge=name) for name in sorted(missing)]
+    missing = {nic.network for nic in instance.nics if nic.network} - set(there.networks)
+    return [reason(Code.BRIDGE_MISSING, host=there.name, bridge=name) for name in sorted(missing)]
 
 
-def _disks_that_stay(look: DestinationLook, plan: DiskPlan) -> list[Reason]:
+def _disks_that_stay(host: HostName, look: DestinationLook, plan: DiskPlan) -> list[Reason]:
     """A file that a pool there would show and does not. Without a pool the declaration is believed:
     libvirt refuses a missing file before anything is sent.
     """
     files = [disk for disk in (*plan.stay, *plan.needed_there) if not disk.network]
     return [
-        reason(Code.DISK_UNREACHABLE, host=look.facts.name, path=disk.path)
+        reason(Code.DISK_UNREACHABLE, host=host, path=disk.path)
         for disk in files
         if look.files.get(disk.path, True) is False
     ]
 
 
-def _room_for_copies(look: DestinationLook, plan: DiskPlan) -> list[Reason]:
-    host = look.facts.name
+def _room_for_copies(there: HostFacts, look: DestinationLook, plan: DiskPlan) -> list[Reason]:
+    host = there.name
     refusals: list[Reason] = []
     needed: dict[str, int] = {}
     for disk in plan.copied:
@@ -165,10 +157,10 @@ def _room_for_copies(look: DestinationLook, plan: DiskPlan) -> list[Reason]:
         elif look.files[disk.path]:
             refusals.append(reason(Code.DISK_EXISTS, host=host, path=disk.path))
         else:
-            storage = storage_of(disk.path, look.facts.storages)
+            storage = storage_of(disk.path, there.storages)
             if storage is not None:
                 needed[storage.id] = needed.get(storage.id, 0) + disk.size_bytes
-    return refusals + _too_full(host, look.facts.storages, needed)
+    return refusals + _too_full(host, there.storages, needed)
 
 
 def _too_full(

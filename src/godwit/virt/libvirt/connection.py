@@ -21,6 +21,7 @@ import libvirt_qemu
 
 from godwit.model.errors import GodwitError
 from godwit.model.ids import HostName
+from godwit.runtime.settings import LibvirtHostSettings
 from godwit.virt.libvirt.abi import Domain, Libvirt, Trouble
 from godwit.virt.libvirt.errors import LibvirtError, LibvirtUnreachable
 from godwit.virt.libvirt.threads import AllThreadsStuck, BoundedThreads, StillBusy
@@ -44,12 +45,12 @@ _event_loop_threads: list[threading.Thread] = []
 class _Link:
     """One connection to libvirtd, for one call at a time.
 
-    A second caller on the same connection depends on the first to be woken up, and libvirt's client
-    may lose that wake-up (seen with 9.0: a call beside one that hangs took until the next keepalive
-    message). It would also be one more of the 5 requests that libvirtd serves per connection.
+    Measured with libvirt 9.0: a call beside one that hangs on the same connection was answered only
+    with the next keepalive message. Why was not traced. Besides, libvirtd serves at most 5 requests
+    at a time per connection.
     """
 
-    handle: Any
+    handle: Any  # virConnect: the library has no types
     alive: bool = True
     busy: bool = False
 
@@ -64,18 +65,16 @@ class Connection:
     def __init__(
         self,
         host: HostName,
-        uri: str,
+        settings: LibvirtHostSettings,
         *,
-        call_timeout_s: float,
-        threads_max: int,
         lifecycle: Lifecycle = lambda _uuid, _event, _detail: None,
     ) -> None:
         """Opens nothing yet: the first call does."""
         self.host = host
-        self._uri = uri
-        self._call_timeout_s = call_timeout_s
+        self._uri = settings.uri
+        self._call_timeout_s = settings.call_timeout_s
         self._lifecycle = lifecycle
-        self._threads = BoundedThreads(f"libvirt-{host}", threads_max, (GodwitError,))
+        self._threads = BoundedThreads(f"libvirt-{host}", settings.threads_max, (GodwitError,))
         self._links: list[_Link] = []
         self._opening = asyncio.Lock()
         self._last_failure: tuple[float, LibvirtUnreachable] | None = None

@@ -35,7 +35,7 @@ from godwit.virt.libvirt.connection import Connection
 from godwit.virt.libvirt.guests import DiskSizes, guest_of, host_facts_of
 from godwit.virt.libvirt.sighting import destination_sighting, source_sighting
 from godwit.virt.libvirt.storages import plan_disks, storages_of
-from godwit.virt.libvirt.volumes import Wanted
+from godwit.virt.libvirt.volumes import NewImage
 
 RETRY_S: Final = 2.0
 """How often a libvirtd that is away is looked for, while someone waits for changes."""
@@ -59,12 +59,7 @@ class LibvirtDriver:
         self._settings = settings
         self._storages = storages
         self._sizes = DiskSizes()
-        self._connection = Connection(
-            host,
-            settings.uri,
-            call_timeout_s=settings.call_timeout_s,
-            threads_max=settings.threads_max,
-        )
+        self._connection = Connection(host, settings)
 
     # --- looks ---
 
@@ -107,13 +102,13 @@ class LibvirtDriver:
 
     async def check_can_live_migrate_destination(self, spec: RequestSpec) -> Checked:
         """See `ComputeDriver`."""
-        facts, look = await self._connection.call(
+        host, look = await self._connection.call(
             "checking whether the guest can come",
             lambda libvirt: check_reads.look_at_destination(libvirt, spec.instance),
         )
-        here = host_facts_of(self._host, self._settings, self._storages, facts)
+        here = host_facts_of(self._host, self._settings, self._storages, host)
         plan = plan_disks(spec.instance.disks, self._host, here.storages, spec.block_migration)
-        refusals = destination_refusals(spec, look.with_facts(here), plan)
+        refusals = destination_refusals(spec, here, look, plan)
         address = peer_uri(self._settings)
         if not address:
             problem = "its settings name no peer_uri, so no other host can reach it"
@@ -321,10 +316,10 @@ def _ours(migrate_data: LiveMigrateData) -> LibvirtLiveMigrateData:
     raise AssertionError(f"not an agreement between libvirt hosts: {migrate_data!r}")
 
 
-def _images(instance: Instance, migrate_data: LibvirtLiveMigrateData) -> tuple[Wanted, ...]:
+def _images(instance: Instance, migrate_data: LibvirtLiveMigrateData) -> tuple[NewImage, ...]:
     """The disks that are copied, as images at the same place of the other host."""
     return tuple(
-        Wanted(disk.path, disk.format, disk.size_bytes)
+        NewImage(disk.path, disk.format, disk.size_bytes)
         for disk in instance.disks
         if disk.device in migrate_data.disks_to_copy
     )

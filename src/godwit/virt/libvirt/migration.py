@@ -8,6 +8,7 @@ proof that the source can no longer run it.
 import asyncio
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 from godwit.model.errors import HypervisorError, Unreachable
 from godwit.model.ids import HostName, InstanceUuid
@@ -28,6 +29,7 @@ from godwit.virt.libvirt.abi import (
     Migrate,
     Shutoff,
     State,
+    Trouble,
 )
 from godwit.virt.libvirt.connection import FOR_EVER, Connection
 from godwit.virt.libvirt.errors import LibvirtError
@@ -44,15 +46,6 @@ class End:
     host: HostName
     settings: LibvirtHostSettings
 
-    def connection(self) -> Connection:
-        """A connection of its own; opens nothing yet."""
-        return Connection(
-            self.host,
-            self.settings.uri,
-            call_timeout_s=self.settings.call_timeout_s,
-            threads_max=self.settings.threads_max,
-        )
-
 
 class LibvirtTransferDriver:
     """A `TransferDriver` for one move. Made inside the event loop that uses it."""
@@ -65,21 +58,14 @@ class LibvirtTransferDriver:
         migrate_data: LibvirtLiveMigrateData,
     ) -> None:
         self._uuid: InstanceUuid = instance.uuid
-        self._instance = instance
         self._migrate_data = migrate_data
         self._source_host = source.host
         self._destination_host = destination.host
         # The long call has a connection of its own: nothing may stand in its way, nor it in that
         # of the samples, the abort and the events.
-        self._mover = source.connection()
-        self._source = Connection(
-            source.host,
-            source.settings.uri,
-            call_timeout_s=source.settings.call_timeout_s,
-            threads_max=source.settings.threads_max,
-            lifecycle=self._source_event,
-        )
-        self._destination = destination.connection()
+        self._mover = Connection(source.host, source.settings)
+        self._source = Connection(source.host, source.settings, lifecycle=self._source_event)
+        self._destination = Connection(destination.host, destination.settings)
         self._stopped_as_migrated = False
         self._came_back_without_error = False
 
@@ -109,7 +95,7 @@ class LibvirtTransferDriver:
             await self._mover.call("migrating", self._migrate, timeout_s=FOR_EVER)
         except LibvirtError as error:
             problem = f"{error.message} (libvirt error {error.number})"
-            return TransferOutcome(error=problem, reason=self._reason_of(error))
+            return TransferOutcome(error=problem, reason=self._certificate_problem(error))
         except Unreachable as error:
             return TransferOutcome(error=error.reason.words, reason=error.reason)
         self._came_back_without_error = True
@@ -193,16 +179,25 @@ class LibvirtTransferDriver:
         elif event in (Event.RESUMED, Event.STARTED):
             self._stopped_as_migrated = False
 
-    def _reason_of(self, error: LibvirtError) -> Reason | None:
-        """The catalogue's reason where libvirt's numbers leave no doubt."""
-        if error.domain == FROM_RPC and self._migrate_data.tls:
-            return reason(
-                Code.TLS_UNUSABLE,
-                host=self._destination_host,
-                here=self._source_host,
-                problem=error.message,
-            )
-        return None
+    def _certificate_problem(self, error: LibvirtError) -> Reason | None:
+        if not is_certificate_problem(error, self._migrate_data.destination_uri):
+            return None
+        return reason(
+            Code.TLS_UNUSABLE,
+            host=self._destination_host,
+            here=self._source_host,
+            problem=error.message,
+        )
+
+
+def is_certificate_problem(error: LibvirtError, destination_uri: str) -> bool:
+    """Did one of the two libvirtds not believe the other's certificate?
+
+    The domain alone does not say so: a refused connection, a cut and a libvirtd that was killed
+    have the same one, with other numbers.
+    """
+    over_tls = urlsplit(destination_uri).scheme.endswith("+tls")
+    return over_tls and (error.domain, error.number) == (FROM_RPC, Trouble.AUTH_FAILED)
 
 
 def flags_of(migrate_data: LibvirtLiveMigrateData) -> Migrate:

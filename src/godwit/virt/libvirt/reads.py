@@ -31,6 +31,7 @@ from godwit.virt.libvirt.xml import (
     VolumeFacts,
     capabilities,
     domain_facts,
+    is_bridge,
     pool_facts,
     volume_facts,
 )
@@ -105,13 +106,8 @@ def networks(libvirt: Libvirt) -> tuple[str, ...] | None:
     interfaces = or_none(libvirt.listAllInterfaces, also=WITHOUT_BACKEND)
     if interfaces is None:
         return None
-    names = {
-        interface.name()
-        for interface in interfaces
-        if (or_none(interface.XMLDesc, also=INTERFACE_GONE) or "").startswith(
-            "<interface type='bridge'"
-        )
-    }
+    described = ((each, or_none(each.XMLDesc, also=INTERFACE_GONE)) for each in interfaces)
+    names = {interface.name() for interface, text in described if text and is_bridge(text)}
     for network in or_none(libvirt.listAllNetworks, also=WITHOUT_BACKEND) or []:
         if network.isActive():
             names.add(network.name())

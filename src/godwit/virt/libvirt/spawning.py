@@ -14,7 +14,7 @@ from godwit.virt.libvirt.abi import Libvirt
 from godwit.virt.libvirt.connection import or_none
 from godwit.virt.libvirt.storages import PoolLook
 from godwit.virt.libvirt.volumes import pool_on, refresh_pools, remove_files
-from godwit.virt.libvirt.xml import domain_facts, volume_xml
+from godwit.virt.libvirt.xml import capabilities, domain_facts, volume_xml
 
 FOLDER_POOLS: Final = ("dir", "fs", "netfs")
 FORMAT: Final = "qcow2"
@@ -33,7 +33,8 @@ def spawn(libvirt: Libvirt, guest: NewGuest) -> str:
         problem = _make_disk(libvirt, guest, path)
         if problem:
             return problem
-        domain = libvirt.defineXML(domain_xml(guest, path, virtualisation(libvirt)))
+        hypervisor = capabilities(libvirt.getCapabilities()).virtualisation
+        domain = libvirt.defineXML(domain_xml(guest, path, hypervisor))
     if not domain.isActive():
         domain.create()
     return ""
@@ -48,12 +49,6 @@ def destroy(libvirt: Libvirt, uuid: InstanceUuid) -> None:
         paths = [disk.path for disk in disks if disk.is_file and not disk.read_only]
         acts.remove_guest(libvirt, uuid)
     remove_files(libvirt, paths)
-
-
-def virtualisation(libvirt: Libvirt) -> str:
-    """`kvm` where the host has it, else `qemu`."""
-    root = ElementTree.fromstring(libvirt.getCapabilities())
-    return "kvm" if root.find("guest/arch/domain[@type='kvm']") is not None else "qemu"
 
 
 def _roomiest_folder(libvirt: Libvirt) -> str:
@@ -86,10 +81,10 @@ def _make_disk(libvirt: Libvirt, guest: NewGuest, path: str) -> str:
     return ""
 
 
-def domain_xml(guest: NewGuest, disk_path: str, virtualisation_: str) -> str:
-    """The definition of a guest of our own. Pure."""
+def domain_xml(guest: NewGuest, disk_path: str, virtualisation: str) -> str:
+    """The definition of a guest of our own, run by `kvm` or `qemu`. Pure."""
     instance = guest.instance
-    domain = Element("domain", type=virtualisation_)
+    domain = Element("domain", type=virtualisation)
     SubElement(domain, "name").text = instance.name
     SubElement(domain, "uuid").text = instance.uuid
     SubElement(domain, "memory", unit="MiB").text = str(instance.memory_mib)

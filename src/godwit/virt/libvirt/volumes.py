@@ -6,12 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
-from xml.etree import ElementTree
 
 from godwit.virt.libvirt.abi import Domain, Libvirt, Pool, Trouble
 from godwit.virt.libvirt.connection import or_none
 from godwit.virt.libvirt.reads import NOT_NOW, find_volume, persistent_xml
-from godwit.virt.libvirt.xml import VolumeFacts, domain_facts, pool_facts, volume_xml
+from godwit.virt.libvirt.xml import (
+    VolumeFacts,
+    domain_facts,
+    folder_pool_xml,
+    pool_facts,
+    volume_xml,
+)
 
 AS_NEW_BYTES_MAX: Final = 4 * 2**20
 """A new image holds its tables only; one with more than this has been written to."""
@@ -19,7 +24,7 @@ BUSY_POOL: Final = frozenset({int(Trouble.INTERNAL_ERROR), int(Trouble.OPERATION
 
 
 @dataclass(frozen=True)
-class Wanted:
+class NewImage:
     """An empty image to be: its path, format and exact virtual size."""
 
     path: str
@@ -56,7 +61,7 @@ def pool_on(libvirt: Libvirt, folder: str) -> Pool | None:
     return None
 
 
-def make_images(libvirt: Libvirt, wanted: Sequence[Wanted]) -> str:
+def make_images(libvirt: Libvirt, wanted: Sequence[NewImage]) -> str:
     """Make each image, or find the one an earlier attempt has made. Answers with what stands in
     the way; then images made so far are left for `remove_as_new`.
     """
@@ -75,13 +80,13 @@ def make_images(libvirt: Libvirt, wanted: Sequence[Wanted]) -> str:
     return ""
 
 
-def is_as_new(volume: VolumeFacts, wanted: Wanted) -> bool:
+def is_as_new(volume: VolumeFacts, wanted: NewImage) -> bool:
     """Is this just what `make_images` makes: the right size and format, and nothing in it?"""
     same = (volume.format, volume.capacity_bytes) == (wanted.format, wanted.capacity_bytes)
     return same and volume.allocated_bytes <= AS_NEW_BYTES_MAX
 
 
-def remove_as_new(libvirt: Libvirt, wanted: Sequence[Wanted]) -> None:
+def remove_as_new(libvirt: Libvirt, wanted: Sequence[NewImage]) -> None:
     """Remove those of the images that are as new: an attempt whose answer was lost made them."""
     refresh_pools(libvirt, [image.folder for image in wanted])
     empty = []
@@ -106,7 +111,7 @@ def remove_files(libvirt: Libvirt, paths: Sequence[str]) -> None:
 def _remove_file(libvirt: Libvirt, path: str) -> None:
     folder = str(PurePosixPath(path).parent)
     pool = pool_on(libvirt, folder)
-    own = None if pool is not None else libvirt.storagePoolCreateXML(_pool_xml(folder))
+    own = None if pool is not None else libvirt.storagePoolCreateXML(folder_pool_xml(folder))
     try:
         if pool is not None:
             or_none(pool.refresh, also=BUSY_POOL)
@@ -132,11 +137,3 @@ def _definitions(domain: Domain) -> list[str]:
     """The running definition and that of the next boot, as far as they are there."""
     texts = (or_none(domain.XMLDesc), or_none(lambda: persistent_xml(domain), also=NOT_NOW))
     return [text for text in texts if text]
-
-
-def _pool_xml(folder: str) -> str:
-    pool = ElementTree.Element("pool", type="dir")
-    name = "godwit-" + folder.strip("/").replace("/", "-")
-    ElementTree.SubElement(pool, "name").text = name
-    ElementTree.SubElement(ElementTree.SubElement(pool, "target"), "path").text = folder
-    return ElementTree.tostring(pool, encoding="unicode")

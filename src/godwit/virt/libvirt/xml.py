@@ -1,4 +1,5 @@
-"""What libvirt's XML says, as plain records. Pure; called by the looks of this driver.
+"""What libvirt's XML says, as plain records, and the XML of pools and volumes to be made. Pure;
+called by the looks of this driver, and by `volumes` and `spawning`.
 
 Only what is needed is read, and nothing is invented: an element that is not there is empty.
 """
@@ -178,16 +179,20 @@ class Capabilities:
     cpu_model: str
     machine_types: tuple[str, ...]
     """Every canonical name and alias, sorted."""
+    virtualisation: str
+    """`kvm` where the host has it, else `qemu`."""
 
 
 def capabilities(text: str) -> Capabilities:
     """The capabilities XML, read."""
     root = ElementTree.fromstring(text)
     machines = {machine.text for machine in root.findall("guest/arch/machine")}
+    has_kvm = root.find("guest/arch/domain[@type='kvm']") is not None
     return Capabilities(
         architecture=root.findtext("host/cpu/arch", ""),
         cpu_model=root.findtext("host/cpu/model", ""),
         machine_types=tuple(sorted(name for name in machines if name)),
+        virtualisation="kvm" if has_kvm else "qemu",
     )
 
 
@@ -227,6 +232,11 @@ class VolumeFacts:
     allocated_bytes: int
 
 
+def is_bridge(text: str) -> bool:
+    """Is this interface's XML that of a bridge?"""
+    return ElementTree.fromstring(text).get("type") == "bridge"
+
+
 def volume_facts(text: str) -> VolumeFacts:
     """A volume's XML, read; libvirt gives its sizes in bytes."""
     root = ElementTree.fromstring(text)
@@ -239,12 +249,20 @@ def volume_facts(text: str) -> VolumeFacts:
     )
 
 
-def volume_xml(name: str, format_: str, capacity_bytes: int) -> str:
+def volume_xml(name: str, image_format: str, capacity_bytes: int) -> str:
     """The XML of a new, empty volume."""
     volume = Element("volume")
     ElementTree.SubElement(volume, "name").text = name
     ElementTree.SubElement(volume, "capacity", unit="bytes").text = str(capacity_bytes)
     ElementTree.SubElement(volume, "allocation", unit="bytes").text = "0"
     target = ElementTree.SubElement(volume, "target")
-    ElementTree.SubElement(target, "format", type=format_)
+    ElementTree.SubElement(target, "format", type=image_format)
     return ElementTree.tostring(volume, encoding="unicode")
+
+
+def folder_pool_xml(folder: str) -> str:
+    """The XML of a pool on a folder, named after it."""
+    pool = Element("pool", type="dir")
+    ElementTree.SubElement(pool, "name").text = "godwit-" + folder.strip("/").replace("/", "-")
+    ElementTree.SubElement(ElementTree.SubElement(pool, "target"), "path").text = folder
+    return ElementTree.tostring(pool, encoding="unicode")

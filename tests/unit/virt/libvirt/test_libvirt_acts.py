@@ -13,11 +13,11 @@ from tests.unit.virt.libvirt.fake_libvirt import (
 from godwit.model.ids import InstanceUuid
 from godwit.virt.libvirt import acts, volumes
 from godwit.virt.libvirt.abi import Libvirt, Paused, Shutoff, State
-from godwit.virt.libvirt.volumes import Wanted
+from godwit.virt.libvirt.volumes import NewImage
 
 UUID = InstanceUuid("u1")
 MIB = 2**20
-IMAGE = Wanted("/srv/local/vm1.qcow2", "qcow2", 64 * MIB)
+IMAGE = NewImage("/srv/local/vm1.qcow2", "qcow2", 64 * MIB)
 HALVES = {(State.PAUSED, Paused.MIGRATION), (State.PAUSED, Paused.STARTING_UP)}
 OFF = {(State.SHUTOFF, reason) for reason in range(15)} - {(State.SHUTOFF, Shutoff.SHUTDOWN)}
 

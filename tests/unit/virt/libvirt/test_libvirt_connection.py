@@ -114,8 +114,8 @@ def test_calls_beyond_the_bound_wait_their_turn() -> None:
 
 
 @asynccontextmanager
-async def a_connection(uri: str, **bounds: Any) -> AsyncIterator[Connection]:
-    connection = Connection(HOST, uri, **{"call_timeout_s": 5.0, "threads_max": 4, **bounds})
+async def a_connection(uri: str) -> AsyncIterator[Connection]:
+    connection = Connection(HOST, LibvirtHostSettings(uri=uri, call_timeout_s=5.0, threads_max=4))
     try:
         yield connection
     finally:

@@ -16,16 +16,24 @@ from godwit.model.progress import TransferPhase
 from godwit.model.reasons import Code
 from godwit.model.request_spec import RequestSpec
 from godwit.runtime.settings import LibvirtHostSettings, StorageSettings
-from godwit.virt.libvirt.abi import MIGRATION_OUT, JobType, Migrate, Paused, State
+from godwit.virt.libvirt.abi import (
+    FROM_RPC,
+    MIGRATION_OUT,
+    JobType,
+    Migrate,
+    Paused,
+    State,
+    Trouble,
+)
 from godwit.virt.libvirt.addresses import migration_address, migration_uri, peer_uri
 from godwit.virt.libvirt.checks import (
     DestinationLook,
     SourceLook,
     destination_refusals,
     source_refusals,
-    version_text,
 )
-from godwit.virt.libvirt.migration import flags_of, parameters_of
+from godwit.virt.libvirt.errors import LibvirtError
+from godwit.virt.libvirt.migration import flags_of, is_certificate_problem, parameters_of
 from godwit.virt.libvirt.progress import progress_of, statistics_of
 from godwit.virt.libvirt.sighting import Reading
 from godwit.virt.libvirt.storages import PoolLook, plan_disks, storage_of, storages_of
@@ -35,6 +43,7 @@ from godwit.virt.libvirt.xml import (
     PoolFacts,
     capabilities,
     domain_facts,
+    folder_pool_xml,
     pool_facts,
     volume_facts,
     volume_xml,
@@ -103,6 +112,20 @@ def test_machine_types_are_known_by_name_and_alias() -> None:
     found = capabilities(text)
     assert (found.architecture, found.cpu_model) == ("x86_64", "EPYC")
     assert found.machine_types == ("pc-q35-7.2", "q35")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"), [(["qemu"], "qemu"), (["qemu", "kvm"], "kvm"), ([], "qemu")]
+)
+def test_a_host_with_kvm_runs_guests_with_it(kinds: list[str], expected: str) -> None:
+    domains = "".join(f"<domain type='{kind}'/>" for kind in kinds)
+    text = f"<capabilities><host/><guest><arch>{domains}</arch></guest></capabilities>"
+    assert capabilities(text).virtualisation == expected
+
+
+def test_a_pool_on_a_folder_is_read_as_it_was_written() -> None:
+    folder = "/srv/a & b"
+    assert pool_facts(folder_pool_xml(folder)) == PoolFacts("godwit-srv-a & b", "dir", folder)
 
 
 NAMES = st.text("a&<>'\"é.-_ 7", min_size=1).map(str.strip).filter(bool)
@@ -232,7 +255,6 @@ def facts_of(name: HostName, **other: Any) -> HostFacts:
 
 def a_destination(**other: Any) -> DestinationLook:
     known: dict[str, Any] = {
-        "facts": facts_of(B),
         "networks_known": True,
         "uuid_of_same_name": "",
         "has_same_uuid": False,
@@ -246,58 +268,67 @@ def full(storage: Storage) -> Storage:
     return replace(storage, free_mib=9)
 
 
+FACTS = facts_of(B)
 PASSTHROUGH = replace(PLATFORM, cpu='<cpu mode="host-passthrough"/>')
 
 
 @pytest.mark.parametrize(
-    ("look", "instance", "code"),
+    ("there", "look", "instance", "code"),
     [
-        (a_destination(), INSTANCE, None),
+        (FACTS, a_destination(), INSTANCE, None),
         (
-            a_destination(facts=facts_of(B, hypervisor_type="Xen")),
+            facts_of(B, hypervisor_type="Xen"),
+            a_destination(),
             INSTANCE,
             Code.INVALID_HYPERVISOR_TYPE,
         ),
         (
-            a_destination(facts=facts_of(B, hypervisor_version=7_002_021)),
+            facts_of(B, hypervisor_version=7_002_021),
+            a_destination(),
             INSTANCE,
             Code.DESTINATION_HYPERVISOR_TOO_OLD,
         ),
         (
-            a_destination(facts=facts_of(B, machine_types=("q35",))),
+            facts_of(B, machine_types=("q35",)),
+            a_destination(),
             INSTANCE,
             Code.MACHINE_TYPE_UNSUPPORTED,
         ),
-        (a_destination(cpu_missing="avx"), INSTANCE, Code.INVALID_CPU_INFO),
+        (FACTS, a_destination(cpu_missing="avx"), INSTANCE, Code.INVALID_CPU_INFO),
         (
-            a_destination(facts=facts_of(B, cpu_model="Xeon")),
+            facts_of(B, cpu_model="Xeon"),
+            a_destination(),
             replace(INSTANCE, platform=PASSTHROUGH),
             Code.INVALID_CPU_INFO,
         ),
-        (a_destination(), replace(INSTANCE, platform=PASSTHROUGH), None),
-        (a_destination(cpu_missing="avx"), replace(INSTANCE, platform=None), None),
-        (a_destination(has_same_uuid=True), INSTANCE, Code.UUID_TAKEN),
-        (a_destination(uuid_of_same_name="u2"), INSTANCE, Code.NAME_TAKEN),
-        (a_destination(facts=facts_of(B, networks=())), INSTANCE, Code.BRIDGE_MISSING),
-        (a_destination(facts=facts_of(B, networks=()), networks_known=False), INSTANCE, None),
+        (FACTS, a_destination(), replace(INSTANCE, platform=PASSTHROUGH), None),
+        (FACTS, a_destination(cpu_missing="avx"), replace(INSTANCE, platform=None), None),
+        (FACTS, a_destination(has_same_uuid=True), INSTANCE, Code.UUID_TAKEN),
+        (FACTS, a_destination(uuid_of_same_name="u2"), INSTANCE, Code.NAME_TAKEN),
+        (facts_of(B, networks=()), a_destination(), INSTANCE, Code.BRIDGE_MISSING),
+        (facts_of(B, networks=()), a_destination(networks_known=False), INSTANCE, None),
         (
+            FACTS,
             a_destination(files={ON_SHARED.path: False, LOCAL.path: False}),
             INSTANCE,
             Code.DISK_UNREACHABLE,
         ),
-        (a_destination(files={LOCAL.path: False}), INSTANCE, None),
-        (a_destination(files={}), INSTANCE, Code.STORAGE_POOL_MISSING),
+        (FACTS, a_destination(files={LOCAL.path: False}), INSTANCE, None),
+        (FACTS, a_destination(files={}), INSTANCE, Code.STORAGE_POOL_MISSING),
         (
+            FACTS,
             a_destination(files={ON_SHARED.path: True, LOCAL.path: True}),
             INSTANCE,
             Code.DISK_EXISTS,
         ),
         (
-            a_destination(facts=facts_of(B, storages=tuple(map(full, STORAGES)))),
+            facts_of(B, storages=tuple(map(full, STORAGES))),
+            a_destination(),
             INSTANCE,
             Code.NOT_ENOUGH_DISK,
         ),
         (
+            FACTS,
             a_destination(),
             replace(INSTANCE, disks=(ON_SHARED, replace(LOCAL, size_bytes=0))),
             Code.MIGRATION_PRE_CHECK_ERROR,
@@ -305,11 +336,11 @@ PASSTHROUGH = replace(PLATFORM, cpu='<cpu mode="host-passthrough"/>')
     ],
 )
 def test_the_destination_refuses_with_this_code_alone(
-    look: DestinationLook, instance: Instance, code: Code | None
+    there: HostFacts, look: DestinationLook, instance: Instance, code: Code | None
 ) -> None:
     spec = RequestSpec(instance=instance, source=facts_of(A))
-    plan = plan_disks(instance.disks, B, look.facts.storages, spec.block_migration)
-    refusals = destination_refusals(spec, look, plan)
+    plan = plan_disks(instance.disks, B, there.storages, spec.block_migration)
+    refusals = destination_refusals(spec, there, look, plan)
     assert [refusal.code for refusal in refusals] == ([code] if code else [])
     assert all(refusal.host == B for refusal in refusals)
 
@@ -356,10 +387,6 @@ def test_the_source_refuses_with_this_code_alone(look: SourceLook, code: Code | 
     plan = plan_disks(INSTANCE.disks, B, STORAGES, BlockMigration.AUTO)
     refusals = source_refusals(A, INSTANCE, look, plan)
     assert [refusal.code for refusal in refusals] == ([code] if code else [])
-
-
-def test_a_version_is_written_as_people_do() -> None:
-    assert version_text(7_002_022) == "7.2.22"
 
 
 # --- progress ---
@@ -463,3 +490,20 @@ def test_each_flag_stands_for_one_agreement(
     assert (PERSISTENT in flags) == persistent
     assert (Migrate.NON_SHARED_DISK in flags) == bool(disks)
     assert parameters_of(agreed).get("migrate_disks", []) == disks
+
+
+@pytest.mark.parametrize(
+    ("uri", "domain", "number", "expected"),
+    [
+        ("qemu+tls://b/system", FROM_RPC, Trouble.AUTH_FAILED, True),
+        ("qemu+tls://b/system", FROM_RPC, 38, False),
+        ("qemu+tls://b/system", FROM_RPC, Trouble.INTERNAL_ERROR, False),
+        ("qemu+tls://b/system", 10, Trouble.AUTH_FAILED, False),
+        ("qemu+ssh://b/system", FROM_RPC, Trouble.AUTH_FAILED, False),
+    ],
+)
+def test_only_a_certificate_that_is_not_believed_is_called_so(
+    uri: str, domain: int, number: int, expected: bool
+) -> None:
+    error = LibvirtError(A, "migrating", number=number, domain=domain, message="no")
+    assert is_certificate_problem(error, uri) is expected

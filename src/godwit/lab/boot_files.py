@@ -1,14 +1,16 @@
-"""The texts a lab host boots with: libvirtd.conf, qemu.conf and the script of its PID 1. Pure.
+"""The texts a lab host boots with: libvirtd.conf, qemu.conf, its storage pools, the script of its
+PID 1. Pure.
 
-`host` writes them to the host's folder each time the host is switched on.
+`boot` writes them to the host's folder: the pools before the first boot, the others before each.
 """
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 from typing import Final
 
-from godwit.lab.layout import TLS_PORT, HostLayout
+from godwit.lab.layout import POOLS, SHARED_FOLDER, TLS_PORT, HostLayout
 from godwit.lab.settings import LabSettings
 from godwit.lab.software import overlay_commands
 
@@ -62,6 +64,20 @@ migrate_tls_x509_verify = 1
 """
 
 
+def pool_xml(host: HostLayout, name: str) -> str:
+    """The definition of one of the host's own storage pools.
+
+    With a uuid: libvirtd, restarted, takes a pool without one for another pool of the same name.
+    """
+    return f"""\
+<pool type="dir">
+  <name>{name}</name>
+  <uuid>{uuid.uuid5(host.uuid, name)}</uuid>
+  <target><path>{POOLS[name]}</path></target>
+</pool>
+"""
+
+
 def init_script(host: HostLayout, shared: Path, newer: Path | None = None) -> str:
     """PID 1 of a host: makes the host's own view of the files, then reaps orphans for ever.
 
@@ -77,7 +93,7 @@ hostname {host.name}
 mount -t sysfs sysfs /sys
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 mount --bind srv /srv
-mount --bind {shared} /srv/shared
+mount --bind {shared} {SHARED_FOLDER}
 mount --bind etc/libvirt /etc/libvirt
 mount --bind etc/pki /etc/pki
 mount --bind var /var
