@@ -232,15 +232,14 @@ def test_a_server_is_deleted_only_while_it_is_in_no_other_task(tell: Tell) -> No
     tell(tale)
 
 
-def test_a_server_is_found_by_uuid_or_by_a_name_that_several_may_have(tell: Tell) -> None:
+def test_servers_are_found_by_host_and_by_a_name_that_several_may_have(tell: Tell) -> None:
     async def tale(store: SqlStore) -> None:
         await with_guests(store, 1)
         twins = tuple(change(K.APPEARED, number, B, name="twin") for number in (2, 3))
         await store.record_report(report(B), twins, now_s=2.0)
-        find = store.queries.find_instances
-        assert [i.uuid for i in await find("guest-2")] == ["guest-2"]
-        assert [i.uuid for i in await find("twin")] == ["guest-2", "guest-3"]
-        assert await find("nobody") == ()
+        find = store.queries.instances
+        assert [i.uuid for i in await find(name="twin")] == ["guest-2", "guest-3"]
+        assert await find(name="nobody") == ()
         assert [i.uuid for i in await store.queries.instances(host=B)] == ["guest-2", "guest-3"]
         assert [i.uuid for i in await store.queries.instances(host=A, name="twin")] == []
 

@@ -5,18 +5,16 @@ call's time-out, and the answerer goes on all the same.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
 import msgspec
 import structlog
 
-from godwit.model.errors import GodwitError, HypervisorError, NotFound, Unreachable
-from godwit.model.ids import HostName
+from godwit.model.errors import GodwitError, HypervisorError, Unreachable
 from godwit.model.reasons import Code, reason
 from godwit.rpc import codec
-from godwit.rpc.compute import ComputeRpc
 from godwit.rpc.contract import Call, calls_of
 
 P = TypeVar("P")
@@ -40,20 +38,6 @@ def connect(protocol: Callable[..., P], answerer: P, *, tasks: asyncio.TaskGroup
         **{name: _Caller(call, getattr(answerer, name), tasks, who) for name, call in calls.items()}
     )
     return cast("P", client)  # it has every method of the protocol, made from the protocol itself
-
-
-class ComputeClients:
-    """The compute managers by host."""
-
-    def __init__(self, clients: Mapping[HostName, ComputeRpc]) -> None:
-        self._clients = dict(clients)
-
-    def at(self, host: HostName) -> ComputeRpc:
-        """The compute manager of `host`. Raises `NotFound` (host-unknown)."""
-        try:
-            return self._clients[host]
-        except KeyError:
-            raise NotFound(reason(Code.HOST_UNKNOWN, name=host)) from None
 
 
 class _Caller:

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from godwit.model.errors import GodwitError
 from godwit.model.reasons import Reason
 
 W = TypeVar("W")
@@ -129,7 +128,3 @@ class Rest(Exception):
         super().__init__(why)
         self.why = why
         self.again_after_s = again_after_s
-
-
-class Aborted(GodwitError):
-    """Raised by a do that noticed the recorded request to abort: undo, and call it cancelled."""

@@ -86,11 +86,6 @@ class Queries:
         """One server."""
         return await self.read(lambda c: servers.find(c, uuid))
 
-    async def find_instances(self, name_or_uuid: str) -> tuple[Instance, ...]:
-        """The server of this uuid, else all of this name."""
-        exact = await self.instance(InstanceUuid(name_or_uuid))
-        return (exact,) if exact is not None else await self.instances(name=name_or_uuid)
-
     async def migrations(
         self,
         *,

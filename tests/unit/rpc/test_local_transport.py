@@ -8,14 +8,13 @@ from typing import Protocol
 import msgspec
 import pytest
 
-from godwit.model.errors import GodwitError, HypervisorError, NotFound, Superseded, Unreachable
+from godwit.model.errors import GodwitError, HypervisorError, Superseded, Unreachable
 from godwit.model.ids import HostName
 from godwit.model.reasons import Code, reason
 from godwit.rpc import codec, local
 from godwit.rpc.compute import ComputeRpc
 from godwit.rpc.conductor import ComputeTaskApi
 from godwit.rpc.contract import calls_of, remote
-from godwit.rpc.local import ComputeClients
 from godwit.sim.loop import run
 
 
@@ -205,11 +204,6 @@ def test_an_answerer_that_is_stopped_while_it_answers_is_unreachable() -> None:
                 await (await connected).say(Ask())
 
     run(main())
-
-
-def test_an_unknown_host_is_not_found() -> None:
-    with pytest.raises(NotFound, match="host-unknown"):
-        ComputeClients({}).at(HostName("host-z"))
 
 
 @pytest.mark.parametrize("protocol", [ComputeRpc, ComputeTaskApi])

@@ -21,7 +21,7 @@ from godwit.model.reasons import Code, reason
 from godwit.saga.course import is_told
 from godwit.saga.executor import Pace
 from godwit.saga.log import Direction, Story
-from godwit.saga.step import Aborted, Rest, Undecided
+from godwit.saga.step import Rest, Undecided
 from godwit.sim.loop import START_S, run
 from godwit.store import stories
 from godwit.store.queries import InlineReader, Queries
@@ -53,7 +53,7 @@ def test_an_undisturbed_story_does_each_act_once_in_order_and_learns_from_each()
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("error", [REFUSED, RuntimeError("a defect"), Aborted(ABORT)])
+@pytest.mark.parametrize("error", [REFUSED, RuntimeError("a defect")])
 @pytest.mark.parametrize("when", WHEN)
 @pytest.mark.parametrize("step", BEFORE)
 def test_a_step_that_fails_before_the_pivot_is_undone_with_all_before_it(
