@@ -36,6 +36,8 @@ from godwit.saga.step import DidNotHappen, Happened, Resolution, Undecided
 from godwit.store.interface import MigrationChanges
 
 LOOK_AGAIN_S: Final = 3.0
+WATCH_AGAIN_S: Final = 1.0
+"""Without its transfer process a guest that arrives waits for this look to be let run."""
 NEVER_BEGUN_TWICE_S: Final = 5.0
 """A hung hypervisor may still hold the request to begin: what never began must be seen twice."""
 PERSON_LOOK_S: Final = 30.0
@@ -110,7 +112,7 @@ async def watch(context: Telling, _seen: Seen) -> Outcome:
     """The hypervisor copies on by itself. A request to abort still holds."""
     if await context.world.store.abort_request(context.story_uuid) is not None:
         await ask_to_stop(context)
-    return Undecided(LOOK_AGAIN_S, facts=replace(context.facts, undecided_since_s=None))
+    return Undecided(WATCH_AGAIN_S, facts=replace(context.facts, undecided_since_s=None))
 
 
 async def ask_again(context: Telling, _seen: Seen) -> Outcome:
