@@ -8,6 +8,8 @@ from pathlib import Path
 
 from demo.control_plane import ControlPlane
 
+INTERRUPTED = 130
+
 
 def main() -> int:
     """Exit code 0 only if everything shown held."""
@@ -18,20 +20,41 @@ def main() -> int:
     if not asked.simulated and not asked.inside:
         lab = [sys.executable, "-m", "godwit.lab", "run", "--hosts", "3", "--"]
         inside = [sys.executable, "-m", "demo", "--inside"]
-        return subprocess.run([*lab, *inside], check=False).returncode
-    with tempfile.TemporaryDirectory(prefix="godwit-demo-") as name:
-        return tell(Path(name), simulated=asked.simulated)
+        return run_to_its_end([*lab, *inside])
+    try:
+        return on_simulated_hosts() if asked.simulated else on_real_hosts()
+    except KeyboardInterrupt:
+        print("\nthe demo was interrupted; its hosts and guests are gone", file=sys.stderr)
+        return INTERRUPTED
 
 
-def tell(folder: Path, *, simulated: bool) -> int:
-    """Tell the story with all its files in `folder`."""
-    if simulated:
-        from demo.simulated import SETTINGS, simulated_story
+def run_to_its_end(command: list[str]) -> int:
+    """Run `command` to its end. Ctrl-C reaches it, too: it is given the time to clean up."""
+    with subprocess.Popen(command) as lab:
+        while True:
+            try:
+                return lab.wait()
+            except KeyboardInterrupt:
+                continue
 
-        return simulated_story(ControlPlane(folder, SETTINGS))
+
+def on_real_hosts() -> int:
+    """Tell it inside the lab; all its files are in the lab's folder and go with it."""
     from demo.real import real_story
+    from godwit.lab.lab import Lab
 
-    return real_story(folder)
+    lab = Lab.here()
+    folder = lab.base / "demo"
+    folder.mkdir()
+    return real_story(lab, folder)
+
+
+def on_simulated_hosts() -> int:
+    """Tell it on hosts in memory."""
+    from demo.simulated import SETTINGS, simulated_story
+
+    with tempfile.TemporaryDirectory(prefix="godwit-demo-") as name:
+        return simulated_story(ControlPlane(Path(name), SETTINGS))
 
 
 if __name__ == "__main__":

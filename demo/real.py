@@ -37,9 +37,8 @@ class Row:
     violations: tuple[str, ...]
 
 
-def real_story(folder: Path) -> int:
+def real_story(lab: Lab, folder: Path) -> int:
     """Tell it; 0 only if all ended well and every guest ran on exactly one host throughout."""
-    lab = Lab.here()
     with ExitStack() as stack:
         beats = stack.enter_context(Heartbeats(lab, [CALM.name, LEDGER.name, BUSY.name]))
         say("on host-a: calm (shared disk), ledger (local disk), busy (dirties memory)")
@@ -53,7 +52,7 @@ def real_story(folder: Path) -> int:
         )
         plane.godwit("server", "list")
 
-        say("who could take ledger, and who could not?   $ godwit migrate ledger --check")
+        say("host-c has no pool for local disks: $ godwit migrate ledger --check")
         refused = check_shows_a_refusal(plane)
         rows = [
             moved(plane, beats, CALM.name, "host-c"),
@@ -149,7 +148,8 @@ def verdict(rows: list[Row], *, refused: bool, undisturbed: Row, killed: Row) ->
     """Print the closing table and what did not hold; 0 if all of it held."""
     say("what happened, measured from outside by each guest's heartbeat")
     print(
-        f"{'guest':8} {'road':18} {'total':>8} {'downtime':>9} {'longest gap':>12}  ran on one host"
+        f"{'guest':8} {'road':18} {'transfer':>8} {'downtime':>9} {'longest gap':>12}"
+        "  ran on one host"
     )
     for row in rows:
         once = "no" if row.violations else "yes"

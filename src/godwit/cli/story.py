@@ -211,6 +211,7 @@ def person_lines(migration: Migration) -> list[str]:
     ]
     if migration.decision is not None:
         lines.append(plain(f"  on record since {at(migration.decision.at)}: {_said(migration)}"))
+        return [*lines, "It is carried out at the next look, within a minute or so."]
     lines.append("Find out, then type one of these:")
     for choice in migration.choices:
         where = f"--at {shlex.quote(plain(choice.at_host))}" if choice.at_host else "--lost"

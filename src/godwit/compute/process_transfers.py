@@ -33,7 +33,7 @@ of them would cost each move half a second."""
 LOOK_S = 0.15
 """How often the folder is looked at while somebody waits."""
 SILENT_S = 10.0
-"""A process that gives no sign of life for so long is ended before its folder is closed."""
+"""A process that gives no sign of life for so long is ended, and its folder closed."""
 KILLED_WAIT_S = 5.0
 """So long a process that was ended by force may take to let go of its lock."""
 START_ATTEMPTS = 20
@@ -61,6 +61,8 @@ class ProcessTransfers:
         self._clock = clock
         self._silent_s = silent_s
         self._children: set[int] = set()
+        self._beats: dict[MigrationUuid, tuple[int, float]] = {}
+        """Of followed transfers: the last sign of life, and since when there was no newer one."""
 
     async def start(self, ask: StartTransfer) -> TransferNews:
         """See `Transfers`."""
@@ -81,14 +83,18 @@ class ProcessTransfers:
         return await self._news(folder)
 
     async def follow(self, uuid: MigrationUuid, after_sequence: int) -> TransferNews:
-        """See `Transfers`."""
+        """See `Transfers`. A process that has fallen silent is ended: its guest may be waiting."""
         folder = self._folder(uuid)
         loop = asyncio.get_running_loop()
         until_s = loop.time() + FOLLOW_WAIT_S
         news = await self._news(folder)
         while not is_news(news, after_sequence) and loop.time() < until_s:
+            if await self._is_silent(uuid, folder):
+                await self._end_silent(folder)
             await asyncio.sleep(LOOK_S)
             news = await self._news(folder)
+        if news.ended:
+            self._beats.pop(uuid, None)
         return news
 
     async def abort(self, uuid: MigrationUuid) -> None:
@@ -132,6 +138,14 @@ class ProcessTransfers:
         before_s = self._clock.now_s() - KEPT_S
         work = partial(launch.forget, self._root, before_s=before_s, at_most=SWEEP_MAX)
         await self._do("remove old transfers", work)
+
+    async def _is_silent(self, uuid: MigrationUuid, folder: DiskFolder) -> bool:
+        beat, now_s = await self._beat(folder), asyncio.get_running_loop().time()
+        last, since_s = self._beats.get(uuid, (None, now_s))
+        if beat != last:
+            since_s = now_s
+        self._beats[uuid] = (beat, since_s)
+        return now_s - since_s >= self._silent_s
 
     async def _end_silent(self, folder: DiskFolder) -> None:
         """End a process that gives no sign of life, and close its folder."""

@@ -63,7 +63,7 @@ class Reporter:
             async with asyncio.timeout(LOOK_TIMEOUT_S):
                 facts, guests = await driver.host_facts(), await driver.guests()
         except GodwitError as error:
-            return HostReport(host=host, facts=None, trouble=str(error))
+            return HostReport(host=host, facts=None, trouble=error.reason.words)
         except TimeoutError:
             trouble = f"the look at {host} took longer than {LOOK_TIMEOUT_S:.0f} s"
             return HostReport(host=host, facts=None, trouble=trouble)

@@ -37,6 +37,6 @@ class World:
         more).
         """
         if host not in self.computes:
-            problem = "the settings do not name it"
+            problem = f"the settings do not name {host}"
             raise Unreachable(reason(Code.HYPERVISOR_UNAVAILABLE, host=host, problem=problem))
         return self.computes[host]

@@ -261,7 +261,7 @@ CATALOGUE: Final[Mapping[Code, Entry]] = {
         "check both hosts' certificates: issuer, validity, and the addresses they are made out to",
     ),
     Code.HYPERVISOR_UNAVAILABLE: Entry(
-        "{host} does not answer: {problem}",
+        "{problem}",
         "see that libvirtd runs on {host} and that its management address is reachable",
     ),
     Code.CANCELLED_BY_REQUEST: Entry(
@@ -276,8 +276,8 @@ CATALOGUE: Final[Mapping[Code, Entry]] = {
         "the guest runs on at the source; check the migration network between the two hosts",
     ),
     Code.GUEST_ENDED: Entry(
-        "the guest ended by itself during the migration ({how})",
-        "it was not stopped by the migration; start it again where it is wanted",
+        "the guest ended during the migration ({how})",
+        "nothing here ended it on purpose: see QEMU's log at the source, then start it again",
     ),
     Code.SOURCE_TOOK_THE_GUEST_BACK: Entry(
         "the source resumed the guest at the switch",

@@ -43,7 +43,7 @@ def up(_spec: RequestSpec, state: HostState) -> Reason | None:
     if not state.up:
         return reason(Code.COMPUTE_SERVICE_UNAVAILABLE, host=state.name, silent_s=state.silent_s)
     if state.trouble or state.facts is None:
-        problem = state.trouble or "it has not described itself yet"
+        problem = state.trouble or f"{state.name} has not described itself yet"
         return reason(Code.HYPERVISOR_UNAVAILABLE, host=state.name, problem=problem)
     return None
 

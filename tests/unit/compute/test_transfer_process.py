@@ -227,6 +227,19 @@ def test_a_process_that_gives_no_sign_of_life_is_ended_and_its_folder_closed(
     tell(tale, tmp_path, silent_port, silent_s=1.0)
 
 
+@pytest.mark.slow
+def test_a_process_that_falls_silent_is_ended_for_whoever_follows_it(
+    tmp_path: Path, silent_port: int
+) -> None:
+    async def tale(transfers: ProcessTransfers) -> None:
+        await transfers.start(START)
+        os.kill(await signed(in_folder(tmp_path)), signal.SIGSTOP)
+        assert (await follow_to_the_end(transfers)).result is None
+        assert in_folder(tmp_path).has(Mark.CLOSED)
+
+    tell(tale, tmp_path, silent_port, silent_s=1.0)
+
+
 def test_another_process_with_the_same_pid_is_not_killed(tmp_path: Path) -> None:
     folder = in_folder(tmp_path)
     launch.ensure(folder)

@@ -31,7 +31,7 @@ def against_the_source(source: HostState) -> Reason | None:
     if not source.up:
         return reason(Code.COMPUTE_SERVICE_UNAVAILABLE, host=source.name, silent_s=source.silent_s)
     if source.trouble or source.facts is None:
-        problem = source.trouble or "it has not described itself yet"
+        problem = source.trouble or f"{source.name} has not described itself yet"
         return reason(Code.HYPERVISOR_UNAVAILABLE, host=source.name, problem=problem)
     return None
 

@@ -15,7 +15,8 @@ class LibvirtUnreachable(Unreachable):
     """No answer from the host's libvirtd. Says nothing about whether the act happened."""
 
     def __init__(self, host: HostName, problem: str) -> None:
-        super().__init__(reason(Code.HYPERVISOR_UNAVAILABLE, host=host, problem=problem))
+        words = f"{host} does not answer: {problem}"
+        super().__init__(reason(Code.HYPERVISOR_UNAVAILABLE, host=host, problem=words))
 
 
 class LibvirtError(HypervisorError):

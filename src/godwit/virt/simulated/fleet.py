@@ -243,7 +243,8 @@ class SimulatedFleet:
 
 
 def _unreachable(host: HostName, problem: str) -> Unreachable:
-    return Unreachable(reason(Code.HYPERVISOR_UNAVAILABLE, host=host, problem=problem))
+    words = f"{host} does not answer: {problem}"
+    return Unreachable(reason(Code.HYPERVISOR_UNAVAILABLE, host=host, problem=words))
 
 
 def _failed(host: HostName, call: str) -> HypervisorError:
