@@ -1,13 +1,16 @@
 # Every target does its own set-up. `make help` is the list.
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test test-quick lab docs clean
+.PHONY: help demo bench test test-quick lab docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
 demo: ## move three real guests between three real hosts and watch (SIMULATED=1: hosts in memory)
 	@tools/set-up && $(PYTHON) -m demo $(if $(SIMULATED),--simulated)
+
+bench: ## what the control plane itself costs: a table, and build/bench.json
+	@tools/set-up quick && $(PYTHON) -m bench
 
 test: ## everything, quickest first, stops at the first failure; as root on Debian the lab is part of it
 	@tools/set-up && .venv/bin/godwit lab fetch && $(PYTHON) tools/check all

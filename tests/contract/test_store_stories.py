@@ -11,6 +11,7 @@ from tests.contract.store_records import WHY, Tale, told_in_a_file, told_in_memo
 
 from godwit.model.errors import NotFound, Superseded
 from godwit.saga.log import Debt, Direction, Entry, Story, What
+from godwit.store import stories
 from godwit.store.sql import SqlStore
 
 Tell = Callable[[Tale], None]
@@ -183,5 +184,43 @@ def test_many_stories_that_are_due_come_in_the_order_in_which_they_began(tell: T
         assert await store.due(now_s=0.0, owner="me") == tuple(uuids)
         await store.wake("unheard-of")
         assert await store.claim("unheard-of", owner="me", until_s=1.0, now_s=0.0) is None
+
+    tell(tale)
+
+
+def test_a_record_that_gives_way_to_a_request_to_abort_writes_nothing_and_says_why(
+    tell: Tell,
+) -> None:
+    async def tale(store: SqlStore) -> None:
+        await store.begin(NEW)
+        story = await claimed(store)
+        onward = replace(story, step="b")
+        done = Entry(step="a", what=What.DONE)
+        assert await store.record(onward, done, unless_aborted=True) is None
+        await abort_on_record(store)
+        assert await store.record(story, done, unless_aborted=True) == WHY
+        assert await store.story_of(NEW.uuid) == replace(onward, abort=WHY)
+        assert len(await store.queries.timeline(NEW.uuid)) == 2
+        with pytest.raises(Superseded):
+            await store.record(replace(story, generation=0), unless_aborted=True)
+        assert await store.record(story, done) is None
+
+    tell(tale)
+
+
+async def abort_on_record(store: SqlStore) -> None:
+    await store._write(lambda c: stories.request_abort(c, NEW.uuid, WHY))
+
+
+def test_who_waits_for_a_change_is_woken_by_the_write_that_makes_it(tell: Tell) -> None:
+    async def tale(store: SqlStore) -> None:
+        await store.begin(NEW)
+        story = await claimed(store)
+        change, end = store.queries.news.change_of(NEW.uuid), store.queries.news.end_of(NEW.uuid)
+        another = store.queries.news.change_of("another")
+        await store.record(story)
+        assert (change.is_set(), end.is_set(), another.is_set()) == (True, False, False)
+        store.queries.news.wake_all()
+        assert (end.is_set(), another.is_set()) == (True, True)
 
     tell(tale)

@@ -18,7 +18,7 @@ from godwit.model.errors import Unreachable
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid, RequestId
 from godwit.model.instance import Guest, Nic, PowerState
 from godwit.model.migration import FINAL, Migration
-from godwit.model.reasons import Code, reason
+from godwit.model.reasons import Code, Reason, reason
 from godwit.rpc.compute import ComputeRpc
 from godwit.rpc.conductor import AbortMigration, Asked, LiveMigrate, ResolveMigration
 from godwit.rpc.local import connect
@@ -52,12 +52,19 @@ class MortalStore(SqlStore):
         self.die_after: int | None = None
         self.die: Callable[[], None] = lambda: None
 
-    async def record(self, story: Story, *entries: Entry, owed: Debt | None = None) -> None:
+    async def record(
+        self,
+        story: Story,
+        *entries: Entry,
+        owed: Debt | None = None,
+        unless_aborted: bool = False,
+    ) -> Reason | None:
         self.records += 1
         number = self.records
         await self._perhaps_die(number == self.die_before)
-        await super().record(story, *entries, owed=owed)
+        abort = await super().record(story, *entries, owed=owed, unless_aborted=unless_aborted)
         await self._perhaps_die(number == self.die_after)
+        return abort
 
     async def _perhaps_die(self, now: bool) -> None:
         if now:

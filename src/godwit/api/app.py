@@ -56,6 +56,7 @@ def make_app(
 def end_long_polls(app: Starlette) -> None:
     """Let every waiting client be answered at once: the server is about to stop."""
     app.state.world.stopping.set()
+    app.state.world.queries.news.wake_all()
 
 
 def compute_routes() -> list[BaseRoute]:

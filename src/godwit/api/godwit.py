@@ -13,13 +13,14 @@ from godwit.api.migrations import page_of_migrations
 from godwit.api.schemas import CheckBody, ResolveBody, WithReason, block_migration_of, host_name
 from godwit.api.story import brief_view, full_view
 from godwit.api.validation import Query, asked_by, read_body
+from godwit.api.waiting import WAIT_MAX_S, until_ended
 from godwit.api.world import World, world_of
 from godwit.model.host import Host, Usage
 from godwit.model.ids import HostName
 from godwit.model.migration import Migration
 from godwit.rpc.conductor import AbortMigration, CheckLiveMigration, ForServer, ResolveMigration
 from godwit.runtime.clock import iso
-from godwit.saga.log import Debt
+from godwit.saga.log import Debt, Entry
 
 
 async def check(request: Request) -> Response:
@@ -57,20 +58,25 @@ async def list_migrations(request: Request) -> Response:
 
 
 async def show_migration(request: Request) -> Response:
-    """`GET /migrations/{id}`: by number or uuid."""
-    Query(request).nothing_else()
+    """`GET /migrations/{id}`: by number or uuid; with `wait_s` once it has ended."""
+    query = Query(request)
+    wait_s = query.seconds("wait_s", 0.0, at_most=WAIT_MAX_S)
+    query.nothing_else()
     here = world_of(request)
     migration = await migration_or_404(here.queries, request.path_params["migration_id"])
-    return answer({"migration": await whole(here, migration)})
+    if wait_s:
+        migration = await until_ended(here, migration.uuid, wait_s=wait_s)
+    timeline = await here.queries.timeline(migration.uuid)
+    return answer({"migration": await whole(here, migration, timeline)})
 
 
-async def whole(here: World, migration: Migration) -> dict[str, Any]:
-    """Everything about one migration but its timeline."""
+async def whole(here: World, migration: Migration, timeline: tuple[Entry, ...]) -> dict[str, Any]:
+    """Everything about one migration but its timeline, which it is told from."""
     server = await here.queries.instance(migration.instance_uuid)
     view = full_view(
         migration,
         await here.queries.story(migration.uuid),
-        await here.queries.timeline(migration.uuid),
+        timeline,
         server_name=server.name if server else "",
     )
     decision = await here.queries.decision(migration.uuid)

@@ -7,7 +7,7 @@ the server stops.
 
 import asyncio
 import zlib
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -18,14 +18,11 @@ from godwit.api.godwit import whole
 from godwit.api.lookups import migration_or_404
 from godwit.api.story import entry_views
 from godwit.api.validation import Query
+from godwit.api.waiting import WAIT_MAX_S, pause
 from godwit.api.world import World, world_of
 from godwit.model.ids import MigrationUuid
 from godwit.model.migration import Migration
 from godwit.saga.log import Direction, Entry
-
-WAIT_MAX_S: Final = 30.0
-LOOK_AGAIN_S: Final = 0.2
-"""A watched story is looked at this often. Progress changes about once a second."""
 
 
 async def follow(request: Request) -> Response:
@@ -37,50 +34,42 @@ async def follow(request: Request) -> Response:
     query.nothing_else()
     here = world_of(request)
     migration = await migration_or_404(here.queries, request.path_params["migration_id"])
-    seen = seen or await _token(here, migration)
-    migration = await _news_of(here, migration.uuid, after=after, seen=seen, wait_s=wait_s)
-    timeline = await here.queries.timeline(migration.uuid)
+    migration, timeline = await _news_of(
+        here, migration.uuid, after=after, seen=seen, wait_s=wait_s
+    )
     lines = [line for line in entry_views(timeline) if line["sequence"] > after]
     return answer(
         {
             "entries": lines,
             "seen": token(migration, _last(timeline)),
-            "migration": await whole(here, migration),
+            "migration": await whole(here, migration, timeline),
         }
     )
 
 
 async def _news_of(
-    here: World, uuid: MigrationUuid, *, after: int, seen: str, wait_s: float
-) -> Migration:
-    """The migration, as soon as it or its timeline is not what the client has seen."""
+    here: World, uuid: MigrationUuid, *, after: int, seen: str | None, wait_s: float
+) -> tuple[Migration, tuple[Entry, ...]]:
+    """The migration and its timeline, as soon as they are not what the client has seen."""
     ends_at_s = asyncio.get_running_loop().time() + wait_s
     while True:
+        changed = here.queries.news.change_of(uuid)
         migration = await migration_or_404(here.queries, uuid)
-        last = _last(await here.queries.timeline(uuid, after_sequence=after))
-        news = last > after or token(migration, max(last, after)) != seen
+        timeline = await here.queries.timeline(uuid)
+        last = _last(timeline)
+        seen = seen or token(migration, last)
         left_s = ends_at_s - asyncio.get_running_loop().time()
-        if news or left_s <= 0 or here.stopping.is_set() or await _over(here, uuid):
-            return migration
-        await _pause(here.stopping, min(LOOK_AGAIN_S, left_s))
+        if last > after or token(migration, last) != seen or left_s <= 0:
+            return migration, timeline
+        if here.stopping.is_set() or await _over(here, uuid):
+            return migration, timeline
+        await pause(changed, left_s)
 
 
 async def _over(here: World, uuid: MigrationUuid) -> bool:
     """Nothing more can be told: the last line is written a moment after the final status."""
     story = await here.queries.story(uuid)
     return story is None or story.direction is Direction.ENDED
-
-
-async def _pause(stopping: asyncio.Event, pause_s: float) -> None:
-    try:
-        async with asyncio.timeout(pause_s):
-            await stopping.wait()
-    except TimeoutError:
-        return
-
-
-async def _token(here: World, migration: Migration) -> str:
-    return token(migration, _last(await here.queries.timeline(migration.uuid)))
 
 
 def token(migration: Migration, last_sequence: int) -> str:

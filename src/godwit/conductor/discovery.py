@@ -10,6 +10,7 @@ only if both hosts' reports came in well after the record was last written.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Final
 
 from msgspec.structs import replace
@@ -42,7 +43,11 @@ class Heard:
 
     def guest(self, uuid: InstanceUuid) -> Guest | None:
         """The guest, if it is at this host; not the half that is still arriving."""
-        return next((g for g in self.report.guests if g.uuid == uuid and not g.arriving), None)
+        return self._here.get(uuid)
+
+    @cached_property
+    def _here(self) -> Mapping[InstanceUuid, Guest]:
+        return {guest.uuid: guest for guest in self.report.guests if not guest.arriving}
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ def reconcile(
     if not heard.answered:
         return Findings()
     records = {instance.uuid: instance for instance in known}
-    others = {name: each for name, each in others.items() if name != heard.report.host}
+    others = {name: others[name] for name in sorted(others) if name != heard.report.host}
     changes: list[InstanceChange] = []
     doubled: list[tuple[InstanceUuid, HostName]] = []
     for guest in heard.report.guests:
@@ -147,12 +152,9 @@ def _change(kind: InstanceChangeKind, guest: Guest, heard: Heard) -> InstanceCha
 
 
 def _host_with(uuid: InstanceUuid, others: Mapping[HostName, Heard]) -> HostName | None:
+    """The first of them, which are in the order of their names."""
     return next(
-        (
-            name
-            for name, each in sorted(others.items())
-            if each.answered and each.guest(uuid) is not None
-        ),
+        (name for name, each in others.items() if each.answered and each.guest(uuid) is not None),
         None,
     )
 

@@ -37,7 +37,7 @@ async def check(world: World, ask: CheckLiveMigration) -> Verdicts:
     """
     instance = await known_server(world, ask.instance_uuid)
     states = await host_states(world)
-    check_named_host(ask.host, instance, states)
+    await check_named_host(world, ask.host, instance)
     source = next((state for state in states if state.name == instance.host), None)
     refusals = against_moving(instance, source)
     if source is None or source.facts is None or refusals:

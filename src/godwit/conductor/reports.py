@@ -10,10 +10,10 @@ import structlog
 
 from godwit.conductor.discovery import Heard, LeftOver, left_over, reconcile
 from godwit.conductor.world import World
+from godwit.model.finding import InstanceChangeKind
 from godwit.model.host import HostReport
 from godwit.model.ids import HostName
 from godwit.model.instance import TaskState
-from godwit.servicegroup import is_up
 
 log = structlog.get_logger()
 
@@ -35,13 +35,13 @@ class Reports:
     async def _take(self, report: HostReport) -> None:
         now_s = self._world.clock.now_s()
         heard = Heard(report, now_s)
-        known = await self._world.queries.instances()
-        findings = reconcile(
-            known,
-            dict(self._heard),
-            heard,
-            unheard=await self._unheard(report.host),
+        known = await self._world.queries.instances_seen(
+            report.host, [guest.uuid for guest in report.guests]
         )
+        findings = reconcile(known, self._heard, heard)
+        if any(change.kind is InstanceChangeKind.VANISHED for change in findings.changes):
+            unheard = await self._unheard(report.host)
+            findings = reconcile(known, self._heard, heard, unheard=unheard)
         self._heard[report.host] = heard
         for uuid, elsewhere in findings.doubled:
             log.warning(
@@ -62,12 +62,6 @@ class Reports:
 
     async def _unheard(self, reporting: HostName) -> frozenset[HostName]:
         """Hosts that were up lately and have not been heard by this process."""
-        now_s = self._world.clock.now_s()
         down_after_s = self._world.settings.hosts_defaults.down_after_s
-        return frozenset(
-            host.name
-            for host in await self._world.queries.hosts()
-            if host.name != reporting
-            and host.name not in self._heard
-            and is_up(host, now_s=now_s, down_after_s=down_after_s)
-        )
+        up_since_s = self._world.clock.now_s() - down_after_s
+        return (await self._world.queries.heard_since(up_since_s)) - {reporting, *self._heard}

@@ -6,7 +6,6 @@ from typing import Final
 
 import msgspec
 
-from godwit.conductor.hosts import host_states
 from godwit.conductor.tasks.checks import against_the_guest
 from godwit.conductor.tasks.facts import LiveMigrationFacts
 from godwit.conductor.tasks.live_migrate import LIVE_MIGRATION
@@ -20,7 +19,6 @@ from godwit.rpc.conductor import AbortMigration, LiveMigrate, ResolveMigration
 from godwit.runtime.clock import iso
 from godwit.runtime.ids import new_uuid
 from godwit.saga.log import Story
-from godwit.scheduler.host_state import HostState
 
 FIRST_STEP: Final = LIVE_MIGRATION.before[0].name
 
@@ -51,11 +49,10 @@ async def facts_of(
     refusal = against_the_guest(instance)
     if refusal is not None:
         raise Conflict(refusal)
-    states = await host_states(world)
-    check_named_host(ask.host, instance, states)
-    source = next((state for state in states if state.name == instance.host), None)
+    await check_named_host(world, ask.host, instance)
+    source = await world.queries.host(instance.host)
     if source is None or source.facts is None:
-        problem = "it has not described itself yet"
+        problem = f"{instance.host} has not described itself yet"
         raise Refused(reason(Code.HYPERVISOR_UNAVAILABLE, host=instance.host, problem=problem))
     return LiveMigrationFacts(
         instance=instance,
@@ -73,15 +70,13 @@ async def known_server(world: World, uuid: InstanceUuid) -> Instance:
     return instance
 
 
-def check_named_host(
-    name: HostName | None, instance: Instance, states: tuple[HostState, ...]
-) -> None:
+async def check_named_host(world: World, name: HostName | None, instance: Instance) -> None:
     """A host that is asked for must be known, and another one than the guest's own. Raises
     `BadRequest`.
     """
     if name is None:
         return
-    if name not in {state.name for state in states}:
+    if await world.queries.host(name) is None:
         raise BadRequest(reason(Code.HOST_UNKNOWN, name=name))
     if name == instance.host:
         raise BadRequest(reason(Code.UNABLE_TO_MIGRATE_TO_SELF, host=name))

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from godwit.model.errors import GodwitError, Superseded
 from godwit.model.reasons import Code, Reason, reason
-from godwit.runtime.clock import Clock
+from godwit.runtime.clock import Clock, iso
 from godwit.saga.course import (
     ASKING_AGAIN,
     PERSON_NEEDED,
@@ -57,6 +57,14 @@ class _Failed:
     reason: Reason
 
 
+class _CalledOff(Exception):
+    """A request to abort is on record, so the step's was not written."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.words)
+        self.reason = reason
+
+
 class Executor(Generic[W, F]):
     """Tells the stories of one saga, for one owner of leases."""
 
@@ -79,6 +87,8 @@ class Executor(Generic[W, F]):
         self._world = world
         self._pace = pace
         self._stopping = False
+        self._untold: dict[str, tuple[Entry, ...]] = {}
+        """Of stories that are being told: what happened since their last record."""
 
     def stop(self) -> None:
         """Give every lease back at the story's next record, and take up none."""
@@ -108,6 +118,7 @@ class Executor(Generic[W, F]):
             await self._under_lease(story, lambda held: self._pay(debt, held))
 
     async def _go_on(self, story: Story) -> None:
+        self._untold.pop(story.uuid, None)
         while story.owner:
             try:
                 story = await self._next(story)
@@ -148,11 +159,13 @@ class Executor(Generic[W, F]):
         if isinstance(facts, _Failed):
             return await self._turn_back(story, facts.reason)
         story = learned(story, facts)
-        # Looked at before the next step begins: a pivot's do cannot be called off from here.
-        abort = await self.log.abort_request(story.uuid)
-        if abort is not None:
-            return await self._turn_back(story, abort)
-        return await self._advance(story, What.DONE)
+        if step.only_reads:
+            return self._advance_unrecorded(story)
+        try:
+            # Heard with the record itself: a pivot's do cannot be called off from here.
+            return await self._advance(story, What.DONE, unless_aborted=True)
+        except _CalledOff as called_off:
+            return await self._turn_back(story, called_off.reason)
 
     async def _turn_back(self, story: Story, failure: Reason) -> Story:
         """The step at the position is undone, too: it may have happened."""
@@ -238,14 +251,26 @@ class Executor(Generic[W, F]):
         debt = replace(debt, attempts=attempts, words=done.reason.words, due_at_s=due_at_s)
         return await self.log.postpone(debt, generation=story.generation)
 
-    async def _advance(self, story: Story, what: What, *, owed: Debt | None = None) -> Story:
+    async def _advance(
+        self, story: Story, what: What, *, owed: Debt | None = None, unless_aborted: bool = False
+    ) -> Story:
         """On to the step after this one: one ended and the next begun in one write."""
         words = "" if owed is None else owed.words
         over = Entry(step=story.step, what=what, words=words)
         story = self._course.onward(story)
         ended = story.direction is Direction.ENDED
         then = Entry(step=story.step, what=What.ENDED if ended else What.BEGAN)
-        return await self._record(story, over, then, owed=owed)
+        return await self._record(story, over, then, owed=owed, unless_aborted=unless_aborted)
+
+    def _advance_unrecorded(self, story: Story) -> Story:
+        """On from a step that leaves nothing behind: who dies now does it again. Its entries are
+        told with the next record.
+        """
+        onward = self._course.onward(story)
+        over = Entry(step=story.step, what=What.DONE, at=iso(self.clock.now_s()))
+        then = replace(over, step=onward.step, what=What.BEGAN)
+        self._untold[story.uuid] = (*self._untold.get(story.uuid, ()), over, then)
+        return onward
 
     async def _rests(self, story: Story, why: str, words: str, again_after_s: float) -> Story:
         """Give the lease back for a while. One entry per rest, however often it is looked at."""
@@ -261,10 +286,21 @@ class Executor(Generic[W, F]):
         story = rests(story, RETRYING, until_s=until_s, attempts=attempts)
         return await self._record(story, *((entry,) if is_told(attempts) else ()))
 
-    async def _record(self, story: Story, *entries: Entry, owed: Debt | None = None) -> Story:
+    async def _record(
+        self,
+        story: Story,
+        *entries: Entry,
+        owed: Debt | None = None,
+        unless_aborted: bool = False,
+    ) -> Story:
+        """Raises `_CalledOff`, with nothing written, if `unless_aborted` and that was asked for."""
         if self._stopping and story.owner:
             story = replace(story, owner="", wake_at_s=0.0)
-        await self.log.record(story, *entries, owed=owed)
+        entries = (*self._untold.get(story.uuid, ()), *entries)
+        abort = await self.log.record(story, *entries, owed=owed, unless_aborted=unless_aborted)
+        if abort is not None:
+            raise _CalledOff(abort)
+        self._untold.pop(story.uuid, None)
         for entry in entries:
             logger.info(
                 "story_went_on",

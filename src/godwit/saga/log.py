@@ -110,8 +110,17 @@ class SagaLog(Protocol):
         """Prolong the lease. False: somebody else holds the story now."""
         ...
 
-    async def record(self, story: Story, *entries: Entry, owed: Debt | None = None) -> None:
+    async def record(
+        self,
+        story: Story,
+        *entries: Entry,
+        owed: Debt | None = None,
+        unless_aborted: bool = False,
+    ) -> Reason | None:
         """Write the story as it is now and what happened. `owner` empty gives the lease back.
+
+        With `unless_aborted` nothing is written once a request to abort is on record: it is
+        returned. Otherwise None.
 
         Does not touch `abort`. A story that rests although it was woken while it was told is due at
         once. Raises `Superseded` if `story.generation` is no longer the newest.

@@ -54,6 +54,10 @@ class Step(Generic[W, F]):
     do: Do[W, F]
     undo: Undo[W, F] | NothingToUndo
     where: Where[F] | None = None
+    only_reads: bool = False
+    """It leaves nothing anywhere, so its end has no record of its own: it is told with the next
+    one, and if the process dies before, it is done again.
+    """
 
 
 @dataclass(frozen=True)

@@ -40,5 +40,8 @@ def refusal_of(
     spec: RequestSpec, state: HostState, *, filters: tuple[Filter, ...] = MOVING
 ) -> Reason | None:
     """The first filter's reason against this host, or None if all let it pass."""
-    reasons = (refuse(spec, state) for refuse in filters)
-    return next((refusal for refusal in reasons if refusal is not None), None)
+    for refuse in filters:
+        refusal = refuse(spec, state)
+        if refusal is not None:
+            return refusal
+    return None

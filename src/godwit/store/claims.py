@@ -6,7 +6,7 @@ so at most one claim per consumer and host, and every claim's owner is known.
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from godwit.model.host import Usage
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
@@ -15,6 +15,19 @@ from godwit.model.migration import FINAL
 from godwit.model.reasons import Code, Reason, reason
 from godwit.store.interface import Needs
 from godwit.store.tables import allocations, instances, migrations
+
+OF = allocations.c.consumer == bindparam("of")
+AT = allocations.c.host == bindparam("at")
+HELD_BY = select(allocations.c.host).where(OF)
+HAS = HELD_BY.where(AT)
+DROP = delete(allocations).where(OF)
+DROP_AT = DROP.where(AT)
+DROP_ELSEWHERE = DROP.where(allocations.c.host != bindparam("at"))
+HAND_OVER = update(allocations).where(OF, AT)
+USED = select(
+    func.coalesce(func.sum(allocations.c.vcpus), 0),
+    func.coalesce(func.sum(allocations.c.memory_mib), 0),
+).where(AT)
 
 
 @dataclass(frozen=True)
@@ -53,15 +66,20 @@ def drop(
     connection: Connection, consumer: InstanceUuid | MigrationUuid, host: HostName | None = None
 ) -> None:
     """Drop the consumer's claim at `host`, or all it has."""
-    gone = delete(allocations).where(allocations.c.consumer == consumer)
-    connection.execute(gone if host is None else gone.where(allocations.c.host == host))
+    if host is None:
+        connection.execute(DROP, {"of": consumer})
+    else:
+        connection.execute(DROP_AT, {"of": consumer, "at": host})
+
+
+def held_by(connection: Connection, consumer: InstanceUuid) -> frozenset[HostName]:
+    """The hosts at which the consumer has a claim."""
+    return frozenset(map(HostName, connection.execute(HELD_BY, {"of": consumer}).scalars()))
 
 
 def drop_elsewhere(connection: Connection, consumer: InstanceUuid, host: HostName) -> None:
     """Drop the consumer's claims at every host but this one."""
-    connection.execute(
-        delete(allocations).where(allocations.c.consumer == consumer, allocations.c.host != host)
-    )
+    connection.execute(DROP_ELSEWHERE, {"of": consumer, "at": host})
 
 
 def hand_over(
@@ -75,11 +93,7 @@ def hand_over(
     if not _has(connection, giver, host):
         return False
     drop(connection, taker, host)
-    connection.execute(
-        update(allocations)
-        .where(allocations.c.consumer == giver, allocations.c.host == host)
-        .values(consumer=taker)
-    )
+    connection.execute(HAND_OVER, {"of": giver, "at": host, "consumer": taker})
     return True
 
 
@@ -93,11 +107,7 @@ def only_at(connection: Connection, instance: Instance, migration: MigrationUuid
 
 def used(connection: Connection, host: HostName) -> Usage:
     """What is claimed at one host."""
-    query = select(
-        func.coalesce(func.sum(allocations.c.vcpus), 0),
-        func.coalesce(func.sum(allocations.c.memory_mib), 0),
-    ).where(allocations.c.host == host)
-    vcpus, memory_mib = connection.execute(query).one()
+    vcpus, memory_mib = connection.execute(USED, {"at": host}).one()
     return Usage(vcpus=vcpus, memory_mib=memory_mib)
 
 
@@ -139,7 +149,7 @@ def _does_not_fit(
     free = needs.vcpus_max - there.vcpus
     if needs.vcpus > free:
         return reason(Code.NOT_ENOUGH_VCPUS, host=host, free=free, needed=needs.vcpus)
-    if _barred(connection, host, needs.group_members_barred):
+    if needs.group_members_barred and _barred(connection, host, needs.group_members_barred):
         return reason(Code.ANTI_AFFINITY_VIOLATED, host=host, group=instance.group or "?")
     return None
 
@@ -154,7 +164,4 @@ def _barred(connection: Connection, host: HostName, members: tuple[InstanceUuid,
 
 
 def _has(connection: Connection, consumer: InstanceUuid | MigrationUuid, host: HostName) -> bool:
-    query = select(allocations.c.host).where(
-        allocations.c.consumer == consumer, allocations.c.host == host
-    )
-    return connection.execute(query).first() is not None
+    return connection.execute(HAS, {"of": consumer, "at": host}).first() is not None

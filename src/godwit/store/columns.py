@@ -5,11 +5,14 @@ it is read.
 """
 
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from functools import lru_cache
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from sqlalchemy import Dialect, String, Text
 from sqlalchemy.types import TypeDecorator
+
+DECODED_MAX: Final = 4096
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -51,4 +54,12 @@ class Json(TypeDecorator[Any]):
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> Any:
         """From the database."""
-        return None if value is None else msgspec.json.decode(value, type=self.record)
+        return None if value is None else _decoded(self.record, value)
+
+
+@lru_cache(maxsize=DECODED_MAX)
+def _decoded(record: Any, text: str) -> Any:
+    """The same text is the same record, and a record never changes: hosts say the same at each
+    report, and are read by every search for a destination.
+    """
+    return msgspec.json.decode(text, type=record)

@@ -87,6 +87,20 @@ def open_reader(path: Path, *, connections_max: int) -> Engine:
     return engine
 
 
+def open_at_hand(path: Path) -> Engine:
+    """An engine for one connection that can only read and never waits: each statement sees the
+    present, without a transaction around it. The file must exist.
+    """
+    engine = create_engine(f"sqlite:///file:{path}?mode=ro&uri=true", pool_size=1, max_overflow=0)
+
+    def connected(connection: sqlite3.Connection, record: Any) -> None:
+        connection.isolation_level = None
+
+    event.listen(engine, "connect", connected)
+    _on_connect(engine, "PRAGMA busy_timeout = 0", "PRAGMA query_only = ON")
+    return engine
+
+
 def open_in_memory() -> Engine:
     """A new, empty database in memory, behind one connection."""
     engine = create_engine(

@@ -19,9 +19,16 @@ from godwit.saga.log import Story
 from godwit.store import claims, servers, slots, stories
 from godwit.store.interface import Fence, MigrationChanges, Needs
 from godwit.store.tables import decisions, migrations
+from godwit.store.tables import stories as stories_table
 
 S = MigrationStatus
 
+FIELDS = Migration.__struct_fields__
+FENCED = (
+    select(*(migrations.c[name] for name in FIELDS), stories_table.c.generation)
+    .join(stories_table, stories_table.c.uuid == migrations.c.uuid)
+    .where(migrations.c.uuid == bindparam("key"))
+)
 FIND = select(migrations).where(migrations.c.uuid == bindparam("key"))
 CHANGE = update(migrations).where(migrations.c.uuid == bindparam("key"))
 
@@ -132,6 +139,13 @@ def claim_destination(
     return claims.claim(connection, instance, host, needs)
 
 
+def claims_elsewhere(connection: Connection, fence: Fence) -> bool:
+    """Is there anything that `drop_claims` would drop?"""
+    migration = _fenced(connection, fence)
+    held = claims.held_by(connection, migration.instance_uuid)
+    return not held <= {migration.source_compute}
+
+
 def drop_claims(connection: Connection, fence: Fence) -> None:
     """See `Store.drop_claims`."""
     migration = _fenced(connection, fence)
@@ -231,8 +245,13 @@ def resolve_by_person(
 
 
 def _fenced(connection: Connection, fence: Fence) -> Migration:
-    stories.check_fence(connection, fence.migration_uuid, fence.generation)
-    return get(connection, fence.migration_uuid)
+    row = connection.execute(FENCED, {"key": fence.migration_uuid}).first()
+    if row is None:
+        raise NotFound(reason(Code.MIGRATION_UNKNOWN, migration=fence.migration_uuid))
+    *fields, generation = row
+    if generation != fence.generation:
+        raise Superseded(reason(Code.SUPERSEDED, migration=fence.migration_uuid))
+    return Migration(**dict(zip(FIELDS, fields, strict=True)))
 
 
 def _taking(connection: Connection, fence: Fence) -> Migration:
@@ -244,7 +263,7 @@ def _taking(connection: Connection, fence: Fence) -> Migration:
 
 
 def _set_task(connection: Connection, instance: Instance, task: TaskState | None, at: str) -> None:
-    servers.save(connection, structs.replace(instance, task_state=task, updated_at=at))
+    connection.execute(servers.CHANGE, {"key": instance.uuid, "task_state": task, "updated_at": at})
 
 
 def _save(connection: Connection, migration: Migration) -> Migration:

@@ -18,6 +18,7 @@ from godwit.store.tables import hosts, instances, migrations
 K = InstanceChangeKind
 
 FIND = select(instances).where(instances.c.uuid == bindparam("key"))
+CHANGE_HOST = update(hosts).where(hosts.c.name == bindparam("key"))
 CHANGE = update(instances).where(instances.c.uuid == bindparam("key"))
 
 
@@ -73,13 +74,12 @@ def record_report(
     at: str,
 ) -> None:
     """See `Store.record_report`. A host that did not answer is heard no more: its facts stay."""
-    if connection.execute(select(hosts.c.name).where(hosts.c.name == report.host)).first() is None:
-        connection.execute(insert(hosts), structs.asdict(Host(name=report.host)))
-    row = update(hosts).where(hosts.c.name == report.host)
     if report.facts is None:
-        connection.execute(row.values(trouble=report.trouble or "it did not answer"))
+        said: dict[str, object] = {"trouble": report.trouble or "it did not answer"}
     else:
-        connection.execute(row.values(facts=report.facts, heard_at_s=now_s, trouble=""))
+        said = {"facts": report.facts, "heard_at_s": now_s, "trouble": ""}
+    if connection.execute(CHANGE_HOST, {"key": report.host, **said}).rowcount == 0:
+        connection.execute(insert(hosts), structs.asdict(Host(name=report.host)) | said)
     for change in changes:
         _apply(connection, change, at)
 

@@ -6,7 +6,7 @@ Opened by the process's wiring, used by the conductor. `queries` is the read-onl
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from godwit.model.host import HostReport
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
@@ -20,7 +20,9 @@ from godwit.store import database, moves, servers, stories
 from godwit.store.interface import Fence, InstanceChange, MigrationChanges, Needs
 from godwit.store.queries import InlineReader, Queries, ReaderThreads
 from godwit.store.stories import Lease
-from godwit.store.writer import InlineWriter, Writer, WriterThread
+from godwit.store.writer import InlineWriter, Work, Writer, WriterThread
+
+T = TypeVar("T")
 
 
 class SqlStore:
@@ -73,6 +75,12 @@ class SqlStore:
     def _at(self) -> str:
         return iso(self._clock.now_s())
 
+    async def _write_of(self, uuid: str, work: Work[T], *, ended: bool = False) -> T:
+        """A write that those who watch this migration want to hear of."""
+        result = await self._write(work)
+        self.queries.news.tell(uuid, ended=ended)
+        return result
+
     # --- stories ---------------------------------------------------------------------------------
 
     async def begin(self, story: Story) -> None:
@@ -93,10 +101,19 @@ class SqlStore:
             lambda c: stories.renew(c, uuid, generation=generation, until_s=until_s)
         )
 
-    async def record(self, story: Story, *entries: Entry, owed: Debt | None = None) -> None:
+    async def record(
+        self,
+        story: Story,
+        *entries: Entry,
+        owed: Debt | None = None,
+        unless_aborted: bool = False,
+    ) -> Reason | None:
         """See `SagaLog.record`."""
-        at = self._at()
-        await self._write(lambda c: stories.record(c, story, entries, owed, at=at))
+        at, happened = self._at(), stories.Happening(entries, owed)
+        return await self._write_of(
+            story.uuid,
+            lambda c: stories.record(c, story, happened, unless_aborted=unless_aborted, at=at),
+        )
 
     async def abort_request(self, uuid: str) -> Reason | None:
         """See `SagaLog.abort_request`."""
@@ -127,7 +144,9 @@ class SqlStore:
     async def pay(self, debt: Debt, entry: Entry, *, generation: int) -> None:
         """See `SagaLog.pay`."""
         at = self._at()
-        await self._write(lambda c: stories.pay(c, debt, entry, generation=generation, at=at))
+        await self._write_of(
+            debt.story_uuid, lambda c: stories.pay(c, debt, entry, generation=generation, at=at)
+        )
 
     async def postpone(self, debt: Debt, *, generation: int) -> None:
         """See `SagaLog.postpone`."""
@@ -183,11 +202,13 @@ class SqlStore:
     async def change_migration(self, fence: Fence, changes: MigrationChanges) -> Migration:
         """See `Store.change_migration`."""
         at = self._at()
-        return await self._write(lambda c: moves.change(c, fence, changes, at=at))
+        return await self._write_of(
+            fence.migration_uuid, lambda c: moves.change(c, fence, changes, at=at)
+        )
 
     async def record_progress(self, uuid: MigrationUuid, progress: Progress) -> None:
         """See `Store.record_progress`."""
-        await self._write(lambda c: moves.record_progress(c, uuid, progress))
+        await self._write_of(uuid, lambda c: moves.record_progress(c, uuid, progress))
 
     async def hold_source_allocation(self, fence: Fence) -> None:
         """See `Store.hold_source_allocation`."""
@@ -203,7 +224,9 @@ class SqlStore:
 
     async def drop_claims(self, fence: Fence) -> None:
         """See `Store.drop_claims`."""
-        await self._write(lambda c: moves.drop_claims(c, fence))
+        # Every story asks for this before its search, and hardly ever is there anything to drop.
+        if await self.queries.glance(lambda c: moves.claims_elsewhere(c, fence)):
+            await self._write(lambda c: moves.drop_claims(c, fence))
 
     async def take_slots(self, fence: Fence, *, slots_max: Mapping[HostName, int]) -> bool:
         """See `Store.take_slots`."""
@@ -226,25 +249,31 @@ class SqlStore:
         """See `Store.record_new_host`."""
         at = self._at()
         arrival = moves.Arrival(host=host, node=node, guest=guest, statistics=statistics)
-        await self._write(lambda c: moves.record_new_host(c, fence, arrival, at=at))
+        await self._write_of(
+            fence.migration_uuid, lambda c: moves.record_new_host(c, fence, arrival, at=at)
+        )
 
     async def finish(
         self, fence: Fence, status: MigrationStatus, reason: Reason | None = None
     ) -> None:
         """See `Store.finish`."""
         at = self._at()
-        await self._write(lambda c: moves.finish(c, fence, status, reason, at=at))
+        await self._write_of(
+            fence.migration_uuid,
+            lambda c: moves.finish(c, fence, status, reason, at=at),
+            ended=True,
+        )
 
     async def request_abort(self, uuid: MigrationUuid, why: Reason) -> Migration:
         """See `Store.request_abort`."""
         at = self._at()
-        return await self._write(lambda c: moves.request_abort(c, uuid, why, at=at))
+        return await self._write_of(uuid, lambda c: moves.request_abort(c, uuid, why, at=at))
 
     async def resolve_by_person(
         self, uuid: MigrationUuid, *, at_host: HostName | None, why: Reason
     ) -> Migration:
         """See `Store.resolve_by_person`."""
         at = self._at()
-        return await self._write(
-            lambda c: moves.resolve_by_person(c, uuid, at_host=at_host, why=why, at=at)
+        return await self._write_of(
+            uuid, lambda c: moves.resolve_by_person(c, uuid, at_host=at_host, why=why, at=at)
         )

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from msgspec import structs
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     Connection,
-    Row,
+    String,
     bindparam,
+    case,
     delete,
     func,
     insert,
@@ -31,10 +33,37 @@ ENTRY = tuple(story_entries.c[name] for name in Entry.__struct_fields__)
 
 # Built once: putting a statement together costs more than running it.
 FIND = select(*STORY).where(stories.c.uuid == bindparam("key"))
-FENCE = select(stories.c.generation, stories.c.woken).where(stories.c.uuid == bindparam("key"))
+FENCE = select(stories.c.generation).where(stories.c.uuid == bindparam("key"))
 CHANGE = update(stories).where(stories.c.uuid == bindparam("key"))
-LAST_ENTRY = select(func.max(story_entries.c.sequence)).where(
-    story_entries.c.story_uuid == bindparam("key")
+RECORD = CHANGE.where(
+    stories.c.generation == bindparam("held"),
+    bindparam("also_if_aborted", type_=Boolean) | stories.c.abort.is_(None),
+)
+REST = RECORD.values(
+    wake_at_s=case((stories.c.woken, 0.0), else_=bindparam("due_at_s")), woken=False
+)
+WAKE = CHANGE.values(
+    wake_at_s=case((stories.c.owner == "", 0.0), else_=stories.c.wake_at_s),
+    woken=case((stories.c.owner == "", stories.c.woken), else_=True),
+)
+ADD_ENTRY = insert(story_entries).from_select(
+    ["story_uuid", "sequence", "step", "what", "words", "at"],
+    select(
+        bindparam("key", type_=String),
+        func.coalesce(func.max(story_entries.c.sequence), 0) + 1,
+        *(
+            bindparam(f"its_{name}", type_=story_entries.c[name].type)
+            for name in ("step", "what", "words", "at")
+        ),
+    ).where(story_entries.c.story_uuid == bindparam("key")),
+)
+TIMELINE = (
+    select(*ENTRY)
+    .where(
+        story_entries.c.story_uuid == bindparam("key"),
+        story_entries.c.sequence > bindparam("after"),
+    )
+    .order_by(story_entries.c.sequence)
 )
 
 
@@ -47,6 +76,14 @@ class Lease:
     now_s: float
     alone: bool = False
     """No other process can be alive: another owner's lease counts as run out."""
+
+
+@dataclass(frozen=True)
+class Happening:
+    """What a record says beside the story's new row."""
+
+    entries: tuple[Entry, ...]
+    owed: Debt | None = None
 
 
 def begin(connection: Connection, story: Story, *, at: str) -> None:
@@ -92,26 +129,26 @@ def renew(connection: Connection, uuid: str, *, generation: int, until_s: float)
 
 
 def record(
-    connection: Connection, story: Story, entries: tuple[Entry, ...], owed: Debt | None, *, at: str
-) -> None:
+    connection: Connection, story: Story, happened: Happening, *, unless_aborted: bool, at: str
+) -> Reason | None:
     """See `SagaLog.record`."""
-    row = _fenced(connection, story.uuid, story.generation)
     values = structs.asdict(story)
     for kept in ("uuid", "generation", "abort"):
         del values[kept]
+    values |= {"key": story.uuid, "held": story.generation, "also_if_aborted": not unless_aborted}
+    statement = RECORD
     if not story.owner:
-        values["wake_at_s"] = 0.0 if row.woken else story.wake_at_s
-        values["woken"] = False
-    connection.execute(CHANGE, {"key": story.uuid, **values})
-    _add_entries(connection, story.uuid, entries, at)
-    if owed is not None:
-        connection.execute(delete(debts).where(_is(owed)))
-        connection.execute(insert(debts), structs.asdict(owed))
-
-
-def check_fence(connection: Connection, uuid: str, generation: int) -> None:
-    """Raise `Superseded` unless `generation` is the story's newest, `NotFound` without a story."""
-    _fenced(connection, uuid, generation)
+        statement = REST
+        values["due_at_s"] = values.pop("wake_at_s")
+    if connection.execute(statement, values).rowcount == 0:
+        _fenced(connection, story.uuid, story.generation)
+        found = find(connection, story.uuid)
+        return None if found is None else found.abort
+    _add_entries(connection, story.uuid, happened.entries, at)
+    if happened.owed is not None:
+        connection.execute(delete(debts).where(_is(happened.owed)))
+        connection.execute(insert(debts), structs.asdict(happened.owed))
+    return None
 
 
 def request_abort(connection: Connection, uuid: str, why: Reason) -> None:
@@ -133,9 +170,7 @@ def due(connection: Connection, *, now_s: float, owner: str, alone: bool) -> tup
 
 def wake(connection: Connection, uuid: str) -> None:
     """See `SagaLog.wake`."""
-    story = update(stories).where(stories.c.uuid == uuid)
-    connection.execute(story.where(stories.c.owner == "").values(wake_at_s=0.0))
-    connection.execute(story.where(stories.c.owner != "").values(woken=True))
+    connection.execute(WAKE, {"key": uuid})
 
 
 def debts_due(connection: Connection, *, now_s: float) -> tuple[Debt, ...]:
@@ -167,10 +202,7 @@ def postpone(connection: Connection, debt: Debt, *, generation: int) -> None:
 
 def timeline(connection: Connection, uuid: str, *, after_sequence: int) -> tuple[Entry, ...]:
     """What happened after that entry, in order."""
-    query = select(*ENTRY).where(
-        story_entries.c.story_uuid == uuid, story_entries.c.sequence > after_sequence
-    )
-    rows = connection.execute(query.order_by(story_entries.c.sequence))
+    rows = connection.execute(TIMELINE, {"key": uuid, "after": after_sequence})
     return tuple(Entry(**row._mapping) for row in rows)
 
 
@@ -202,24 +234,28 @@ def _give_back(connection: Connection, uuid: str) -> None:
     connection.execute(CHANGE, {"key": uuid, "owner": ""})
 
 
-def _fenced(connection: Connection, uuid: str, generation: int) -> Row[int, bool]:
+def _fenced(connection: Connection, uuid: str, generation: int) -> None:
     row = connection.execute(FENCE, {"key": uuid}).first()
     if row is None:
         raise NotFound(reason(Code.MIGRATION_UNKNOWN, migration=uuid))
     if row.generation != generation:
         raise Superseded(reason(Code.SUPERSEDED, migration=uuid))
-    return row
 
 
 def _add_entries(connection: Connection, uuid: str, entries: tuple[Entry, ...], at: str) -> None:
-    if not entries:
-        return
-    last = connection.execute(LAST_ENTRY, {"key": uuid}).scalar() or 0
+    """At the end of the timeline, in order."""
     rows = [
-        structs.asdict(entry) | {"story_uuid": uuid, "sequence": sequence, "at": entry.at or at}
-        for sequence, entry in enumerate(entries, last + 1)
+        {
+            "key": uuid,
+            "its_step": entry.step,
+            "its_what": entry.what,
+            "its_words": entry.words,
+            "its_at": entry.at or at,
+        }
+        for entry in entries
     ]
-    connection.execute(insert(story_entries), rows)
+    if rows:
+        connection.execute(ADD_ENTRY, rows)
 
 
 def _is(debt: Debt) -> ColumnElement[bool]:

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, exc
@@ -60,7 +61,7 @@ class _Waiting:
 
 
 class WriterThread:
-    """Runs work in a thread of its own, many pieces per commit, each in a savepoint of its own."""
+    """Runs work in a thread of its own, many pieces per commit."""
 
     def __init__(
         self,
@@ -105,10 +106,13 @@ class WriterThread:
 
     def _serve(self) -> None:
         more = True
-        while more:
-            batch, more = self._next_batch()
-            if batch:
-                _answer(batch, _run_together(self._engine, [w.work for w in batch], self._path))
+        # One connection for life: to fetch it from the engine costs as much as two statements.
+        with self._engine.connect() as connection:
+            while more:
+                batch, more = self._next_batch()
+                if batch:
+                    works = [waiting.work for waiting in batch]
+                    _answer(batch, _run_together(connection, works, self._path))
 
     def _next_batch(self) -> tuple[list[_Waiting], bool]:
         """Whatever waits, at least one piece. False at the end of the line."""
@@ -164,29 +168,46 @@ def translated(error: exc.SQLAlchemyError, path: str) -> Exception:
 
 
 def _answer(batch: list[_Waiting], outcomes: list[_Outcome]) -> None:
-    """Give the results to those who wait, each in the thread of its own loop."""
+    """Give the results to those who wait, in the thread of their loop, which is woken once."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], _Outcome]]] = {}
     for waiting, outcome in zip(batch, outcomes, strict=True):
-        with suppress(RuntimeError):  # its loop is closed: nobody waits any more
-            waiting.loop.call_soon_threadsafe(_settle, waiting.future, outcome)
+        by_loop.setdefault(waiting.loop, []).append((waiting.future, outcome))
+    for loop, answers in by_loop.items():
+        with suppress(RuntimeError):  # it is closed: nobody waits any more
+            loop.call_soon_threadsafe(_settle, answers)
 
 
-def _settle(future: asyncio.Future[Any], outcome: _Outcome) -> None:
-    if future.done():
-        return  # who asked has given up meanwhile
-    if outcome.error is None:
-        future.set_result(outcome.value)
-    else:
-        future.set_exception(outcome.error)
+def _settle(answers: list[tuple[asyncio.Future[Any], _Outcome]]) -> None:
+    for future, outcome in answers:
+        if future.done():
+            continue  # who asked has given up meanwhile
+        if outcome.error is None:
+            future.set_result(outcome.value)
+        else:
+            future.set_exception(outcome.error)
 
 
-def _run_together(engine: Engine, works: list[Work[Any]], path: str) -> list[_Outcome]:
-    """All in one transaction; if that fails, one by one, so that only the guilty one fails."""
+def _run_together(connection: Connection, works: list[Work[Any]], path: str) -> list[_Outcome]:
+    """All in one transaction; if one fails, again with a savepoint for each (which costs as much as
+    two statements); if that fails, too, one by one. So only the guilty one fails.
+    """
     if len(works) > 1:
-        together = _outcome_of(lambda: _committed(engine, lambda c: [_apart(c, w) for w in works]))
-        if together.error is None:
-            outcomes: list[_Outcome] = together.value
-            return outcomes
-    return [_alone(engine, work, path) for work in works]
+        for run in (_unguarded, _apart):
+            together = _outcome_of(partial(_committed, connection, partial(_each, run, works)))
+            if together.error is None:
+                outcomes: list[_Outcome] = together.value
+                return outcomes
+    return [_alone(connection, work, path) for work in works]
+
+
+def _each(
+    run: Callable[[Connection, Work[Any]], _Outcome], works: list[Work[Any]], connection: Connection
+) -> list[_Outcome]:
+    return [run(connection, work) for work in works]
+
+
+def _unguarded(connection: Connection, work: Work[Any]) -> _Outcome:
+    return _Outcome(value=work(connection))
 
 
 def _apart(connection: Connection, work: Work[Any]) -> _Outcome:
@@ -198,16 +219,21 @@ def _apart(connection: Connection, work: Work[Any]) -> _Outcome:
         return _Outcome(error=error)
 
 
-def _alone(engine: Engine, work: Work[Any], path: str) -> _Outcome:
-    outcome = _outcome_of(lambda: _committed(engine, work))
+def _alone(connection: Connection, work: Work[Any], path: str) -> _Outcome:
+    outcome = _outcome_of(lambda: _committed(connection, work))
     if isinstance(outcome.error, exc.SQLAlchemyError):
         return _Outcome(error=translated(outcome.error, path))
     return outcome
 
 
-def _committed(engine: Engine, work: Work[T]) -> T:
-    with engine.begin() as connection:
-        return work(connection)
+def _committed(connection: Connection, work: Work[T]) -> T:
+    try:
+        with connection.begin():
+            return work(connection)
+    except BaseException:
+        # Of a commit that fails the database leaves the transaction open.
+        connection.connection.rollback()
+        raise
 
 
 def _outcome_of(act: Callable[[], Any]) -> _Outcome:

@@ -36,7 +36,8 @@ from godwit.rpc.conductor import (
 from godwit.saga.log import Debt, Direction, What
 from godwit.sim.loop import run
 
-TIMELINE = "/godwit/v1/migrations/12/timeline"
+ONE_MIGRATION = "/godwit/v1/migrations/12"
+TIMELINE = f"{ONE_MIGRATION}/timeline"
 UNKNOWN = reason(
     Code.WHEREABOUTS_UNKNOWN,
     source="host-a",
@@ -236,3 +237,29 @@ def test_the_last_line_is_waited_for_though_the_status_is_final() -> None:
     news = (1.0, lambda _: house.tell(line("finish", What.ENDED)))
     body, _ = poll(house, "wait_s=20", news)
     assert [entry["what"] for entry in body["entries"]] == ["ended"]
+
+
+# --- waiting for the end --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [MigrationStatus.COMPLETED, MigrationStatus.FAILED])
+def test_a_migration_asked_for_with_a_wait_is_answered_once_it_has_ended(
+    status: MigrationStatus,
+) -> None:
+    house = under_way(status=MigrationStatus.RUNNING)
+
+    def end(_: object) -> None:
+        house.change(status=status)
+        house.queries.news.tell(a_migration().uuid, ended=True)
+
+    said, elapsed_s = run(timed(house, f"{ONE_MIGRATION}?wait_s=20", (2.3, end)))
+    assert elapsed_s == pytest.approx(2.3, abs=0.01)
+    assert said.body["migration"]["status"] == status
+
+
+def test_a_migration_that_goes_on_is_answered_after_the_wait_or_when_the_server_stops() -> None:
+    house = under_way(status=MigrationStatus.RUNNING)
+    said, elapsed_s = run(timed(house, f"{ONE_MIGRATION}?wait_s=2.5"))
+    assert elapsed_s == pytest.approx(2.5, abs=0.01)
+    assert said.status == 200
+    assert run(timed(house, f"{ONE_MIGRATION}?wait_s=9", (1.0, end_long_polls)))[1] < 1.1

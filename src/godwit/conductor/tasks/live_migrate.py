@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from godwit.conductor.hosts import host_states
+from godwit.conductor.hosts import state_of_host
 from godwit.conductor.tasks.checks import against_the_guest, against_the_source
 from godwit.conductor.tasks.decision import decision_of, said_to_be_lost
 from godwit.conductor.tasks.facts import (
@@ -33,8 +33,7 @@ from godwit.store.interface import MigrationChanges
 
 async def check_instance(context: Telling) -> LiveMigrationFacts:
     """The guest runs or is paused, and its host's service is up. Raises `Refused`."""
-    states = await host_states(context.world)
-    [source] = (state for state in states if state.name == at_source(context.facts))
+    source = await state_of_host(context.world, at_source(context.facts))
     for refusal in (against_the_guest(context.facts.instance), against_the_source(source)):
         if refusal is not None:
             raise Refused(refusal)
@@ -139,7 +138,12 @@ LIVE_MIGRATION: Final = Saga(
     "live-migration",
     facts=LiveMigrationFacts,
     before=(
-        Step("check_instance", do=check_instance, undo=NothingToUndo("only reads")),
+        Step(
+            "check_instance",
+            do=check_instance,
+            undo=NothingToUndo("only reads"),
+            only_reads=True,
+        ),
         Step(
             "hold_source_allocation",
             do=hold_source_allocation,

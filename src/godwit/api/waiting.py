@@ -1,0 +1,38 @@
+"""Waiting for something to happen to a migration, for the resources that answer late (long polls).
+
+A write in this process wakes who waits; for those of another process it is looked now and then.
+"""
+
+import asyncio
+from typing import Final
+
+from godwit.api.lookups import migration_or_404
+from godwit.api.world import World
+from godwit.model.ids import MigrationUuid
+from godwit.model.migration import FINAL, Migration
+
+WAIT_MAX_S: Final = 30.0
+LOOK_AGAIN_S: Final = 1.0
+
+
+async def until_ended(here: World, uuid: MigrationUuid, *, wait_s: float) -> Migration:
+    """The migration as soon as its status is final, at the latest after `wait_s`, at once when the
+    server stops. Raises `NotFound`.
+    """
+    ends_at_s = asyncio.get_running_loop().time() + wait_s
+    while True:
+        ended = here.queries.news.end_of(uuid)
+        migration = await migration_or_404(here.queries, uuid)
+        left_s = ends_at_s - asyncio.get_running_loop().time()
+        if migration.status in FINAL or left_s <= 0 or here.stopping.is_set():
+            return migration
+        await pause(ended, left_s)
+
+
+async def pause(news: asyncio.Event, left_s: float) -> None:
+    """Until there is news, or it is time to look anyway; `left_s` at most."""
+    try:
+        async with asyncio.timeout(min(LOOK_AGAIN_S, left_s)):
+            await news.wait()
+    except TimeoutError:
+        return
