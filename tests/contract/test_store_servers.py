@@ -25,7 +25,7 @@ from tests.contract.store_records import (
 
 from godwit.model.errors import Conflict, NotFound, Refused
 from godwit.model.finding import InstanceChangeKind
-from godwit.model.host import Host
+from godwit.model.host import Host, HostReport
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Disk, Instance, PowerState, TaskState, VmState
 from godwit.model.migration import MigrationStatus
@@ -259,5 +259,22 @@ def test_a_host_owes_a_server_until_its_debt_is_paid(tell: Tell) -> None:
         assert await store.queries.owing(ONE) == (B, C)
         assert await store.queries.owing(InstanceUuid("guest-2")) == ()
         assert [debt.where for debt in await store.queries.debts()] == [B, C]
+
+    tell(tale)
+
+
+def test_what_a_host_owes_is_due_when_it_answers_again_and_not_before(tell: Tell) -> None:
+    async def tale(store: SqlStore) -> None:
+        await with_guests(store, 1)
+        fence = await accepted(store, 1)
+        story = await store.story_of(fence.migration_uuid)
+        assert story is not None
+        debt = Debt(story_uuid=story.uuid, step="at b", undo=True, where=B, due_at_s=60.0)
+        await store.record(story, owed=debt)
+        silent = HostReport(host=B, facts=None, trouble="no route to host")
+        for said, due_at_s in ((report(B), 60.0), (silent, 60.0), (report(B), 0.0)):
+            await store.record_report(said, (), now_s=3.0)
+            [owed] = await store.queries.debts()
+            assert owed.due_at_s == due_at_s
 
     tell(tale)

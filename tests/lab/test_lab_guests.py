@@ -169,16 +169,19 @@ def test_the_heartbeats_show_a_guest_that_libvirt_runs_on_two_hosts(lab: Lab) ->
         source.run(
             "sh",
             "-c",
-            "virsh -q migrate --live --p2p --bandwidth 16 --persistent --undefinesource vm1 "
+            "virsh -q migrate --live --p2p --bandwidth 4 --persistent --undefinesource vm1 "
             f"{destination.peer_uri} >/dev/null 2>&1 </dev/null &",
         )
         wait_until(lambda: is_copying(source), what="the copy", timeout_s=5.0)
         destination.freeze_libvirtd()
+        # The rest is sent at once: the source must be done before it misses the frozen one (8 s).
+        source.run("virsh", "-q", "migrate-setspeed", "vm1", "2000")
         wait_until(
             lambda: domain_state(source, "vm1").startswith("paused"),
             what="the source to have sent all",
             timeout_s=10.0,
         )
+        time.sleep(0.5)  # the last request follows the pause at once, and must be on its way
         destination.cut("management", silent=True)
         destination.thaw_libvirtd()
         heartbeats.wait("vm1", destination.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 from tests.lab.whole import (
@@ -57,5 +58,6 @@ def lose_the_answer(site: Site, here: LabHost, there: LabHost, *names: str) -> N
         lambda: all(domain_state(here, name) == "paused (migrating)" for name in names),
         timeout_s=7.0,
     )
+    time.sleep(0.5)  # the last request follows the pause at once, and must be on its way
     there.cut("management", silent=True)
     there.thaw_libvirtd()

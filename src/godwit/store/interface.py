@@ -81,7 +81,7 @@ class Store(SagaLog, Protocol):
     ) -> None:
         """Keep what a host said of itself, and discovery's findings, each only if its server is
         still in no task. Servers' allocations follow (without capacity check: the guests are
-        there).
+        there). What a host owes is due at once when it answers again.
         """
         ...
 

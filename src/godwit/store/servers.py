@@ -13,12 +13,14 @@ from godwit.model.instance import Guest, Instance, PowerState, TaskState, VmStat
 from godwit.model.reasons import Code, reason
 from godwit.store import claims
 from godwit.store.interface import InstanceChange, InstanceChangeKind, Needs
-from godwit.store.tables import hosts, instances, migrations
+from godwit.store.tables import debts, hosts, instances, migrations
 
 K = InstanceChangeKind
 
 FIND = select(instances).where(instances.c.uuid == bindparam("key"))
 CHANGE_HOST = update(hosts).where(hosts.c.name == bindparam("key"))
+TROUBLE = select(hosts.c.trouble).where(hosts.c.name == bindparam("key"))
+DUE_NOW = update(debts).where(debts.c.where == bindparam("host")).values(due_at_s=0.0)
 CHANGE = update(instances).where(instances.c.uuid == bindparam("key"))
 
 
@@ -74,6 +76,8 @@ def record_report(
     at: str,
 ) -> None:
     """See `Store.record_report`. A host that did not answer is heard no more: its facts stay."""
+    if report.facts is not None and connection.scalar(TROUBLE, {"key": report.host}):
+        connection.execute(DUE_NOW, {"host": report.host})
     if report.facts is None:
         said: dict[str, object] = {"trouble": report.trouble or "it did not answer"}
     else:
