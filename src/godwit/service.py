@@ -170,23 +170,31 @@ def _open_store(folder: Path, clock: SystemClock) -> SqlStore:
 def _door(listen: str) -> Iterator[socket.socket]:
     """The listening socket of `server.listen`. A Unix socket is for its owner and group alone."""
     path = Path(listen.removeprefix("unix:")) if listen.startswith("unix:") else None
-    door = socket.socket(socket.AF_UNIX) if path else None
     try:
-        if path and door:
-            path.unlink(missing_ok=True)
-            door.bind(str(path))
-            path.chmod(0o660)
-        else:
-            address, _, port = listen.rpartition(":")
-            door = socket.create_server((address.strip("[]"), int(port)))
-        door.listen()
-        door.setblocking(False)
+        door = _unix_door(path) if path else _loopback_door(listen)
     except OSError as error:
         raise _unusable("server.listen", listen, error) from error
+    door.setblocking(False)
     with door:
         yield door
     if path:
         path.unlink(missing_ok=True)
+
+
+def _unix_door(path: Path) -> socket.socket:
+    """A socket left behind by a kill is replaced; any other file stands in the way and stays."""
+    if path.is_socket():
+        path.unlink()
+    door = socket.socket(socket.AF_UNIX)
+    door.bind(str(path))
+    path.chmod(0o660)
+    door.listen()
+    return door
+
+
+def _loopback_door(listen: str) -> socket.socket:
+    address, _, port = listen.rpartition(":")
+    return socket.create_server((address.strip("[]"), int(port)))
 
 
 def _unusable(field: str, value: str, error: OSError) -> Refused:

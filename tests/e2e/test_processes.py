@@ -93,6 +93,17 @@ def test_a_missing_settings_file_is_named_in_one_line(refused: Mapping[str, Ende
     assert "godwit.toml: No such file or directory" in line
 
 
+def test_a_file_where_the_socket_should_be_is_named_and_left_alone(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("not a socket")
+    godwit = Godwit(tmp_path, HOST, listen=f"unix:{precious}")
+    ended = godwit.typed("serve", "--config", str(godwit.config))
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"godwit serve: server.listen: unix:{precious}: ")
+    assert precious.read_text() == "not a socket"
+
+
 @pytest.mark.parametrize(
     ("name", "problem"), [("read-only", "it is read-only"), ("locked", "database is locked")]
 )
