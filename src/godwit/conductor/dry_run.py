@@ -9,7 +9,6 @@ from godwit.conductor.hosts import host_states
 from godwit.conductor.requests import check_named_host, known_server
 from godwit.conductor.tasks.checks import (
     against_the_guest,
-    against_the_source,
     check_both_ends,
     of_host,
 )
@@ -23,7 +22,7 @@ from godwit.model.instance import Instance
 from godwit.model.reasons import Code, Reason, reason
 from godwit.model.request_spec import RequestSpec
 from godwit.rpc.conductor import CheckLiveMigration, HostVerdict, Verdicts
-from godwit.scheduler.host_state import HostState
+from godwit.scheduler.host_state import HostState, why_unavailable
 from godwit.scheduler.select import select_destinations
 
 AT_ONCE_MAX: Final = 8
@@ -61,7 +60,7 @@ def against_moving(instance: Instance, source: HostState | None) -> tuple[Reason
     if source is None:
         reasons.append(reason(Code.HOST_UNKNOWN, host=instance.host, name=instance.host))
     else:
-        reasons.append(against_the_source(source))
+        reasons.append(why_unavailable(source))
     return tuple(why for why in reasons if why is not None)
 
 

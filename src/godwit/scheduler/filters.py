@@ -13,7 +13,7 @@ from godwit.model.instance import Disk
 from godwit.model.migration import BlockMigration
 from godwit.model.reasons import Code, Reason, reason
 from godwit.model.request_spec import RequestSpec
-from godwit.scheduler.host_state import HostState
+from godwit.scheduler.host_state import HostState, why_unavailable
 
 Filter = Callable[[RequestSpec, HostState], Reason | None]
 """`refuse(spec, host_state)`: why this host cannot take the guest, or None."""
@@ -40,12 +40,7 @@ def not_refused_before(spec: RequestSpec, state: HostState) -> Reason | None:
 
 def up(_spec: RequestSpec, state: HostState) -> Reason | None:
     """The host has described itself, reports, and its hypervisor answers."""
-    if not state.up:
-        return reason(Code.COMPUTE_SERVICE_UNAVAILABLE, host=state.name, silent_s=state.silent_s)
-    if state.trouble or state.facts is None:
-        problem = state.trouble or f"{state.name} has not described itself yet"
-        return reason(Code.HYPERVISOR_UNAVAILABLE, host=state.name, problem=problem)
-    return None
+    return why_unavailable(state)
 
 
 def enabled(_spec: RequestSpec, state: HostState) -> Reason | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from godwit.model.host import Host, HostFacts, Usage
 from godwit.model.ids import HostName
+from godwit.model.reasons import Code, Reason, reason
 
 
 @dataclass(frozen=True)
@@ -58,3 +59,15 @@ def memory_max_mib(facts: HostFacts) -> int:
 def vcpus_max(facts: HostFacts) -> int:
     """All the vCPUs that guests may claim at a host."""
     return int(facts.vcpus * facts.cpu_allocation_ratio)
+
+
+def why_unavailable(state: HostState) -> Reason | None:
+    """Why nothing can be asked of this host now: it does not report, has not described itself, or
+    its hypervisor does not answer.
+    """
+    if not state.up:
+        return reason(Code.COMPUTE_SERVICE_UNAVAILABLE, host=state.name, silent_s=state.silent_s)
+    if state.trouble or state.facts is None:
+        problem = state.trouble or f"{state.name} has not described itself yet"
+        return reason(Code.HYPERVISOR_UNAVAILABLE, host=state.name, problem=problem)
+    return None

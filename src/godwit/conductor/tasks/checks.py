@@ -26,16 +26,6 @@ def against_the_guest(instance: Instance) -> Reason | None:
     )
 
 
-def against_the_source(source: HostState) -> Reason | None:
-    """Why no guest can leave this host: it does not report, or its hypervisor does not answer."""
-    if not source.up:
-        return reason(Code.COMPUTE_SERVICE_UNAVAILABLE, host=source.name, silent_s=source.silent_s)
-    if source.trouble or source.facts is None:
-        problem = source.trouble or f"{source.name} has not described itself yet"
-        return reason(Code.HYPERVISOR_UNAVAILABLE, host=source.name, problem=problem)
-    return None
-
-
 async def check_both_ends(world: World, spec: RequestSpec, destination: HostFacts) -> CheckAnswer:
     """Ask the destination, then the source: every reason of the first that refuses, or what both
     agree on.

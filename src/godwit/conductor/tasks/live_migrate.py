@@ -10,7 +10,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from godwit.conductor.hosts import state_of_host
-from godwit.conductor.tasks.checks import against_the_guest, against_the_source
+from godwit.conductor.tasks.checks import against_the_guest
 from godwit.conductor.tasks.decision import decision_of, said_to_be_lost
 from godwit.conductor.tasks.facts import (
     LiveMigrationFacts,
@@ -28,13 +28,14 @@ from godwit.model.errors import Refused
 from godwit.model.migration import MigrationStatus
 from godwit.model.reasons import Code
 from godwit.saga.step import Forward, NothingToUndo, Pivot, Saga, Step
+from godwit.scheduler.host_state import why_unavailable
 from godwit.store.interface import MigrationChanges
 
 
 async def check_instance(context: Telling) -> LiveMigrationFacts:
     """The guest runs or is paused, and its host's service is up. Raises `Refused`."""
     source = await state_of_host(context.world, at_source(context.facts))
-    for refusal in (against_the_guest(context.facts.instance), against_the_source(source)):
+    for refusal in (against_the_guest(context.facts.instance), why_unavailable(source)):
         if refusal is not None:
             raise Refused(refusal)
     return context.facts
