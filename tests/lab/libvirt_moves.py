@@ -23,6 +23,7 @@ from godwit.model.migration import BlockMigration
 from godwit.model.reasons import Code
 from godwit.model.request_spec import RequestSpec
 from godwit.model.sighting import DestinationWord, SourceWord
+from godwit.model.steering import UNSTEERED
 from godwit.runtime.settings import LibvirtHostSettings, StorageSettings
 from godwit.virt.driver import Checked, TransferEvidence, TransferOutcome
 from godwit.virt.libvirt.driver import LibvirtDriver
@@ -146,6 +147,7 @@ class Move:
             End(HostName(self.there.name), settings_of(self.there)),
             self.instance,
             made,
+            steering=UNSTEERED,
         )
         await self.transfer.open()
         await self.transfer.clear_autostart()

@@ -14,6 +14,7 @@ from godwit.model.host import HostFacts
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Instance
 from godwit.model.migrate_data import LibvirtLiveMigrateData, LiveMigrateData
+from godwit.model.steering import UNSTEERED
 from godwit.virt.driver import TransferDriver
 from godwit.virt.libvirt.migration import End, LibvirtTransferDriver
 
@@ -47,7 +48,8 @@ class LibvirtWorld:
     ) -> TransferDriver:
         assert isinstance(migrate_data, LibvirtLiveMigrateData)
         assert destination.name == self._there.name
-        return LibvirtTransferDriver(_end(self._here), _end(self._there), instance, migrate_data)
+        ends = _end(self._here), _end(self._there)
+        return LibvirtTransferDriver(*ends, instance, migrate_data, steering=UNSTEERED)
 
     def _start(self, name: str, paused: bool) -> None:
         start_guest(self._here, GuestSpec(name, memory_mib=16, working_set_mib=4))

@@ -1,20 +1,23 @@
-"""What to do next in a running transfer: let it go on, or stop it. Pure.
+"""What to do next in a running transfer: let it go on, help it, or stop it. Pure.
 
-The transfer process folds every sample into a `Course` and asks `next_action`.
+Whoever watches a transfer folds every sample into a `Course` and asks `next_action`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from godwit.model.migrate_data import Guard
 from godwit.model.progress import Progress, TransferPhase
+from godwit.model.reasons import Code, Reason, reason
+from godwit.model.steering import UNSTEERED, Steering, TransferLimits
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What a transfer may do before it is stopped."""
+class Policy:
+    """What a transfer may do before it is helped or stopped."""
 
     stall_timeout_s: float
     guard: Guard = Guard.PAUSED
+    steering: Steering = UNSTEERED
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Course:
     moved_bytes: int
     since_s: float
     phase: TransferPhase = TransferPhase.PREPARING
+    in_post_copy: bool = False
+    """It was switched to post-copy: the guest may run at the destination, nothing is stopped."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +37,25 @@ class KeepGoing:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """Hold the job within other limits."""
+
+    limits: TransferLimits
+
+
+@dataclass(frozen=True)
+class SwitchToPostCopy:
+    """Let the guest run at the destination now. Only ever with the guard `postcopy`."""
+
+
+@dataclass(frozen=True)
 class Abort:
-    """Ask the hypervisor to stop the job: it has moved nothing for `stalled_s`."""
+    """Ask the hypervisor to stop the job."""
 
-    stalled_s: float
+    why: Reason
 
 
-Action = KeepGoing | Abort
+Action = KeepGoing | Limit | SwitchToPostCopy | Abort
 
 
 def begun(at_s: float) -> Course:
@@ -52,17 +69,26 @@ def followed(course: Course, progress: Progress | None, at_s: float) -> Course:
         return course
     if progress.moved_bytes > course.moved_bytes or progress.phase is not course.phase:
         moved = max(progress.moved_bytes, course.moved_bytes)
-        return Course(moved_bytes=moved, since_s=at_s, phase=progress.phase)
+        return replace(course, moved_bytes=moved, since_s=at_s, phase=progress.phase)
     return course
 
 
-def next_action(course: Course, at_s: float, limits: Limits) -> Action:
+def done(course: Course, action: Action) -> Course:
+    """The course once the hypervisor has done what was asked."""
+    if isinstance(action, SwitchToPostCopy):
+        return replace(course, in_post_copy=True)
+    return course
+
+
+def next_action(course: Course, at_s: float, policy: Policy) -> Action:
     """Stop what has moved nothing for `stall_timeout_s`.
 
     Never at the switch, where everything is sent already, and never with the guard `postcopy`,
     where the guest may run at the destination already.
     """
     stalled_s = at_s - course.since_s
-    if course.phase is TransferPhase.SWITCHING or limits.guard is Guard.POSTCOPY:
+    if course.phase is TransferPhase.SWITCHING or policy.guard is Guard.POSTCOPY:
         return KeepGoing()
-    return Abort(stalled_s) if stalled_s >= limits.stall_timeout_s else KeepGoing()
+    if stalled_s >= policy.stall_timeout_s:
+        return Abort(reason(Code.TRANSFER_STALLED, stalled_s=stalled_s))
+    return KeepGoing()

@@ -184,6 +184,7 @@ class ProcessTransfers:
             destination=ask.destination,
             destination_settings=hosts.get(ask.destination.name),
             stall_timeout_s=self._settings.migration.stall_timeout_s,
+            steering=ask.steering,
         )
 
 

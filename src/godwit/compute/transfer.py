@@ -2,8 +2,8 @@
 
 For a real hypervisor it runs in a process of its own (`compute/transfer_process.py`), for a
 simulated one as a task of its host (`compute/transfers.py`); the steps are the same. It makes the
-long call once, watches it, stops it when asked or when it stalls, and lets the guest run at the
-destination on proof that the source cannot run again. It never decides where the guest is.
+long call once, has it steered (`compute/steering.py`), and lets the guest run at the destination on
+proof that the source cannot run again. It never decides where the guest is.
 """
 
 import asyncio
@@ -11,20 +11,18 @@ from dataclasses import dataclass
 
 import structlog
 
-from godwit.compute.convergence import Abort, Limits, begun, followed, next_action
+from godwit.compute.convergence import Policy
+from godwit.compute.steering import Helm
 from godwit.compute.transfer_folder import Mark, Sign, TransferFolder
 from godwit.model.errors import GodwitError, Unreachable
 from godwit.model.migrate_data import Guard
 from godwit.model.progress import Progress
+from godwit.model.steering import UNSTEERED, Steering
 from godwit.rpc.compute import TransferResult
 from godwit.virt.driver import TransferDriver, TransferOutcome
 
-SAMPLE_S = 0.25
-"""How often progress, the abort mark and the limits are looked at."""
 BEAT_S = 0.5
 """How often a sign of life is given, also while the hypervisor does not answer."""
-ABORT_AGAIN_S = 5.0
-"""An abort that has not ended the call is asked for again after so long."""
 LET_RUN_ATTEMPTS = 5
 LET_RUN_PAUSE_S = 1.0
 
@@ -38,11 +36,19 @@ class Terms:
     guard: Guard
     was_paused: bool
     stall_timeout_s: float
+    steering: Steering = UNSTEERED
 
     @property
     def waits_for_us(self) -> bool:
         """The guest arrives paused although its operator has not paused it."""
         return self.guard is Guard.PAUSED and not self.was_paused
+
+    @property
+    def policy(self) -> Policy:
+        """What convergence is decided by."""
+        return Policy(
+            stall_timeout_s=self.stall_timeout_s, guard=self.guard, steering=self.steering
+        )
 
 
 async def run_transfer(folder: TransferFolder, driver: TransferDriver, terms: Terms) -> None:
@@ -80,9 +86,9 @@ class _Pulse:
             self._show(self._sign.sequence, self._sign.progress)
             await asyncio.sleep(BEAT_S)
 
-    def tell(self, progress: Progress | None) -> None:
+    def tell(self, progress: Progress) -> None:
         """A sample. One that says nothing new is no news."""
-        if progress is not None and progress != self._sign.progress:
+        if progress != self._sign.progress:
             self._show(self._sign.sequence + 1, progress)
 
     def _show(self, sequence: int, progress: Progress | None) -> None:
@@ -99,7 +105,7 @@ class _Move:
         self._folder = folder
         self._driver = driver
         self._terms = terms
-        self._pulse = pulse
+        self._helm = Helm(folder, driver, terms.policy, pulse.tell)
 
     async def make(self) -> TransferResult:
         """All of it, in order."""
@@ -112,16 +118,15 @@ class _Move:
         self._folder.set(Mark.BEGAN)
         async with asyncio.TaskGroup() as tasks:
             call = tasks.create_task(self._call(), name="transfer call")
-            steering = tasks.create_task(self._steer(call), name="steering")
+            steering = tasks.create_task(self._helm.steer(call), name="steering")
             outcome = await call
             # Not after `steering`: a sample that is slow to come must not keep the guest waiting.
             ran = await self._let_run_on_proof()
         stopped = steering.result()
         return TransferResult(
             error=outcome.error,
-            reason=outcome.reason,
+            reason=stopped.why or outcome.reason,
             aborted=stopped.aborted,
-            stalled_s=stopped.stalled_s,
             statistics=outcome.statistics,
             ran_at_destination=ran,
         )
@@ -142,49 +147,6 @@ class _Move:
             return await self._driver.transfer()
         except GodwitError as error:
             return TransferOutcome(error=str(error), reason=error.reason)
-
-    async def _steer(self, call: asyncio.Task[TransferOutcome]) -> "_Stopped":
-        """Watch the call until it is back; say why it was stopped, if it was."""
-        loop = asyncio.get_running_loop()
-        limits = Limits(stall_timeout_s=self._terms.stall_timeout_s, guard=self._terms.guard)
-        course = begun(loop.time())
-        stopped = _Stopped()
-        asked_s: float | None = None
-        while not await _is_back(call):
-            progress = await self._sample()
-            if call.done():
-                break
-            course = followed(course, progress, loop.time())
-            stopped = self._why_stop(stopped, next_action(course, loop.time(), limits))
-            if stopped.at_all and (asked_s is None or loop.time() - asked_s >= ABORT_AGAIN_S):
-                asked_s = loop.time()
-                await self._ask_to_stop(stopped)
-        return stopped
-
-    def _why_stop(self, stopped: "_Stopped", action: object) -> "_Stopped":
-        if stopped.at_all:
-            return stopped
-        if self._folder.has(Mark.ABORT):
-            return _Stopped(aborted=True)
-        if isinstance(action, Abort):
-            return _Stopped(stalled_s=action.stalled_s)
-        return stopped
-
-    async def _sample(self) -> Progress | None:
-        try:
-            progress = await self._driver.progress()
-        except GodwitError as error:
-            log.debug("no progress to be had", words=error.reason.words)
-            return None
-        self._pulse.tell(progress)
-        return progress
-
-    async def _ask_to_stop(self, stopped: "_Stopped") -> None:
-        log.info("asked to stop the job", aborted=stopped.aborted, stalled_s=stopped.stalled_s)
-        try:
-            await self._driver.abort()
-        except GodwitError as error:
-            log.warning("could not ask to stop the job", words=error.reason.words)
 
     async def _let_run_on_proof(self) -> bool:
         """Let the guest run at the destination, if the source is proven gone. True if it was.
@@ -211,21 +173,3 @@ class _Move:
             return False
         await self._driver.let_run_at_destination()
         return True
-
-
-@dataclass(frozen=True)
-class _Stopped:
-    """Why the call was asked to end; nothing set: it was not."""
-
-    aborted: bool = False
-    stalled_s: float = 0.0
-
-    @property
-    def at_all(self) -> bool:
-        return self.aborted or self.stalled_s > 0
-
-
-async def _is_back(call: asyncio.Task[TransferOutcome]) -> bool:
-    """True as soon as the call is back, False after `SAMPLE_S` without it."""
-    done, _ = await asyncio.wait({call}, timeout=SAMPLE_S)
-    return bool(done)

@@ -59,6 +59,7 @@ async def _made(folder: DiskFolder, order: TransferOrder) -> None:
         guard=order.migrate_data.guard,
         was_paused=order.migrate_data.was_paused,
         stall_timeout_s=order.stall_timeout_s,
+        steering=order.steering,
     )
     try:
         await run_transfer(folder, transfer_driver(order), terms)

@@ -132,6 +132,7 @@ class TaskTransfers:
             guard=ask.migrate_data.guard,
             was_paused=ask.migrate_data.was_paused,
             stall_timeout_s=self._stall_timeout_s,
+            steering=ask.steering,
         )
         try:
             await run_transfer(folder, driver, terms)

@@ -17,6 +17,7 @@ from godwit.model.progress import Progress, Statistics
 from godwit.model.reasons import Reason
 from godwit.model.request_spec import RequestSpec
 from godwit.model.sighting import DestinationSighting, SourceSighting
+from godwit.model.steering import UNSTEERED, Steering
 from godwit.rpc.contract import remote
 
 ONLY_LOOKS: Final = "only looks"
@@ -77,6 +78,7 @@ class StartTransfer(msgspec.Struct, frozen=True, kw_only=True):
     instance: Instance
     migrate_data: LiveMigrateData
     destination: HostFacts
+    steering: Steering = UNSTEERED
 
 
 class FollowTransfer(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,9 +93,10 @@ class TransferResult(msgspec.Struct, frozen=True, kw_only=True):
 
     error: str = ""
     reason: Reason | None = None
-    """The catalogue's reason for `error`, where there is no doubt."""
+    """The catalogue's reason for `error`, where there is no doubt: why it was stopped, or what the
+    hypervisor's error means.
+    """
     aborted: bool = False
-    stalled_s: float = 0.0
     statistics: Statistics | None = None
     ran_at_destination: bool = False
     """It held the proof and let the guest run at the destination."""

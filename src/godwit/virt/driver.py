@@ -18,6 +18,7 @@ from godwit.model.progress import Progress, Statistics
 from godwit.model.reasons import Reason
 from godwit.model.request_spec import RequestSpec
 from godwit.model.sighting import DestinationSighting, SourceSighting
+from godwit.model.steering import TransferLimits
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,21 @@ class TransferDriver(Protocol):
 
     async def progress(self) -> Progress | None:
         """A sample of the running job; `None` while there is none to be had."""
+        ...
+
+    async def limit(self, limits: TransferLimits) -> None:
+        """At the source: hold the transfer within `limits`, whether it runs or is about to begin.
+
+        May be repeated.
+        """
+        ...
+
+    async def start_post_copy(self) -> None:
+        """Let the guest run at the destination now, the rest of its memory following.
+
+        Only with the guard `postcopy`, while memory is copied. There is no way back. May be
+        repeated: a post-copy that runs already is left alone.
+        """
         ...
 
     async def abort(self) -> None:

@@ -12,6 +12,7 @@ from godwit.model.ids import HostName, MigrationUuid
 from godwit.model.instance import Instance
 from godwit.model.migrate_data import LibvirtLiveMigrateData, LiveMigrateData
 from godwit.model.reasons import Code, reason
+from godwit.model.steering import UNSTEERED, Steering
 from godwit.runtime.settings import (
     HostSettings,
     LibvirtHostSettings,
@@ -36,6 +37,7 @@ class TransferOrder(msgspec.Struct, frozen=True, kw_only=True):
     destination_settings: HostSettings | None
     """How this process reaches the destination; None if its settings do not name that host."""
     stall_timeout_s: float
+    steering: Steering = UNSTEERED
 
 
 def simulated_fleet(settings: Settings) -> SimulatedFleet:
@@ -90,4 +92,5 @@ def _libvirt_transfer_driver(
         End(order.destination.name, destination),
         order.instance,
         migrate_data,
+        steering=order.steering,
     )

@@ -37,12 +37,6 @@ def test_what_became_of_the_guest_goes_before_what_was_asked_for(
     assert why(word, TransferResult(error="canceled", aborted=True), abort=ABORT).code is code
 
 
-def test_a_stall_is_named_as_such() -> None:
-    stalled = why(SourceWord.KEPT, TransferResult(error="canceled", stalled_s=31))
-    assert stalled.code is Code.TRANSFER_STALLED
-    assert "31 s" in stalled.words
-
-
 def test_a_reason_without_doubt_goes_before_the_hypervisors_words() -> None:
     assert why(SourceWord.KEPT, TransferResult(error="7: TLS", reason=NO_TLS)) == NO_TLS
 

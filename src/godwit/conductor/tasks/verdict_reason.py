@@ -26,16 +26,9 @@ def why_it_did_not_happen(
         return reason(Code.SOURCE_TOOK_THE_GUEST_BACK)
     if abort is not None:
         return abort
-    return _as_the_transfer_says(result) or reason(
-        Code.TRANSFER_FAILED, problem=_problem(source, result, failure)
-    )
-
-
-def _as_the_transfer_says(result: TransferResult | None) -> Reason | None:
-    """A reason of its own, where there is no doubt."""
-    if result is not None and result.stalled_s > 0:
-        return reason(Code.TRANSFER_STALLED, stalled_s=result.stalled_s)
-    return None if result is None else result.reason
+    if result is not None and result.reason is not None:
+        return result.reason
+    return reason(Code.TRANSFER_FAILED, problem=_problem(source, result, failure))
 
 
 def _problem(source: SourceSighting, result: TransferResult | None, failure: Reason | None) -> str:

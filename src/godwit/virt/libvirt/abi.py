@@ -100,11 +100,17 @@ class Migrate(IntFlag):
     NON_SHARED_DISK = 64
     UNSAFE = 512
     ABORT_ON_ERROR = 4096
+    AUTO_CONVERGE = 8192
+    POSTCOPY = 32768
     TLS = 65536
+    PARALLEL = 131072
 
 
 PARAM_URI: Final = "migrate_uri"
 PARAM_DISKS: Final = "migrate_disks"
+PARAM_CONNECTIONS: Final = "parallel.connections"
+SPEED_UNLIMITED: Final = (2**63 - 1) // 2**20
+"""What libvirt takes for no limit, in MiB per second."""
 
 
 class DomainXml(IntFlag):
@@ -194,6 +200,11 @@ class Domain(Protocol):
     def jobStats(self, flags: int = 0) -> dict[str, int]: ...  # noqa: N802
     def snapshotNum(self, flags: int = 0) -> int: ...  # noqa: N802
     def abortJob(self) -> int: ...  # noqa: N802
+    def migrateGetMaxSpeed(self, flags: int = 0) -> int: ...  # noqa: N802
+    def migrateSetMaxSpeed(self, bandwidth: int, flags: int = 0) -> int: ...  # noqa: N802
+    def migrateGetMaxDowntime(self, flags: int = 0) -> int: ...  # noqa: N802
+    def migrateSetMaxDowntime(self, downtime: int, flags: int = 0) -> int: ...  # noqa: N802
+    def migrateStartPostCopy(self, flags: int = 0) -> int: ...  # noqa: N802
     def resume(self) -> int: ...
     def create(self) -> int: ...
     def destroy(self) -> int: ...

@@ -8,7 +8,9 @@ other it does nothing and answers with what it saw; an empty answer means: it is
 from typing import Final
 
 from godwit.model.ids import InstanceUuid
+from godwit.model.steering import TransferLimits
 from godwit.virt.libvirt.abi import (
+    SPEED_UNLIMITED,
     UNDEFINE_LEFTOVERS,
     Domain,
     DomainXml,
@@ -39,6 +41,22 @@ def abort_job(libvirt: Libvirt, uuid: InstanceUuid) -> None:
     domain = find_domain(libvirt, uuid)
     if domain is not None:
         or_none(domain.abortJob, also=NO_JOB)
+
+
+def limit_transfer(libvirt: Libvirt, uuid: InstanceUuid, limits: TransferLimits) -> None:
+    """Hold the guest's transfer, running or to come, within `limits`."""
+    domain = find_domain(libvirt, uuid)
+    if domain is None:
+        return
+    if limits.bandwidth_mib_per_s is not None:
+        domain.migrateSetMaxSpeed(limits.bandwidth_mib_per_s or SPEED_UNLIMITED)
+    if limits.max_downtime_ms is not None:
+        domain.migrateSetMaxDowntime(limits.max_downtime_ms)
+
+
+def start_post_copy(libvirt: Libvirt, uuid: InstanceUuid) -> None:
+    """Let the guest run at the destination before its memory is there."""
+    libvirt.lookupByUUIDString(uuid).migrateStartPostCopy()
 
 
 def resume_arrived(libvirt: Libvirt, uuid: InstanceUuid) -> str:

@@ -16,11 +16,13 @@ from godwit.model.instance import Instance
 from godwit.model.migrate_data import Guard, LibvirtLiveMigrateData
 from godwit.model.progress import Progress, Statistics
 from godwit.model.reasons import Code, Reason, reason
+from godwit.model.steering import Steering, TransferLimits
 from godwit.runtime.settings import LibvirtHostSettings
 from godwit.virt.driver import TransferOutcome
 from godwit.virt.libvirt import acts, reads
 from godwit.virt.libvirt.abi import (
     FROM_RPC,
+    PARAM_CONNECTIONS,
     PARAM_DISKS,
     PARAM_URI,
     STOPPED_MIGRATED,
@@ -56,7 +58,10 @@ class LibvirtTransferDriver:
         destination: End,
         instance: Instance,
         migrate_data: LibvirtLiveMigrateData,
+        *,
+        steering: Steering,
     ) -> None:
+        self._steering = steering
         self._uuid: InstanceUuid = instance.uuid
         self._migrate_data = migrate_data
         self._source_host = source.host
@@ -113,6 +118,19 @@ class LibvirtTransferDriver:
         except (Unreachable, LibvirtError):
             return None
 
+    async def limit(self, limits: TransferLimits) -> None:
+        """See `TransferDriver`."""
+        await self._source.call(
+            "limiting the transfer",
+            lambda libvirt: acts.limit_transfer(libvirt, self._uuid, limits),
+        )
+
+    async def start_post_copy(self) -> None:
+        """See `TransferDriver`."""
+        await self._source.call(
+            "starting post-copy", lambda libvirt: acts.start_post_copy(libvirt, self._uuid)
+        )
+
     async def abort(self) -> None:
         """See `TransferDriver`. Harmless where no job runs."""
         await self._source.call(
@@ -159,8 +177,8 @@ class LibvirtTransferDriver:
         domain = libvirt.lookupByUUIDString(self._uuid)
         domain.migrateToURI3(
             self._migrate_data.destination_uri,
-            parameters_of(self._migrate_data),
-            flags_of(self._migrate_data),
+            parameters_of(self._migrate_data, self._steering),
+            flags_of(self._migrate_data, self._steering),
         )
 
     async def _statistics(self) -> Statistics | None:
@@ -200,7 +218,7 @@ def is_certificate_problem(error: LibvirtError, destination_uri: str) -> bool:
     return over_tls and (error.domain, error.number) == (FROM_RPC, Trouble.AUTH_FAILED)
 
 
-def flags_of(migrate_data: LibvirtLiveMigrateData) -> Migrate:
+def flags_of(migrate_data: LibvirtLiveMigrateData, steering: Steering) -> Migrate:
     """How libvirt is asked to move the guest.
 
     UNSAFE says only that storage is judged by Godwit's own identities: libvirt's check knows
@@ -215,16 +233,22 @@ def flags_of(migrate_data: LibvirtLiveMigrateData) -> Migrate:
         flags |= Migrate.TLS
     if migrate_data.disks_to_copy:
         flags |= Migrate.NON_SHARED_DISK
+    if steering.auto_converge:
+        flags |= Migrate.AUTO_CONVERGE
+    if steering.parallel_connections > 1:
+        flags |= Migrate.PARALLEL
     return flags
 
 
-def parameters_of(migrate_data: LibvirtLiveMigrateData) -> dict[str, object]:
+def parameters_of(migrate_data: LibvirtLiveMigrateData, steering: Steering) -> dict[str, object]:
     """What goes with the flags: where memory is sent, and exactly which disks are copied."""
     parameters: dict[str, object] = {}
     if migrate_data.migration_uri:
         parameters[PARAM_URI] = migrate_data.migration_uri
     if migrate_data.disks_to_copy:
         parameters[PARAM_DISKS] = list(migrate_data.disks_to_copy)
+    if steering.parallel_connections > 1:
+        parameters[PARAM_CONNECTIONS] = steering.parallel_connections
     return parameters
 
 

@@ -14,6 +14,7 @@ from godwit.model.errors import HypervisorError, Unreachable
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Guest, PowerState
 from godwit.model.reasons import Code, Reason, reason
+from godwit.model.steering import TransferLimits
 from godwit.runtime.settings import SimulatedHostSettings
 from godwit.virt.simulated.faults import Fault, FaultKind, TransferFault
 from godwit.virt.simulated.half import WHOLE, Half, HalfState
@@ -40,6 +41,7 @@ class SimulatedFleet:
         self._hosts = {name: _Host(settings) for name, settings in hosts.items()}
         self._latest: dict[InstanceUuid, int] = {}
         self._violations: list[str] = []
+        self._limits: dict[InstanceUuid, TransferLimits] = {}
         self._faults: dict[tuple[HostName, str], Fault] = {}
         self._transfer_faults: dict[InstanceUuid, TransferFault] = {}
         self._calls: defaultdict[tuple[HostName, str], int] = defaultdict(int)
@@ -119,6 +121,14 @@ class SimulatedFleet:
         self._latest.pop(uuid, None)
         self._hosts[host].halves.pop(uuid, None)
         self._hosts[host].changed.set()
+
+    def limit(self, uuid: InstanceUuid, limits: TransferLimits) -> None:
+        """The guest's transfers are held within `limits`."""
+        self._limits[uuid] = limits
+
+    def limits(self, uuid: InstanceUuid) -> TransferLimits:
+        """What the guest's transfers were held within last."""
+        return self._limits.get(uuid, TransferLimits())
 
     def prepare(self, host: HostName, uuid: InstanceUuid) -> None:
         """Room is made at `host`."""

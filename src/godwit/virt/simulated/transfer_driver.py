@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.migrate_data import Guard, SimulatedLiveMigrateData
 from godwit.model.progress import Progress, Statistics, TransferPhase
+from godwit.model.steering import TransferLimits
 from godwit.virt.driver import TransferOutcome
 from godwit.virt.simulated.driver import let_run
 from godwit.virt.simulated.faults import TransferFault
@@ -40,6 +41,7 @@ class SimulatedTransferDriver:
         self._uuid = uuid
         self._migrate_data = migrate_data
         self._abort = asyncio.Event()
+        self._in_post_copy = False
         self._began_s: float | None = None
         self._stalled = False
 
@@ -76,6 +78,16 @@ class SimulatedTransferDriver:
                 return None
             elapsed_s = asyncio.get_running_loop().time() - self._began_s
             return self._sample(half, elapsed_s)
+
+    async def limit(self, limits: TransferLimits) -> None:
+        """See `TransferDriver`."""
+        async with self._fleet.calling(self._source, "limit"):
+            self._fleet.limit(self._uuid, limits)
+
+    async def start_post_copy(self) -> None:
+        """See `TransferDriver`. What is left follows in no time."""
+        async with self._fleet.calling(self._source, "start_post_copy"):
+            self._in_post_copy = True
 
     async def abort(self) -> None:
         """See `TransferDriver`."""
@@ -136,7 +148,7 @@ class SimulatedTransferDriver:
         """Let time pass (`None`: until an abort), step by step."""
         loop = asyncio.get_running_loop()
         until_s = None if for_s is None else loop.time() + for_s
-        while until_s is None or loop.time() < until_s:
+        while not self._in_post_copy and (until_s is None or loop.time() < until_s):
             step_s = STEP_S if until_s is None else min(STEP_S, until_s - loop.time())
             try:
                 async with asyncio.timeout(step_s):

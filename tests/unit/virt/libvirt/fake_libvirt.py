@@ -74,6 +74,14 @@ class FakeDomain:
             ElementTree.SubElement(disk, "target", dev=f"vd{number}")
         return ElementTree.tostring(domain, encoding="unicode")
 
+    def migrateSetMaxSpeed(self, bandwidth: int) -> int:  # noqa: N802
+        self.done.append(f"speed {bandwidth}")
+        return 0
+
+    def migrateSetMaxDowntime(self, downtime: int) -> int:  # noqa: N802
+        self.done.append(f"downtime {downtime}")
+        return 0
+
     def resume(self) -> int:
         self.done.append("resume")
         self.at = (State.RUNNING, Running.UNPAUSED)

@@ -11,8 +11,9 @@ from tests.unit.virt.libvirt.fake_libvirt import (
 )
 
 from godwit.model.ids import InstanceUuid
+from godwit.model.steering import TransferLimits
 from godwit.virt.libvirt import acts, volumes
-from godwit.virt.libvirt.abi import Libvirt, Paused, Shutoff, State
+from godwit.virt.libvirt.abi import SPEED_UNLIMITED, Libvirt, Paused, Shutoff, State
 from godwit.virt.libvirt.volumes import NewImage
 
 UUID = InstanceUuid("u1")
@@ -25,6 +26,24 @@ OFF = {(State.SHUTOFF, reason) for reason in range(15)} - {(State.SHUTOFF, Shuto
 def real(host: FakeLibvirt) -> Libvirt:
     """The fake, in the place of the real one."""
     return cast(Libvirt, host)  # it has just the calls that acts and volumes make
+
+
+@pytest.mark.parametrize(
+    ("limits", "done"),
+    [
+        (TransferLimits(), []),
+        (TransferLimits(bandwidth_mib_per_s=8), ["speed 8"]),
+        (TransferLimits(bandwidth_mib_per_s=0), [f"speed {SPEED_UNLIMITED}"]),
+        (TransferLimits(max_downtime_ms=400), ["downtime 400"]),
+    ],
+)
+def test_a_limit_that_is_not_named_is_left_as_it_is(
+    limits: TransferLimits, done: list[str]
+) -> None:
+    host = FakeLibvirt()
+    domain = host.add(UUID, (State.RUNNING, 1))
+    acts.limit_transfer(real(host), UUID, limits)
+    assert domain.done == done
 
 
 @pytest.mark.parametrize("arrives_paused", [True, False])

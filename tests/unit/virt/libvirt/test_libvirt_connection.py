@@ -15,6 +15,7 @@ import pytest
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Instance, PowerState, VmState
 from godwit.model.migrate_data import LibvirtLiveMigrateData
+from godwit.model.steering import UNSTEERED
 from godwit.runtime.settings import LibvirtHostSettings
 from godwit.virt.libvirt.connection import Connection, or_none
 from godwit.virt.libvirt.errors import LibvirtError, LibvirtUnreachable
@@ -188,7 +189,9 @@ def test_a_transfer_that_reaches_neither_end_says_so_before_anything_begins() ->
     async def test() -> None:
         nowhere = LibvirtHostSettings(uri="qemu+unix:///system?socket=/nowhere/socket")
         ends = End(HOST, nowhere), End(HostName("host-b"), nowhere)
-        transfer = LibvirtTransferDriver(*ends, INSTANCE, LibvirtLiveMigrateData())
+        transfer = LibvirtTransferDriver(
+            *ends, INSTANCE, LibvirtLiveMigrateData(), steering=UNSTEERED
+        )
         with pytest.raises(LibvirtUnreachable):
             await transfer.open()
         assert (await transfer.transfer()).error != ""

@@ -15,6 +15,7 @@ from godwit.model.migration import BlockMigration
 from godwit.model.progress import TransferPhase
 from godwit.model.reasons import Code
 from godwit.model.request_spec import RequestSpec
+from godwit.model.steering import UNSTEERED, Steering
 from godwit.runtime.settings import LibvirtHostSettings, StorageSettings
 from godwit.virt.libvirt.abi import (
     FROM_RPC,
@@ -483,13 +484,22 @@ def test_each_flag_stands_for_one_agreement(
     agreed = LibvirtLiveMigrateData(
         guard=guard, tls=tls, persistent=persistent, disks_to_copy=tuple(disks)
     )
-    flags = flags_of(agreed)
+    flags = flags_of(agreed, UNSTEERED)
     assert flags & ALWAYS == ALWAYS
     assert (Migrate.PAUSED in flags) == (guard is Guard.PAUSED)
     assert (Migrate.TLS in flags) == tls
     assert (PERSISTENT in flags) == persistent
     assert (Migrate.NON_SHARED_DISK in flags) == bool(disks)
-    assert parameters_of(agreed).get("migrate_disks", []) == disks
+    assert parameters_of(agreed, UNSTEERED).get("migrate_disks", []) == disks
+
+
+def test_what_can_be_steered_at_the_start_alone_goes_with_the_call() -> None:
+    agreed = LibvirtLiveMigrateData()
+    eager = Steering(auto_converge=True, parallel_connections=3)
+    added = flags_of(agreed, eager) & ~flags_of(agreed, UNSTEERED)
+    assert added == Migrate.AUTO_CONVERGE | Migrate.PARALLEL
+    assert parameters_of(agreed, eager) == {"parallel.connections": 3}
+    assert parameters_of(agreed, UNSTEERED) == {}
 
 
 @pytest.mark.parametrize(

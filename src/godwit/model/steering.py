@@ -1,0 +1,37 @@
+"""How a transfer is steered: what may be asked of the guest and the network to bring it to its end.
+
+The settings give the defaults, a request may differ, and the limits can be changed while the
+transfer runs. Kept with the migration; obeyed by the transfer process.
+"""
+
+from typing import Final
+
+import msgspec
+
+
+class Steering(msgspec.Struct, frozen=True, kw_only=True):
+    """All there is to steer by."""
+
+    bandwidth_mib_per_s: int = 0
+    """Memory and disks are sent no faster, each; 0: no limit of ours."""
+    max_downtime_ms: int = 500
+    """The guest may pause for so long at the switch, and no longer."""
+    downtime_steps: int = 5
+    """The allowed pause is raised in so many steps, each only when it is seen to be needed."""
+    completion_timeout_s: float = 0.0
+    """A transfer that is not over after so long is stopped; 0: it may go on while it gains."""
+    auto_converge: bool = False
+    """The hypervisor may slow a guest down that writes faster than can be sent."""
+    parallel_connections: int = 1
+    """So many connections carry the memory."""
+
+
+UNSTEERED: Final = Steering()
+"""As the settings are where they say nothing."""
+
+
+class TransferLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be changed while a transfer runs. `None`: as it is."""
+
+    bandwidth_mib_per_s: int | None = None
+    max_downtime_ms: int | None = None
