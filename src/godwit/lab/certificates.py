@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -86,6 +87,22 @@ def issue(authority: Authority, folder: Path, *, name: str, alternatives: Sequen
     shutil.copyfile(authority.certificate, folder / "cacert.pem")
 
 
+def expire(authority: Authority, folder: Path, *, at: datetime) -> None:
+    """Sign again what `issue` left in `folder`, as a certificate that was or will be good until
+    then, and from a day before.
+    """
+    request, wanted = str(folder / "request.cnf"), str(folder / "request.pem")
+    key, certificate = str(folder / "clientkey.pem"), str(folder / "clientcert.pem")
+    run(["openssl", "req", "-new", "-config", request, "-key", key, "-out", wanted])
+    (folder / "signed.txt").write_text("")
+    rules = folder / "authority.cnf"
+    rules.write_text(_authority_text(authority, folder))
+    dates = ["-startdate", _date(at - timedelta(days=1)), "-enddate", _date(at)]
+    extensions = ["-extfile", request, "-extensions", "extensions"]
+    files = ["-config", str(rules), "-in", wanted, "-out", certificate]
+    run(["openssl", "ca", "-batch", "-notext", *files, *dates, *extensions])
+
+
 def lay_out_pki(certificate: Path, pki: Path) -> None:
     """Copy a certificate to all the places below /etc/pki where libvirt and QEMU look."""
     places = {
@@ -125,6 +142,33 @@ def request_text(name: str, extensions: Sequence[str]) -> str:
             "",
         ]
     )
+
+
+def _authority_text(authority: Authority, folder: Path) -> str:
+    """The openssl configuration of an authority that keeps its books in `folder`. Pure."""
+    return "\n".join(
+        [
+            "[ca]",
+            "default_ca = lab",
+            "[lab]",
+            f"database = {folder / 'signed.txt'}",
+            f"new_certs_dir = {folder}",
+            f"certificate = {authority.certificate}",
+            f"private_key = {authority.key}",
+            "default_md = sha256",
+            "rand_serial = yes",
+            "unique_subject = no",
+            "policy = any",
+            "[any]",
+            "commonName = supplied",
+            "organizationName = optional",
+            "",
+        ]
+    )
+
+
+def _date(when: datetime) -> str:
+    return when.astimezone(UTC).strftime("%Y%m%d%H%M%SZ")
 
 
 def _names_of(host: HostLayout) -> list[str]:

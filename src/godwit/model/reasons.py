@@ -257,8 +257,9 @@ CATALOGUE: Final[Mapping[Code, Entry]] = {
         "remove what blocks it (device, snapshot, running block job), then ask again",
     ),
     Code.TLS_UNUSABLE: Entry(
-        "{here} cannot reach {host} over TLS: {problem}",
-        "check both hosts' certificates: issuer, validity, and the addresses they are made out to",
+        "the TLS of {host} cannot be used: {problem}",
+        "give that host a certificate that is valid now, issued by the CA of both hosts and made "
+        "out to its address; then, at it: virt-admin server-update-tls libvirtd",
     ),
     Code.HYPERVISOR_UNAVAILABLE: Entry(
         "{problem}",

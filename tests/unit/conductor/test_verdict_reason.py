@@ -7,7 +7,7 @@ from godwit.rpc.compute import TransferResult
 
 ABORT = reason(Code.CANCELLED_BY_REQUEST, initiator="tester")
 NO_ANSWER = reason(Code.NO_ANSWER, who="host-a", call="live_migration", timeout_s=20)
-NO_TLS = reason(Code.TLS_UNUSABLE, host=None, here="host-a", problem="expired")
+NO_TLS = reason(Code.TLS_UNUSABLE, host=None, problem="expired")
 
 
 def why(

@@ -1,7 +1,7 @@
 """Could the guest run there, may it leave here? Pure: looks come in, reasons against come out.
 
 Every reason is given, not only the first. What libvirt itself refuses at the start of a migration
-without touching the guest (an unusable certificate, a device of an unknown kind) is left to it.
+without touching the guest (a device of an unknown kind) is left to it.
 """
 
 from collections.abc import Mapping, Sequence

@@ -33,6 +33,7 @@ from godwit.virt.libvirt.addresses import migration_address, migration_uri, peer
 from godwit.virt.libvirt.checks import destination_refusals, source_refusals
 from godwit.virt.libvirt.connection import Connection
 from godwit.virt.libvirt.guests import DiskSizes, guest_of, host_facts_of
+from godwit.virt.libvirt.handshake import OwnListener
 from godwit.virt.libvirt.sighting import destination_sighting, source_sighting
 from godwit.virt.libvirt.storages import plan_disks, storages_of
 from godwit.virt.libvirt.volumes import NewImage
@@ -60,6 +61,7 @@ class LibvirtDriver:
         self._storages = storages
         self._sizes = DiskSizes()
         self._connection = Connection(host, settings)
+        self._listener = OwnListener(host, settings)
 
     # --- looks ---
 
@@ -101,7 +103,10 @@ class LibvirtDriver:
             self._connection.unsubscribe(changed)
 
     async def check_can_live_migrate_destination(self, spec: RequestSpec) -> Checked:
-        """See `ComputeDriver`."""
+        """See `ComputeDriver`. TLS first: without it, libvirtd may only be unreachable."""
+        untrusted = await self._listener.refusals_as_destination()
+        if untrusted:
+            return Checked(untrusted)
         host, look = await self._connection.call(
             "checking whether the guest can come",
             lambda libvirt: check_reads.look_at_destination(libvirt, spec.instance),
@@ -130,6 +135,9 @@ class LibvirtDriver:
     ) -> Checked:
         """See `ComputeDriver`."""
         agreed = _ours(migrate_data)
+        untrusted = await self._listener.refusals_as_source(agreed.destination_uri)
+        if untrusted:
+            return Checked(untrusted)
         uuid = spec.instance.uuid
         look = await self._connection.call(
             "checking whether the guest may leave",

@@ -200,12 +200,8 @@ class LibvirtTransferDriver:
     def _certificate_problem(self, error: LibvirtError) -> Reason | None:
         if not is_certificate_problem(error, self._migrate_data.destination_uri):
             return None
-        return reason(
-            Code.TLS_UNUSABLE,
-            host=self._destination_host,
-            here=self._source_host,
-            problem=error.message,
-        )
+        problem = f"{self._source_host} cannot reach it: {error.message}"
+        return reason(Code.TLS_UNUSABLE, host=self._destination_host, problem=problem)
 
 
 def is_certificate_problem(error: LibvirtError, destination_uri: str) -> bool:

@@ -1,0 +1,140 @@
+"""The TLS handshake with a host's libvirtd, as another host's libvirt would make it: the checks'
+only door to TLS, used by `driver`. Changes nothing; `tls` judges what it shows.
+"""
+
+import asyncio
+import contextlib
+import os
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from godwit.model.ids import HostName
+from godwit.model.reasons import Code, Reason, reason
+from godwit.runtime.settings import LibvirtHostSettings
+from godwit.virt.libvirt.addresses import peer_uri
+from godwit.virt.libvirt.tls import (
+    Credentials,
+    Handshake,
+    Listener,
+    listener_of,
+    names_of,
+    places_of_credentials,
+    problem_of_certificate,
+    problem_of_peer,
+)
+
+TIMEOUT_S: Final = 2.0
+SILENT_FOR_S: Final = 300.0
+"""An address that swallows what it is sent is left alone for so long: each look would wait again.
+"""
+ACCEPTED: Final = b"\x01"
+"""libvirtd's first byte to a client whose certificate it accepts; to others it says nothing."""
+
+
+class OwnListener:
+    """One host's listener, seen as the other hosts' libvirts see it. For one event loop."""
+
+    def __init__(self, host: HostName, settings: LibvirtHostSettings) -> None:
+        self._host = host
+        self._listener = listener_of(peer_uri(settings))
+        self._places = places_of_credentials(settings.uri, own_home())
+        self._we_use_it = listener_of(settings.uri) is not None
+        self._silent_until_s = 0.0
+
+    async def refusals_as_destination(self) -> tuple[Reason, ...]:
+        """Why another host could not send a guest here: certificate, address, acceptance."""
+        if self._listener is None:
+            return ()
+        seen = await self._look(self._listener)
+        problem = problem_of_peer(self._listener, seen, ours_counts=self._we_use_it)
+        return self._refusal(self._listener, problem)
+
+    async def refusals_as_source(self, destination_uri: str) -> tuple[Reason, ...]:
+        """Why the destination would not believe this host, if they talk over TLS.
+
+        What a host shows as a client is normally what it shows as a server, apart from the address.
+        """
+        if self._listener is None or listener_of(destination_uri) is None:
+            return ()
+        problem = problem_of_certificate(await self._look(self._listener))
+        return self._refusal(self._listener, problem)
+
+    async def _look(self, listener: Listener) -> Handshake:
+        credentials = readable(self._places)
+        now_s = asyncio.get_running_loop().time
+        began_s = now_s()
+        if credentials is None or began_s < self._silent_until_s:
+            return Handshake()
+        seen = await handshake(listener, credentials)
+        if now_s() - began_s >= TIMEOUT_S:
+            self._silent_until_s = now_s() + SILENT_FOR_S
+        return seen
+
+    def _refusal(self, listener: Listener, problem: str) -> tuple[Reason, ...]:
+        if not problem:
+            return ()
+        words = f"at {listener.address} {problem}"
+        return (reason(Code.TLS_UNUSABLE, host=self._host, problem=words),)
+
+
+async def handshake(listener: Listener, credentials: Credentials) -> Handshake:
+    """What one handshake shows; bounded. An address out of reach shows nothing: it may be one that
+    only the hosts reach.
+    """
+    try:
+        context = _context(credentials)
+        async with asyncio.timeout(TIMEOUT_S):
+            reader, writer = await asyncio.open_connection(
+                listener.host, listener.port, ssl=context
+            )
+            try:
+                names = names_of(writer.get_extra_info("peercert") or {})
+                return Handshake(names=names, accepted=await _is_accepted(reader))
+            finally:
+                writer.transport.abort()
+    except ssl.SSLCertVerificationError as error:
+        return Handshake(mistrust=error.verify_code)
+    except (OSError, TimeoutError):
+        return Handshake()
+
+
+def readable(places: Sequence[Credentials]) -> Credentials | None:
+    """The first place with all its files; None where Godwit has no certificate to show."""
+    return next((place for place in places if _can_be_read(place)), None)
+
+
+def own_home() -> Path | None:
+    """The folder in which libvirt looks for a user's own certificate; None for root."""
+    return None if os.geteuid() == 0 else Path.home()
+
+
+async def _is_accepted(reader: asyncio.StreamReader) -> bool | None:
+    try:
+        async with asyncio.timeout(TIMEOUT_S / 2):
+            return await reader.read(1) == ACCEPTED
+    except TimeoutError:
+        return None
+    except OSError:
+        return False
+
+
+def _context(credentials: Credentials) -> ssl.SSLContext:
+    """Raises `ssl.SSLError` or `OSError` if the files are not what they should be."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # The name is judged apart: GnuTLS accepts an address written as a name, `ssl` does not.
+    context.check_hostname = False
+    # As for GnuTLS, whatever is in the CA file is trusted, also if somebody else has signed it.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.load_verify_locations(credentials.authority)
+    context.load_cert_chain(credentials.certificate, credentials.key)
+    return context
+
+
+def _can_be_read(place: Credentials) -> bool:
+    with contextlib.suppress(OSError):
+        return all(
+            os.access(file, os.R_OK) for file in (place.authority, place.certificate, place.key)
+        )
+    return False

@@ -1,0 +1,200 @@
+"""What is known to be wrong with a host's TLS is refused; whatever is not known is left to libvirt.
+
+The handshakes are real: certificates made by openssl, and a server on loopback that greets as
+libvirtd does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from godwit.lab.certificates import Authority, expire, issue, make_authority
+from godwit.virt.libvirt.handshake import ACCEPTED, handshake, readable
+from godwit.virt.libvirt.tls import (
+    MISTRUST,
+    NOT_ACCEPTED,
+    STRANGE,
+    Credentials,
+    Handshake,
+    Listener,
+    listener_of,
+    names_of,
+    places_of_credentials,
+    problem_of_certificate,
+    problem_of_peer,
+    stands_for,
+)
+
+HERE = "127.0.0.1"
+ELSEWHERE = "127.0.0.2"
+
+
+class Pki:
+    """A CA, a stranger's CA, a client's certificate and one for a server."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ours = make_authority(folder / "ours")
+        self.strangers = make_authority(folder / "strangers")
+        issue(self.ours, folder / "client", name="control-plane", alternatives=[])
+        self.client = self.credentials("client")
+
+    def credentials(self, name: str) -> Credentials:
+        (found,) = places_of_credentials(f"qemu+tls://h/system?pkipath={self.folder / name}", None)
+        return found
+
+    def server(self, by: Authority, address: str = HERE) -> Credentials:
+        issue(by, self.folder / "server", name="host-b", alternatives=[f"IP:{address}"])
+        return self.credentials("server")
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    return Pki(tmp_path_factory.mktemp("pki"))
+
+
+def what_is_seen(shown: Credentials, client: Credentials, *, greeting: bytes = ACCEPTED) -> str:
+    """What a handshake with a server that shows this certificate is judged to be."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(shown.authority)
+    context.load_cert_chain(shown.certificate, shown.key)
+
+    async def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting)
+        writer.close()
+
+    async def seen() -> str:
+        async with await asyncio.start_server(greet, HERE, 0, ssl=context) as server:
+            port = server.sockets[0].getsockname()[1]
+            listener = Listener(HERE, port)
+            return problem_of_peer(listener, await handshake(listener, client), ours_counts=True)
+
+    return asyncio.run(seen())
+
+
+def test_a_certificate_of_the_same_ca_for_this_address_is_believed(pki: Pki) -> None:
+    assert what_is_seen(pki.server(pki.ours), pki.client) == ""
+
+
+def test_a_certificate_of_another_ca_of_the_same_name_is_not_believed(pki: Pki) -> None:
+    assert what_is_seen(pki.server(pki.strangers), pki.client) == STRANGE
+
+
+def test_a_certificate_for_another_address_is_not_believed(pki: Pki) -> None:
+    problem = what_is_seen(pki.server(pki.ours, ELSEWHERE), pki.client)
+    assert problem == f"its certificate is made out to host-b, {ELSEWHERE}, not to {HERE}"
+
+
+@pytest.mark.parametrize(("day", "number"), [("2020-01-02", 10), ("2120-01-02", 9)])
+def test_a_certificate_is_not_believed_before_and_after_its_time(
+    pki: Pki, day: str, number: int
+) -> None:
+    server = pki.server(pki.ours)
+    expire(pki.ours, server.certificate.parent, at=datetime.fromisoformat(f"{day}T00:00:00Z"))
+    assert what_is_seen(server, pki.client) == MISTRUST[number]
+
+
+def test_a_client_certificate_that_the_host_does_not_accept_is_noticed(pki: Pki) -> None:
+    issue(pki.strangers, pki.folder / "other", name="control-plane", alternatives=[])
+    other = pki.credentials("other")
+    trusting = Credentials(pki.client.authority, other.certificate, other.key)
+    assert what_is_seen(pki.server(pki.ours), trusting) == NOT_ACCEPTED
+    assert what_is_seen(pki.server(pki.ours), pki.client, greeting=b"") == NOT_ACCEPTED
+
+
+def test_a_listener_out_of_reach_or_without_tls_is_left_to_libvirt(pki: Pki) -> None:
+    async def seen() -> list[Handshake]:
+        async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"not TLS at all\n")
+            writer.close()
+
+        async with await asyncio.start_server(hang_up, HERE, 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            no_tls = await handshake(Listener(HERE, port), pki.client)
+        return [no_tls, await handshake(Listener(HERE, port), pki.client)]
+
+    assert asyncio.run(seen()) == [Handshake(), Handshake()]
+
+
+def test_credentials_that_cannot_be_used_judge_nobody(pki: Pki) -> None:
+    broken = Credentials(pki.client.authority, pki.client.certificate, pki.client.authority)
+    assert asyncio.run(handshake(Listener(HERE, 1), broken)) == Handshake()
+    nowhere = Credentials(pki.folder / "no", pki.folder / "no", pki.folder / "no")
+    assert readable([nowhere, pki.client]) == pki.client
+    assert readable([nowhere]) is None
+
+
+def test_what_others_find_in_our_own_certificate_counts_only_where_we_need_it() -> None:
+    listener, seen = Listener("h", 1), Handshake(names=("h",), accepted=False)
+    assert problem_of_peer(listener, seen, ours_counts=True) == NOT_ACCEPTED
+    assert problem_of_peer(listener, seen, ours_counts=False) == ""
+    assert problem_of_peer(listener, Handshake(names=("h",)), ours_counts=True) == ""
+
+
+@pytest.mark.parametrize("number", [62, 66, 26, 1])
+def test_what_openssl_alone_dislikes_is_left_to_libvirt(number: int) -> None:
+    assert problem_of_certificate(Handshake(mistrust=number)) == ""
+
+
+@pytest.mark.parametrize(
+    ("uri", "leads_to"),
+    [
+        ("qemu+tls://10.0.0.1/system", "10.0.0.1:16514"),
+        ("qemu+tls://host-b:1234/system", "host-b:1234"),
+        ("qemu+tls://[fd00::1]/system", "[fd00::1]:16514"),
+        ("qemu://host-b/system", "host-b:16514"),
+        ("qemu:///system", ""),
+        ("qemu+ssh://host-b/system", ""),
+        ("qemu+tcp://host-b/system", ""),
+        ("qemu+tls://host-b/system?no_verify=1", ""),
+        ("", ""),
+    ],
+)
+def test_only_an_address_that_libvirt_reaches_by_tls_is_looked_at(uri: str, leads_to: str) -> None:
+    listener = listener_of(uri)
+    assert (listener.address if listener else "") == leads_to
+
+
+def test_certificates_are_looked_for_where_libvirt_looks() -> None:
+    def authorities(uri: str, home: Path | None) -> list[str]:
+        return [str(place.authority) for place in places_of_credentials(uri, home)]
+
+    named, plain = "qemu+tls://h/system?pkipath=/etc/godwit/pki", "qemu+tls://h/system"
+    assert authorities(named, Path("/home/u")) == ["/etc/godwit/pki/cacert.pem"]
+    assert authorities(plain, None) == ["/etc/pki/CA/cacert.pem"]
+    assert authorities(plain, Path("/home/u")) == [
+        "/home/u/.pki/libvirt/cacert.pem",
+        "/etc/pki/CA/cacert.pem",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "host", "fits"),
+    [
+        (("host-b",), "host-b", True),
+        (("Host-B",), "host-b", True),
+        (("10.0.0.1",), "10.0.0.1", True),
+        (("10.0.0.1",), "10.0.0.10", False),
+        (("*.example.org",), "b.example.org", True),
+        (("*.example.org",), "a.b.example.org", False),
+        (("*.example.org",), "example.org", False),
+        ((), "host-b", False),
+    ],
+)
+def test_a_name_stands_for_itself_and_a_star_for_one_part(
+    names: tuple[str, ...], host: str, *, fits: bool
+) -> None:
+    assert stands_for(names, host) is fits
+
+
+def test_a_common_name_counts_only_where_there_is_no_other() -> None:
+    subject = ((("organizationName", "o"),), (("commonName", "cn"),))
+    assert names_of({"subject": subject}) == ("cn",)
+    assert names_of({"subject": subject, "subjectAltName": (("DNS", "san"),)}) == ("san",)
+    assert names_of({}) == ()
