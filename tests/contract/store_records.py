@@ -5,8 +5,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection
-
 from godwit.model.finding import InstanceChange, InstanceChangeKind
 from godwit.model.host import HostFacts, HostReport
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
@@ -19,6 +17,7 @@ from godwit.sim.loop import VirtualClock, run
 from godwit.store import claims
 from godwit.store.interface import Fence, Needs
 from godwit.store.sql import SqlStore
+from godwit.store.statements import Connection
 
 A: Final = HostName("host-a")
 B: Final = HostName("host-b")

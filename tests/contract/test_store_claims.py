@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 from tests.contract.store_records import (
     NEEDS,
     WHY,
@@ -36,6 +36,7 @@ from godwit.model.reasons import Code, reason
 from godwit.saga.log import Direction, Story
 from godwit.store.interface import Fence, MigrationChanges, Needs
 from godwit.store.sql import SqlStore
+from godwit.store.statements import Connection, Reads
 from godwit.store.tables import metadata
 
 S = MigrationStatus
@@ -268,7 +269,7 @@ def test_a_story_with_an_old_fence_changes_nothing(tell: Tell) -> None:
 
 def everything(connection: Connection) -> list[object]:
     """Every row of every table."""
-    return [connection.execute(select(table)).all() for table in metadata.sorted_tables]
+    return [Reads(select(table), dict).all(connection) for table in metadata.sorted_tables]
 
 
 def all_writes(store: SqlStore, fence: Fence) -> list[Callable[[], Awaitable[object]]]:

@@ -6,7 +6,7 @@ so at most one claim per consumer and host, and every claim's owner is known.
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from godwit.model.host import Usage
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
@@ -14,20 +14,25 @@ from godwit.model.instance import Instance
 from godwit.model.migration import FINAL
 from godwit.model.reasons import Code, Reason, reason
 from godwit.store.interface import Needs
+from godwit.store.statements import Connection, Reads, Writes
 from godwit.store.tables import allocations, instances, migrations
 
-OF = allocations.c.consumer == bindparam("of")
-AT = allocations.c.host == bindparam("at")
-HELD_BY = select(allocations.c.host).where(OF)
-HAS = HELD_BY.where(AT)
-DROP = delete(allocations).where(OF)
-DROP_AT = DROP.where(AT)
-DROP_ELSEWHERE = DROP.where(allocations.c.host != bindparam("at"))
-HAND_OVER = update(allocations).where(OF, AT)
-USED = select(
-    func.coalesce(func.sum(allocations.c.vcpus), 0),
-    func.coalesce(func.sum(allocations.c.memory_mib), 0),
-).where(AT)
+_of = allocations.c.consumer == bindparam("of")
+_at = allocations.c.host == bindparam("at")
+HELD_BY = Reads(select(allocations.c.host).where(_of), HostName)
+HAS = Reads(select(allocations.c.host).where(_of, _at), HostName)
+PUT = Writes(insert(allocations), "consumer", "host", "vcpus", "memory_mib")
+DROP = Writes(delete(allocations).where(_of))
+DROP_AT = Writes(delete(allocations).where(_of, _at))
+DROP_ELSEWHERE = Writes(delete(allocations).where(_of, allocations.c.host != bindparam("at")))
+HAND_OVER = Writes(update(allocations).where(_of, _at), "consumer")
+USED = Reads(
+    select(
+        func.coalesce(func.sum(allocations.c.vcpus), 0).label("vcpus"),
+        func.coalesce(func.sum(allocations.c.memory_mib), 0).label("memory_mib"),
+    ).where(_at),
+    Usage,
+)
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,9 @@ def put(
 ) -> None:
     """Write a claim without asking whether it fits; one that is there is replaced."""
     drop(connection, consumer, host)
-    row = {"vcpus": share.vcpus, "memory_mib": share.memory_mib}
-    connection.execute(insert(allocations), {"consumer": consumer, "host": host, **row})
+    PUT.run(
+        connection, consumer=consumer, host=host, vcpus=share.vcpus, memory_mib=share.memory_mib
+    )
 
 
 def drop(
@@ -67,19 +73,19 @@ def drop(
 ) -> None:
     """Drop the consumer's claim at `host`, or all it has."""
     if host is None:
-        connection.execute(DROP, {"of": consumer})
+        DROP.run(connection, of=consumer)
     else:
-        connection.execute(DROP_AT, {"of": consumer, "at": host})
+        DROP_AT.run(connection, of=consumer, at=host)
 
 
 def held_by(connection: Connection, consumer: InstanceUuid) -> frozenset[HostName]:
     """The hosts at which the consumer has a claim."""
-    return frozenset(map(HostName, connection.execute(HELD_BY, {"of": consumer}).scalars()))
+    return frozenset(HELD_BY.all(connection, of=consumer))
 
 
 def drop_elsewhere(connection: Connection, consumer: InstanceUuid, host: HostName) -> None:
     """Drop the consumer's claims at every host but this one."""
-    connection.execute(DROP_ELSEWHERE, {"of": consumer, "at": host})
+    DROP_ELSEWHERE.run(connection, of=consumer, at=host)
 
 
 def hand_over(
@@ -93,7 +99,7 @@ def hand_over(
     if not _has(connection, giver, host):
         return False
     drop(connection, taker, host)
-    connection.execute(HAND_OVER, {"of": giver, "at": host, "consumer": taker})
+    HAND_OVER.run(connection, of=giver, at=host, consumer=taker)
     return True
 
 
@@ -107,8 +113,7 @@ def only_at(connection: Connection, instance: Instance, migration: MigrationUuid
 
 def used(connection: Connection, host: HostName) -> Usage:
     """What is claimed at one host."""
-    vcpus, memory_mib = connection.execute(USED, {"at": host}).one()
-    return Usage(vcpus=vcpus, memory_mib=memory_mib)
+    return USED.first(connection, at=host) or Usage()
 
 
 def leaks(connection: Connection) -> tuple[str, ...]:
@@ -131,9 +136,8 @@ def leaks(connection: Connection) -> tuple[str, ...]:
         ~select(instances.c.uuid).where(at_home).exists(),
         ~select(migrations.c.uuid).where(under_way, arriving | leaving).exists(),
     )
-    return tuple(
-        f"{row.consumer} has a claim at {row.host} that nobody knows of"
-        for row in connection.execute(stray)
+    return Reads(stray, "{consumer} has a claim at {host} that nobody knows of".format).all(
+        connection
     )
 
 
@@ -160,8 +164,8 @@ def _barred(connection: Connection, host: HostName, members: tuple[InstanceUuid,
     coming = select(allocations.c.consumer).where(
         allocations.c.consumer.in_(members), allocations.c.host == host
     )
-    return connection.execute(there.union(coming)).first() is not None
+    return Reads(there.union(coming), str).first(connection) is not None
 
 
 def _has(connection: Connection, consumer: InstanceUuid | MigrationUuid, host: HostName) -> bool:
-    return connection.execute(HAS, {"of": consumer, "at": host}).first() is not None
+    return HAS.first(connection, of=consumer, at=host) is not None

@@ -5,14 +5,11 @@ it is read.
 """
 
 from enum import StrEnum
-from functools import lru_cache
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from sqlalchemy import Dialect, String, Text
 from sqlalchemy.types import TypeDecorator
-
-DECODED_MAX: Final = 4096
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -27,6 +24,7 @@ class Word(TypeDecorator[E], Generic[E]):
         """`members` is the closed set."""
         super().__init__()
         self.members = members
+        self._by_word = {member.value: member for member in members}
 
     def process_bind_param(self, value: E | None, dialect: Dialect) -> str | None:
         """To the database."""
@@ -34,7 +32,7 @@ class Word(TypeDecorator[E], Generic[E]):
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> E | None:
         """From the database."""
-        return None if value is None else self.members(value)
+        return None if value is None else self._by_word[value]
 
 
 class Json(TypeDecorator[Any]):
@@ -47,6 +45,7 @@ class Json(TypeDecorator[Any]):
         """`record` is the type that is read back."""
         super().__init__()
         self.record = record
+        self._decode = msgspec.json.Decoder(record).decode
 
     def process_bind_param(self, value: Any | None, dialect: Dialect) -> str | None:
         """To the database."""
@@ -54,12 +53,4 @@ class Json(TypeDecorator[Any]):
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> Any:
         """From the database."""
-        return None if value is None else _decoded(self.record, value)
-
-
-@lru_cache(maxsize=DECODED_MAX)
-def _decoded(record: Any, text: str) -> Any:
-    """The same text is the same record, and a record never changes: hosts say the same at each
-    report, and are read by every search for a destination.
-    """
-    return msgspec.json.decode(text, type=record)
+        return None if value is None else self._decode(value)

@@ -8,12 +8,13 @@ import fcntl
 import os
 import sqlite3
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Engine, StaticPool, create_engine, event, exc
+from sqlalchemy import Index
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from godwit.model.errors import Conflict, Refused
 from godwit.model.reasons import Code, reason
+from godwit.store.statements import DIALECT, Connection, DatabaseTrouble, transaction
 from godwit.store.tables import SCHEMA_VERSION, metadata
 from godwit.store.writer import translated, unavailable
 
@@ -54,87 +55,76 @@ def lock(path: Path) -> ProcessLock:
         raise unavailable(str(path), error.strerror or str(error)) from error
 
 
-def open_writer(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
-    """The engine that writes; the file and its tables are made if they are new.
+def open_writer(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Connection:
+    """The connection that writes; the file and its tables are made if they are new.
 
     Raises `Refused` (store-too-new) for a newer program's file, `Unreachable` (store-unavailable)
     for one that cannot be written, is locked, or is no database.
     """
-    engine = create_engine(f"sqlite:///{path}", pool_size=1, max_overflow=0)
-    _begin_by_ourselves(engine, "BEGIN IMMEDIATE")
-    _on_connect(
-        engine,
+    try:
+        connection = _connected(
+            str(path),
+            f"PRAGMA busy_timeout = {busy_timeout_ms}",
+            "PRAGMA journal_mode = WAL",
+            "PRAGMA synchronous = FULL",
+            "PRAGMA foreign_keys = ON",
+        )
+    except DatabaseTrouble as error:
+        raise translated(error, str(path)) from error
+    try:
+        _ensure_tables(connection, str(path))
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, DatabaseTrouble):
+            raise translated(error, str(path)) from error
+        raise
+    return connection
+
+
+def open_reader(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Connection:
+    """A connection that can only read. The file must exist."""
+    return _connected(
+        f"{path.absolute().as_uri()}?mode=ro",
         f"PRAGMA busy_timeout = {busy_timeout_ms}",
-        "PRAGMA journal_mode = WAL",
-        "PRAGMA synchronous = FULL",
-        "PRAGMA foreign_keys = ON",
+        "PRAGMA query_only = ON",
+    )
+
+
+def open_in_memory() -> Connection:
+    """A new, empty database in memory."""
+    connection = _connected(":memory:", "PRAGMA foreign_keys = ON")
+    _ensure_tables(connection, ":memory:")
+    return connection
+
+
+def _connected(name: str, *pragmas: str) -> Connection:
+    """Transactions are begun by us alone: where Python's sqlite3 begins them it breaks savepoints.
+    Threads take turns by themselves (`writer`, `queries`).
+    """
+    connection = sqlite3.connect(
+        name, uri=name.startswith("file:"), isolation_level=None, check_same_thread=False
     )
     try:
-        _ensure_tables(engine, str(path))
-    except exc.DBAPIError as error:
-        engine.dispose()
-        raise translated(error, str(path)) from error
-    return engine
+        for pragma in pragmas:
+            connection.execute(pragma)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
-def open_reader(path: Path, *, connections_max: int) -> Engine:
-    """An engine that can only read. The file must exist."""
-    engine = create_engine(
-        f"sqlite:///file:{path}?mode=ro&uri=true", pool_size=connections_max, max_overflow=0
-    )
-    _begin_by_ourselves(engine, "BEGIN")
-    _on_connect(engine, f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}", "PRAGMA query_only = ON")
-    return engine
-
-
-def open_at_hand(path: Path) -> Engine:
-    """An engine for one connection that can only read and never waits: each statement sees the
-    present, without a transaction around it. The file must exist.
-    """
-    engine = create_engine(f"sqlite:///file:{path}?mode=ro&uri=true", pool_size=1, max_overflow=0)
-
-    def connected(connection: sqlite3.Connection, record: Any) -> None:
-        connection.isolation_level = None
-
-    event.listen(engine, "connect", connected)
-    _on_connect(engine, "PRAGMA busy_timeout = 0", "PRAGMA query_only = ON")
-    return engine
-
-
-def open_in_memory() -> Engine:
-    """A new, empty database in memory, behind one connection."""
-    engine = create_engine(
-        "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
-    )
-    _begin_by_ourselves(engine, "BEGIN")
-    _on_connect(engine, "PRAGMA foreign_keys = ON")
-    _ensure_tables(engine, ":memory:")
-    return engine
-
-
-def _ensure_tables(engine: Engine, path: str) -> None:
-    with engine.begin() as connection:
-        found: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+def _ensure_tables(connection: Connection, path: str) -> None:
+    with transaction(connection):
+        [found] = connection.execute("PRAGMA user_version").fetchone()
         if found > SCHEMA_VERSION:
             raise Refused(reason(Code.STORE_TOO_NEW, path=path, found=found, known=SCHEMA_VERSION))
         if found < SCHEMA_VERSION:
-            metadata.create_all(connection)
-            connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            for table in metadata.sorted_tables:
+                connection.execute(str(CreateTable(table).compile(dialect=DIALECT)))
+                for index in sorted(table.indexes, key=_name):
+                    connection.execute(str(CreateIndex(index).compile(dialect=DIALECT)))
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
-def _begin_by_ourselves(engine: Engine, statement: str) -> None:
-    """Python's sqlite3 begins transactions when it likes, which breaks savepoints."""
-
-    def connected(connection: sqlite3.Connection, record: Any) -> None:
-        connection.isolation_level = None
-
-    event.listen(engine, "connect", connected)
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(statement))
-
-
-def _on_connect(engine: Engine, *statements: str) -> None:
-    def connected(connection: sqlite3.Connection, record: Any) -> None:
-        for statement in statements:
-            connection.execute(statement).close()
-
-    event.listen(engine, "connect", connected)
+def _name(index: Index) -> str:
+    return str(index.name)

@@ -5,9 +5,10 @@ final it takes nothing and drops nothing: the server may belong to a later one b
 """
 
 from dataclasses import dataclass
+from typing import Any, Self
 
 from msgspec import structs
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from godwit.model.errors import Conflict, NotFound, Superseded
 from godwit.model.ids import HostName, MigrationUuid
@@ -18,19 +19,45 @@ from godwit.model.reasons import Code, Reason, reason
 from godwit.saga.log import Story
 from godwit.store import claims, servers, slots, stories
 from godwit.store.interface import Fence, MigrationChanges, Needs
+from godwit.store.statements import Connection, Reads, Writes
 from godwit.store.tables import decisions, migrations
 from godwit.store.tables import stories as stories_table
 
 S = MigrationStatus
 
 FIELDS = Migration.__struct_fields__
-FENCED = (
+
+
+@dataclass(frozen=True)
+class Fenced:
+    """A migration's record, and the newest generation of its story."""
+
+    migration: Migration
+    generation: int
+
+    @classmethod
+    def of_row(cls, generation: int, **fields: Any) -> Self:
+        """As it is read."""
+        return cls(Migration(**fields), generation)
+
+
+_this = migrations.c.uuid == bindparam("key")
+
+FENCED = Reads(
     select(*(migrations.c[name] for name in FIELDS), stories_table.c.generation)
     .join(stories_table, stories_table.c.uuid == migrations.c.uuid)
-    .where(migrations.c.uuid == bindparam("key"))
+    .where(_this),
+    Fenced.of_row,
 )
-FIND = select(migrations).where(migrations.c.uuid == bindparam("key"))
-CHANGE = update(migrations).where(migrations.c.uuid == bindparam("key"))
+FIND = Reads(select(migrations).where(_this), Migration)
+ACCEPT = Writes(insert(migrations), *(name for name in FIELDS if name != "id"))
+SAVE = Writes(update(migrations).where(_this), *FIELDS)
+SAY_PROGRESS = Writes(
+    update(migrations).where(_this, *(migrations.c.status != each for each in sorted(FINAL))),
+    "progress",
+)
+DECIDE = Writes(insert(decisions), *decisions.c.keys())
+FORGET_DECISION = Writes(delete(decisions).where(decisions.c.migration_uuid == bindparam("of")))
 
 PERSON_NEEDED = "person_needed"
 """Why a story rests that waits for a person."""
@@ -48,8 +75,7 @@ class Arrival:
 
 def find(connection: Connection, uuid: MigrationUuid) -> Migration | None:
     """The migration's record."""
-    row = connection.execute(FIND, {"key": uuid}).first()
-    return None if row is None else Migration(**row._mapping)
+    return FIND.first(connection, key=uuid)
 
 
 def get(connection: Connection, uuid: MigrationUuid) -> Migration:
@@ -72,9 +98,8 @@ def accept(connection: Connection, migration: Migration, story: Story, *, at: st
         task = f"at {instance.host}, no longer at {migration.source_compute}"
         raise Conflict(reason(Code.INSTANCE_BUSY, server=instance.uuid, task=task))
     _set_task(connection, instance, TaskState.MIGRATING, at)
-    row = structs.asdict(migration) | {"created_at": at, "updated_at": at}
-    del row["id"]
-    connection.execute(insert(migrations), row)
+    dated = structs.replace(migration, created_at=at, updated_at=at)
+    ACCEPT.run(connection, **structs.asdict(dated))
     stories.begin(connection, story, at=at)
     return get(connection, migration.uuid)
 
@@ -101,11 +126,7 @@ def change(
 
 def record_progress(connection: Connection, uuid: MigrationUuid, progress: Progress) -> None:
     """See `Store.record_progress`. A sample that comes after the end is dropped."""
-    connection.execute(
-        update(migrations)
-        .where(migrations.c.uuid == uuid, migrations.c.status.not_in(FINAL))
-        .values(progress=progress)
-    )
+    SAY_PROGRESS.run(connection, key=uuid, progress=progress)
 
 
 def hold_source(connection: Connection, fence: Fence) -> None:
@@ -236,22 +257,19 @@ def resolve_by_person(
     waits = migration.person_needed or (story is not None and story.resting == PERSON_NEEDED)
     if migration.status in FINAL or not waits:
         raise Conflict(reason(Code.MIGRATION_NEEDS_NOBODY, migration=uuid, status=migration.status))
-    connection.execute(delete(decisions).where(decisions.c.migration_uuid == uuid))
-    connection.execute(
-        insert(decisions).values(migration_uuid=uuid, at_host=at_host, why=why, at=at)
-    )
+    FORGET_DECISION.run(connection, of=uuid)
+    DECIDE.run(connection, migration_uuid=uuid, at_host=at_host, why=why, at=at)
     stories.wake(connection, uuid)
     return migration
 
 
 def _fenced(connection: Connection, fence: Fence) -> Migration:
-    row = connection.execute(FENCED, {"key": fence.migration_uuid}).first()
-    if row is None:
+    found = FENCED.first(connection, key=fence.migration_uuid)
+    if found is None:
         raise NotFound(reason(Code.MIGRATION_UNKNOWN, migration=fence.migration_uuid))
-    *fields, generation = row
-    if generation != fence.generation:
+    if found.generation != fence.generation:
         raise Superseded(reason(Code.SUPERSEDED, migration=fence.migration_uuid))
-    return Migration(**dict(zip(FIELDS, fields, strict=True)))
+    return found.migration
 
 
 def _taking(connection: Connection, fence: Fence) -> Migration:
@@ -263,9 +281,9 @@ def _taking(connection: Connection, fence: Fence) -> Migration:
 
 
 def _set_task(connection: Connection, instance: Instance, task: TaskState | None, at: str) -> None:
-    connection.execute(servers.CHANGE, {"key": instance.uuid, "task_state": task, "updated_at": at})
+    servers.SET_TASK.run(connection, key=instance.uuid, task_state=task, updated_at=at)
 
 
 def _save(connection: Connection, migration: Migration) -> Migration:
-    connection.execute(CHANGE, {"key": migration.uuid, **structs.asdict(migration)})
+    SAVE.run(connection, key=migration.uuid, **structs.asdict(migration))
     return migration

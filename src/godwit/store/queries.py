@@ -9,20 +9,30 @@ their key are read at once, on the loop: that takes 0.05 ms, the way to a thread
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine, bindparam, exc, func, or_, select
+from sqlalchemy import Select, bindparam, func, or_, select
 
 from godwit.model.host import Host, Usage
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
 from godwit.model.instance import Instance
 from godwit.model.migration import FINAL, Migration, MigrationStatus
 from godwit.saga.log import Debt, Entry, Story
-from godwit.store import database, moves, servers, slots, stories
+from godwit.store import database, moves, servers, stories
 from godwit.store.interface import Decision
 from godwit.store.news import News
-from godwit.store.tables import allocations, debts, decisions, hosts, instances, migrations
+from godwit.store.statements import Connection, DatabaseTrouble, Reads, transaction
+from godwit.store.tables import (
+    allocations,
+    debts,
+    decisions,
+    hosts,
+    instances,
+    migrations,
+)
+from godwit.store.tables import slots as slots_table
 from godwit.store.writer import translated, unavailable
 
 T = TypeVar("T")
@@ -31,33 +41,49 @@ READERS_MAX: Final = 2
 READ_TIMEOUT_S: Final = 10.0
 
 
-HOST = select(hosts).where(hosts.c.name == bindparam("key"))
-HOSTS = select(hosts).order_by(hosts.c.name)
-HEARD_SINCE = select(hosts.c.name).where(hosts.c.heard_at_s >= bindparam("at_s"))
-SEEN = (
-    select(instances)
-    .where(
-        or_(
-            instances.c.host == bindparam("host"),
-            instances.c.uuid.in_(bindparam("uuids", expanding=True)),
-        )
-    )
-    .order_by(instances.c.created_at, instances.c.uuid)
+@dataclass(frozen=True)
+class _At:
+    """A part of what is in use at one host."""
+
+    host: HostName
+    vcpus: int = 0
+    memory_mib: int = 0
+    transfers: int = 0
+
+
+HOST = Reads(select(hosts).where(hosts.c.name == bindparam("key")), Host)
+HOSTS = Reads(select(hosts).order_by(hosts.c.name), Host)
+HEARD_SINCE = Reads(select(hosts.c.name).where(hosts.c.heard_at_s >= bindparam("at_s")), HostName)
+INSTANCES = select(instances).order_by(instances.c.created_at, instances.c.uuid)
+EVERY_INSTANCE = Reads(INSTANCES, Instance)
+BY_NUMBER = Reads(select(migrations).where(migrations.c.id == bindparam("key")), Migration)
+DEBTS = Reads(select(*stories.DEBT).order_by(debts.c.number), Debt)
+DECISION = Reads(
+    select(decisions.c.at_host, decisions.c.why, decisions.c.at).where(
+        decisions.c.migration_uuid == bindparam("key")
+    ),
+    Decision,
 )
-BY_NUMBER = select(migrations).where(migrations.c.id == bindparam("key"))
-DECISION = select(decisions.c.at_host, decisions.c.why, decisions.c.at).where(
-    decisions.c.migration_uuid == bindparam("key")
-)
-OWING = (
+OWING = Reads(
     select(debts.c.where)
     .join(migrations, migrations.c.uuid == debts.c.story_uuid)
     .where(migrations.c.instance_uuid == bindparam("key"))
     .distinct()
-    .order_by(debts.c.where)
+    .order_by(debts.c.where),
+    HostName,
 )
-CLAIMED = select(
-    allocations.c.host, func.sum(allocations.c.vcpus), func.sum(allocations.c.memory_mib)
-).group_by(allocations.c.host)
+CLAIMED = Reads(
+    select(
+        allocations.c.host,
+        func.sum(allocations.c.vcpus).label("vcpus"),
+        func.sum(allocations.c.memory_mib).label("memory_mib"),
+    ).group_by(allocations.c.host),
+    _At,
+)
+IN_FLIGHT = Reads(
+    select(slots_table.c.host, func.count().label("transfers")).group_by(slots_table.c.host), _At
+)
+"""Per host, how many migrations hold a slot there or wait for one."""
 
 
 class Reader(Protocol):
@@ -92,12 +118,11 @@ class Queries:
 
     async def hosts(self) -> tuple[Host, ...]:
         """Every known host, by name."""
-        return await self.read(lambda c: tuple(Host(**row._mapping) for row in c.execute(HOSTS)))
+        return await self.read(HOSTS.all)
 
     async def host(self, name: HostName) -> Host | None:
         """One host."""
-        row = await self.glance(lambda c: c.execute(HOST, {"key": name}).first())
-        return None if row is None else Host(**row._mapping)
+        return await self.glance(lambda c: HOST.first(c, key=name))
 
     async def usage(self) -> Mapping[HostName, Usage]:
         """What is claimed at each known host; `transfers` counts those that run or wait there."""
@@ -109,31 +134,27 @@ class Queries:
 
     async def heard_since(self, at_s: float) -> frozenset[HostName]:
         """The hosts that have reported since then."""
-        rows = await self.read(lambda c: c.execute(HEARD_SINCE, {"at_s": at_s}).scalars().all())
-        return frozenset(map(HostName, rows))
+        return frozenset(await self.read(lambda c: HEARD_SINCE.all(c, at_s=at_s)))
 
     async def instances(
         self, *, host: HostName | None = None, name: str | None = None
     ) -> tuple[Instance, ...]:
         """Servers, by creation; at this host and of this name, where given."""
-        query = select(instances)
+        if host is None and name is None:
+            return await self.read(EVERY_INSTANCE.all)
+        query = INSTANCES
         if host is not None:
             query = query.where(instances.c.host == host)
         if name is not None:
             query = query.where(instances.c.name == name)
-        query = query.order_by(instances.c.created_at, instances.c.uuid)
-        return await self.read(
-            lambda c: tuple(Instance(**row._mapping) for row in c.execute(query))
-        )
+        return await self.read(Reads(query, Instance).all)
 
     async def instances_seen(
         self, host: HostName, uuids: Collection[InstanceUuid]
     ) -> tuple[Instance, ...]:
         """The servers on record at this host, and those of these uuids wherever they are."""
-        keys = {"host": host, "uuids": tuple(uuids)}
-        return await self.read(
-            lambda c: tuple(Instance(**row._mapping) for row in c.execute(SEEN, keys))
-        )
+        seen = INSTANCES.where(or_(instances.c.host == host, instances.c.uuid.in_(uuids)))
+        return await self.read(Reads(seen, Instance).all)
 
     async def instance(self, uuid: InstanceUuid) -> Instance | None:
         """One server."""
@@ -152,7 +173,7 @@ class Queries:
         """Migrations, the newest first. `host` is at either end; `marker` is the `id` after which
         the page begins.
         """
-        query = select(migrations).order_by(migrations.c.id.desc())
+        query: Select[Any] = select(migrations).order_by(migrations.c.id.desc())
         if instance_uuid is not None:
             query = query.where(migrations.c.instance_uuid == instance_uuid)
         if host is not None:
@@ -162,22 +183,19 @@ class Queries:
         if status is not None:
             query = query.where(migrations.c.status == status)
         if unfinished:
-            query = query.where(migrations.c.status.in_(set(MigrationStatus) - FINAL))
+            query = query.where(migrations.c.status.not_in(sorted(FINAL)))
         if marker is not None:
             query = query.where(migrations.c.id < marker)
         if limit is not None:
             query = query.limit(limit)
-        return await self.read(
-            lambda c: tuple(Migration(**row._mapping) for row in c.execute(query))
-        )
+        return await self.read(Reads(query, Migration).all)
 
     async def migration(self, uuid_or_id: MigrationUuid | str | int) -> Migration | None:
         """One migration, by its uuid or by its number (also written as text)."""
         key = str(uuid_or_id)
         if not key.isdecimal():
             return await self.glance(lambda c: moves.find(c, MigrationUuid(key)))
-        row = await self.glance(lambda c: c.execute(BY_NUMBER, {"key": int(key)}).first())
-        return None if row is None else Migration(**row._mapping)
+        return await self.glance(lambda c: BY_NUMBER.first(c, key=int(key)))
 
     async def story(self, uuid: str) -> Story | None:
         """A migration's story as it stands."""
@@ -189,18 +207,15 @@ class Queries:
 
     async def debts(self) -> tuple[Debt, ...]:
         """What hosts still owe, oldest first."""
-        query = select(*stories.DEBT).order_by(debts.c.number)
-        return await self.read(lambda c: tuple(Debt(**row._mapping) for row in c.execute(query)))
+        return await self.read(DEBTS.all)
 
     async def owing(self, instance_uuid: InstanceUuid) -> tuple[HostName, ...]:
         """Hosts that still owe the clean-up of a migration of this server, by name."""
-        rows = await self.glance(lambda c: c.execute(OWING, {"key": instance_uuid}).scalars().all())
-        return tuple(map(HostName, rows))
+        return await self.glance(lambda c: OWING.all(c, key=instance_uuid))
 
     async def decision(self, uuid: MigrationUuid) -> Decision | None:
         """What a person last said about this migration."""
-        row = await self.glance(lambda c: c.execute(DECISION, {"key": uuid}).first())
-        return None if row is None else Decision(**row._mapping)
+        return await self.glance(lambda c: DECISION.first(c, key=uuid))
 
 
 class ReaderThreads:
@@ -208,10 +223,9 @@ class ReaderThreads:
 
     def __init__(self, path: Path) -> None:
         """The file must exist."""
-        self._path = str(path)
-        self._engine = database.open_reader(path, connections_max=READERS_MAX)
+        self._path = path
         self._threads = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="store-reader")
-        self._glances = database.open_at_hand(path)
+        self._idle: list[Connection] = []
         self._at_hand: Connection | None = None
 
     async def read(self, look: Callable[[Connection], T]) -> T:
@@ -219,40 +233,53 @@ class ReaderThreads:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(READ_TIMEOUT_S):
-                return await loop.run_in_executor(self._threads, _look, self._engine, look)
+                return await loop.run_in_executor(self._threads, self._look, look)
         except TimeoutError as error:
-            raise unavailable(self._path, f"no answer in {READ_TIMEOUT_S:.0f} s") from error
-        except exc.SQLAlchemyError as error:
-            raise translated(error, self._path) from error
+            raise unavailable(str(self._path), f"no answer in {READ_TIMEOUT_S:.0f} s") from error
+        except DatabaseTrouble as error:
+            raise translated(error, str(self._path)) from error
 
     async def glance(self, look: Callable[[Connection], T]) -> T:
         """See `Reader`."""
         try:
             if self._at_hand is None:
-                self._at_hand = self._glances.connect()
+                self._at_hand = database.open_reader(self._path, busy_timeout_ms=0)
             return look(self._at_hand)
-        except exc.SQLAlchemyError:
+        except DatabaseTrouble:
             return await self.read(look)  # locked at this moment: not on the loop is it waited for
 
     def close(self) -> None:
         """See `Reader`."""
         if self._at_hand is not None:
             self._at_hand.close()
-        self._glances.dispose()
         self._threads.shutdown(wait=True, cancel_futures=True)
-        self._engine.dispose()
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
+
+    def _look(self, look: Callable[[Connection], T]) -> T:
+        """In a reader's thread. Each has a connection of its own, which sees one moment."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = database.open_reader(self._path)
+        try:
+            with transaction(connection, "BEGIN"):
+                return look(connection)
+        finally:
+            self._idle.append(connection)
 
 
 class InlineReader:
     """Reads of a database in memory, at once."""
 
-    def __init__(self, engine: Engine) -> None:
-        """The engine that also writes."""
-        self._engine = engine
+    def __init__(self, connection: Connection) -> None:
+        """The connection that also writes."""
+        self._connection = connection
 
     async def read(self, look: Callable[[Connection], T]) -> T:
         """See `Reader`."""
-        return _look(self._engine, look)
+        return look(self._connection)
 
     glance = read
 
@@ -260,18 +287,13 @@ class InlineReader:
         """See `Reader`."""
 
 
-def _look(engine: Engine, look: Callable[[Connection], T]) -> T:
-    with engine.connect() as connection:
-        return look(connection)
-
-
 def _hosts_in_use(connection: Connection) -> tuple[tuple[Host, Usage], ...]:
-    in_flight = slots.in_flight(connection)
-    claimed = {host: claim for host, *claim in connection.execute(CLAIMED)}
+    in_flight = {each.host: each.transfers for each in IN_FLIGHT.all(connection)}
+    claimed = {each.host: each for each in CLAIMED.all(connection)}
     found = []
-    for row in connection.execute(HOSTS):
-        host = Host(**row._mapping)
-        vcpus, memory_mib = claimed.get(host.name, (0, 0))
+    for host in HOSTS.all(connection):
+        claim = claimed.get(host.name, _At(host.name))
         transfers = in_flight.get(host.name, 0)
-        found.append((host, Usage(vcpus=vcpus, memory_mib=memory_mib, transfers=transfers)))
+        usage = Usage(vcpus=claim.vcpus, memory_mib=claim.memory_mib, transfers=transfers)
+        found.append((host, usage))
     return tuple(found)

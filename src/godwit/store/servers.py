@@ -4,7 +4,7 @@ Discovery never touches a server that is in a task: a story or a request knows b
 """
 
 from msgspec import structs
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, insert, select, update
 
 from godwit.model.errors import Conflict, NotFound, Refused
 from godwit.model.host import Host, HostReport
@@ -13,21 +13,31 @@ from godwit.model.instance import Guest, Instance, PowerState, TaskState, VmStat
 from godwit.model.reasons import Code, reason
 from godwit.store import claims
 from godwit.store.interface import InstanceChange, InstanceChangeKind, Needs
+from godwit.store.statements import Connection, Reads, Writes
 from godwit.store.tables import debts, hosts, instances, migrations
 
 K = InstanceChangeKind
 
-FIND = select(instances).where(instances.c.uuid == bindparam("key"))
-CHANGE_HOST = update(hosts).where(hosts.c.name == bindparam("key"))
-TROUBLE = select(hosts.c.trouble).where(hosts.c.name == bindparam("key"))
-DUE_NOW = update(debts).where(debts.c.where == bindparam("host")).values(due_at_s=0.0)
-CHANGE = update(instances).where(instances.c.uuid == bindparam("key"))
+_this = instances.c.uuid == bindparam("key")
+_this_host = hosts.c.name == bindparam("key")
+
+FIND = Reads(select(instances).where(_this), Instance)
+INSERT = Writes(insert(instances), *Instance.__struct_fields__)
+SAVE = Writes(update(instances).where(_this), *Instance.__struct_fields__)
+SET_TASK = Writes(update(instances).where(_this), "task_state", "updated_at")
+REMOVE = Writes(delete(instances).where(_this))
+HOST_NAMES = Reads(select(hosts.c.name), HostName)
+INSERT_HOST = Writes(insert(hosts), *Host.__struct_fields__)
+SAY_TROUBLE = Writes(update(hosts).where(_this_host), "trouble")
+SAY_FACTS = Writes(update(hosts).where(_this_host), "facts", "heard_at_s", "trouble")
+ENABLE = Writes(update(hosts).where(_this_host), "disabled", "disabled_reason")
+TROUBLE = Reads(select(hosts.c.trouble).where(_this_host), str)
+DUE_NOW = Writes(update(debts).where(debts.c.where == bindparam("host")).values(due_at_s=0.0))
 
 
 def find(connection: Connection, uuid: InstanceUuid) -> Instance | None:
     """The server's record."""
-    row = connection.execute(FIND, {"key": uuid}).first()
-    return None if row is None else Instance(**row._mapping)
+    return FIND.first(connection, key=uuid)
 
 
 def get(connection: Connection, uuid: InstanceUuid) -> Instance:
@@ -40,30 +50,29 @@ def get(connection: Connection, uuid: InstanceUuid) -> Instance:
 
 def save(connection: Connection, instance: Instance) -> None:
     """Write the record as it is now."""
-    connection.execute(CHANGE, {"key": instance.uuid, **structs.asdict(instance)})
+    SAVE.run(connection, key=instance.uuid, **structs.asdict(instance))
 
 
 def ensure_hosts(connection: Connection, names: tuple[HostName, ...]) -> None:
     """See `Store.ensure_hosts`."""
-    connection.execute(
+    Writes(
         delete(hosts).where(
             hosts.c.name.not_in(names),
             hosts.c.name.not_in(select(instances.c.host)),
             hosts.c.name.not_in(select(migrations.c.source_compute)),
             hosts.c.name.not_in(_named(migrations.c.dest_compute)),
         )
-    )
-    known = set(connection.execute(select(hosts.c.name)).scalars())
+    ).run(connection)
+    known = set(HOST_NAMES.all(connection))
     for name in names:
         if name not in known:
-            connection.execute(insert(hosts), structs.asdict(Host(name=name)))
+            INSERT_HOST.run(connection, **structs.asdict(Host(name=name)))
 
 
 def set_host_enabled(connection: Connection, host: HostName, *, enabled: bool, why: str) -> None:
     """See `Store.set_host_enabled`."""
-    row = update(hosts).where(hosts.c.name == host)
     values = {"disabled": not enabled, "disabled_reason": "" if enabled else why}
-    if connection.execute(row.values(values)).rowcount == 0:
+    if not ENABLE.run(connection, key=host, **values):
         raise NotFound(reason(Code.HOST_UNKNOWN, name=host))
 
 
@@ -76,14 +85,15 @@ def record_report(
     at: str,
 ) -> None:
     """See `Store.record_report`. A host that did not answer is heard no more: its facts stay."""
-    if report.facts is not None and connection.scalar(TROUBLE, {"key": report.host}):
-        connection.execute(DUE_NOW, {"host": report.host})
+    trouble = TROUBLE.first(connection, key=report.host)
+    if trouble is None:
+        INSERT_HOST.run(connection, **structs.asdict(Host(name=report.host)))
     if report.facts is None:
-        said: dict[str, object] = {"trouble": report.trouble or "it did not answer"}
+        SAY_TROUBLE.run(connection, key=report.host, trouble=report.trouble or "it did not answer")
     else:
-        said = {"facts": report.facts, "heard_at_s": now_s, "trouble": ""}
-    if connection.execute(CHANGE_HOST, {"key": report.host, **said}).rowcount == 0:
-        connection.execute(insert(hosts), structs.asdict(Host(name=report.host)) | said)
+        if trouble:
+            DUE_NOW.run(connection, host=report.host)
+        SAY_FACTS.run(connection, key=report.host, facts=report.facts, heard_at_s=now_s, trouble="")
     for change in changes:
         _apply(connection, change, at)
 
@@ -211,12 +221,12 @@ def _insert(connection: Connection, instance: Instance, at: str) -> None:
     dated = structs.replace(
         instance, created_at=instance.created_at or at, updated_at=instance.updated_at or at
     )
-    connection.execute(insert(instances), structs.asdict(dated))
+    INSERT.run(connection, **structs.asdict(dated))
 
 
 def _remove(connection: Connection, uuid: InstanceUuid) -> None:
     claims.drop(connection, uuid)
-    connection.execute(delete(instances).where(instances.c.uuid == uuid))
+    REMOVE.run(connection, key=uuid)
 
 
 def _named(column: ColumnElement[str]) -> Select[str]:

@@ -6,33 +6,17 @@ wake up does not matter.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from godwit.model.ids import HostName
 from godwit.model.migration import Migration
 from godwit.store import stories
+from godwit.store.statements import Connection, Reads, Writes
 from godwit.store.tables import slots
-
-OF = slots.c.migration_uuid == bindparam("of")
-MINE = select(slots.c.host, slots.c.held).where(OF)
-DROP = delete(slots).where(OF)
-HOLD = update(slots).where(OF).values(held=True)
-LAST_PLACE = select(func.coalesce(func.max(slots.c.place), 0))
-WAITING = (
-    select(slots.c.migration_uuid, slots.c.host, slots.c.outgoing, slots.c.slots_max)
-    .where(~slots.c.held)
-    .order_by(slots.c.place, slots.c.host)
-)
-IN_FLIGHT = select(slots.c.host, func.count()).group_by(slots.c.host)
-HELD = (
-    select(slots.c.host, slots.c.outgoing, func.count())
-    .where(slots.c.held)
-    .group_by(slots.c.host, slots.c.outgoing)
-)
 
 
 @dataclass(frozen=True)
@@ -43,6 +27,7 @@ class Slot:
     host: HostName
     outgoing: bool
     slots_max: int
+    held: bool = False
 
     @property
     def way(self) -> tuple[HostName, bool]:
@@ -50,39 +35,64 @@ class Slot:
         return self.host, self.outgoing
 
 
+@dataclass(frozen=True)
+class Taken:
+    """How many slots are held at one host, in one direction."""
+
+    host: HostName
+    outgoing: bool
+    count: int
+
+
+_of = slots.c.migration_uuid == bindparam("of")
+_slot = tuple(slots.c[name] for name in Slot.__dataclass_fields__)
+
+MINE = Reads(select(*_slot).where(_of), Slot)
+DROP = Writes(delete(slots).where(_of))
+HOLD = Writes(update(slots).where(_of).values(held=True))
+GET_IN_LINE = Writes(insert(slots), *slots.c.keys())
+LAST_PLACE = Reads(select(func.coalesce(func.max(slots.c.place), 0)), int)
+WAITING = Reads(select(*_slot).where(~slots.c.held).order_by(slots.c.place, slots.c.host), Slot)
+HELD = Reads(
+    select(slots.c.host, slots.c.outgoing, func.count().label("count"))
+    .where(slots.c.held)
+    .group_by(slots.c.host, slots.c.outgoing),
+    Taken,
+)
+
+
 def take(connection: Connection, migration: Migration, slots_max: Mapping[HostName, int]) -> bool:
     """Get in line, at the end unless the migration is in it already. True if its slots are held."""
-    rows = connection.execute(MINE, {"of": migration.uuid}).all()
-    if {row.host for row in rows} != set(slots_max):
-        if rows:
-            connection.execute(DROP, {"of": migration.uuid})
+    mine = MINE.all(connection, of=migration.uuid)
+    if {slot.host for slot in mine} != set(slots_max):
+        if mine:
+            DROP.run(connection, of=migration.uuid)
         _get_in_line(connection, migration, slots_max)
-    elif all(row.held for row in rows):
+    elif all(slot.held for slot in mine):
         return True
     return migration.uuid in grant(connection)
 
 
 def give_back(connection: Connection, migration_uuid: str) -> tuple[str, ...]:
     """Leave the line, or what was held; whoever comes first gets it and is woken."""
-    freed = connection.execute(DROP, {"of": migration_uuid}).rowcount
-    return grant(connection) if freed else ()
+    return grant(connection) if DROP.run(connection, of=migration_uuid) else ()
 
 
 def grant(connection: Connection) -> tuple[str, ...]:
     """Give free slots to those who wait, first first; wake them, and return who they are."""
-    waiting = [Slot(**row._mapping) for row in connection.execute(WAITING)]
+    waiting = WAITING.all(connection)
     if not waiting:
         return ()
-    held = {(host, outgoing): count for host, outgoing, count in connection.execute(HELD)}
+    held = {(taken.host, taken.outgoing): taken.count for taken in HELD.all(connection)}
     granted = tuple(first_come_first_served(held, waiting))
     for uuid in granted:
-        connection.execute(HOLD, {"of": uuid})
+        HOLD.run(connection, of=uuid)
         stories.wake(connection, uuid)
     return granted
 
 
 def first_come_first_served(
-    held: Mapping[tuple[HostName, bool], int], waiting: list[Slot]
+    held: Mapping[tuple[HostName, bool], int], waiting: Sequence[Slot]
 ) -> Iterator[str]:
     """Who of the waiting (in their order) gets all its slots now. A pure decision.
 
@@ -99,24 +109,17 @@ def first_come_first_served(
             barred |= {slot.host for slot in wanted}
 
 
-def in_flight(connection: Connection) -> dict[HostName, int]:
-    """Per host, how many migrations hold a slot there or wait for one."""
-    return {host: count for host, count in connection.execute(IN_FLIGHT)}  # noqa: C416 - typed rows
-
-
 def _get_in_line(
     connection: Connection, migration: Migration, slots_max: Mapping[HostName, int]
 ) -> None:
-    last = connection.execute(LAST_PLACE).scalar_one()
-    rows = [
-        {
-            "migration_uuid": migration.uuid,
-            "host": host,
-            "outgoing": host == migration.source_compute,
-            "slots_max": maximum,
-            "held": False,
-            "place": last + 1,
-        }
-        for host, maximum in sorted(slots_max.items())
-    ]
-    connection.execute(insert(slots), rows)
+    last = LAST_PLACE.first(connection) or 0
+    for host, maximum in sorted(slots_max.items()):
+        GET_IN_LINE.run(
+            connection,
+            migration_uuid=migration.uuid,
+            host=host,
+            outgoing=host == migration.source_compute,
+            slots_max=maximum,
+            held=False,
+            place=last + 1,
+        )

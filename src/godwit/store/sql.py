@@ -52,18 +52,19 @@ class SqlStore:
         """
         lock = database.lock(path)
         try:
-            engine = database.open_writer(path, busy_timeout_ms=busy_timeout_ms)
+            connection = database.open_writer(path, busy_timeout_ms=busy_timeout_ms)
         except BaseException:
             lock.release()
             raise
-        writer = WriterThread(engine, path=str(path))
+        writer = WriterThread(connection, path=str(path))
         return cls(writer, Queries(ReaderThreads(path)), clock, lock)
 
     @classmethod
     def in_memory(cls, clock: Clock) -> Self:
         """An empty store without file or thread: the same statements, for tests and simulation."""
-        engine = database.open_in_memory()
-        return cls(InlineWriter(engine), Queries(InlineReader(engine)), clock, None)
+        connection = database.open_in_memory()
+        queries = Queries(InlineReader(connection))
+        return cls(InlineWriter(connection), queries, clock, None)
 
     def close(self) -> None:
         """Finish what waits, then let the file go. Once."""

@@ -17,10 +17,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine, exc
-
 from godwit.model.errors import GodwitError, Unreachable
 from godwit.model.reasons import Code, reason
+from godwit.store.statements import (
+    DEFECTS,
+    Connection,
+    DatabaseTrouble,
+    savepoint,
+    transaction,
+)
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -65,14 +70,16 @@ class WriterThread:
 
     def __init__(
         self,
-        engine: Engine,
+        connection: Connection,
         *,
         path: str,
         timeout_s: float = 30.0,
         waiting_max: int = WAITING_MAX,
     ) -> None:
-        """`engine` is from `database.open_writer`; `timeout_s` bounds the wait for a write."""
-        self._engine = engine
+        """`connection` is from `database.open_writer`, and the writer's from now on; `timeout_s`
+        bounds the wait for a write.
+        """
+        self._connection = connection
         self._path = path
         self._timeout_s = timeout_s
         self._line: queue.Queue[_Waiting | None] = queue.Queue(maxsize=waiting_max)
@@ -102,17 +109,15 @@ class WriterThread:
             self._closed = True
             self._line.put(None, timeout=self._timeout_s)
             self._thread.join(timeout=self._timeout_s)
-            self._engine.dispose()
 
     def _serve(self) -> None:
         more = True
-        # One connection for life: to fetch it from the engine costs as much as two statements.
-        with self._engine.connect() as connection:
-            while more:
-                batch, more = self._next_batch()
-                if batch:
-                    works = [waiting.work for waiting in batch]
-                    _answer(batch, _run_together(connection, works, self._path))
+        while more:
+            batch, more = self._next_batch()
+            if batch:
+                works = [waiting.work for waiting in batch]
+                _answer(batch, _run_together(self._connection, works, self._path))
+        self._connection.close()
 
     def _next_batch(self) -> tuple[list[_Waiting], bool]:
         """Whatever waits, at least one piece. False at the end of the line."""
@@ -134,21 +139,21 @@ class InlineWriter:
     do with the thread.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        """`engine` as for `WriterThread`."""
-        self._engine = engine
+    def __init__(self, connection: Connection) -> None:
+        """`connection` as for `WriterThread`."""
+        self._connection = connection
 
     async def write(self, work: Work[T]) -> T:
         """See `Writer`."""
         await asyncio.sleep(0)
-        with self._engine.begin() as connection:
-            result = work(connection)
+        with transaction(self._connection, "BEGIN"):
+            result = work(self._connection)
         await asyncio.sleep(0)
         return result
 
     def close(self) -> None:
         """See `Writer`."""
-        self._engine.dispose()
+        self._connection.close()
 
 
 def unavailable(path: str, problem: str) -> Unreachable:
@@ -156,13 +161,11 @@ def unavailable(path: str, problem: str) -> Unreachable:
     return Unreachable(reason(Code.STORE_UNAVAILABLE, path=path, problem=problem))
 
 
-def translated(error: exc.SQLAlchemyError, path: str) -> Exception:
+def translated(error: DatabaseTrouble, path: str) -> Exception:
     """A locked, full or broken database is expected trouble; a wrong statement is a defect."""
-    if isinstance(error, exc.IntegrityError | exc.ProgrammingError | exc.DataError):
+    if isinstance(error, DEFECTS):
         return error
-    if not isinstance(error, exc.DBAPIError):
-        return error
-    trouble = unavailable(path, str(error.orig))
+    trouble = unavailable(path, str(error))
     trouble.__cause__ = error
     return trouble
 
@@ -213,7 +216,7 @@ def _unguarded(connection: Connection, work: Work[Any]) -> _Outcome:
 def _apart(connection: Connection, work: Work[Any]) -> _Outcome:
     """In a savepoint: what is expected to fail fails by itself."""
     try:
-        with connection.begin_nested():
+        with savepoint(connection):
             return _Outcome(value=work(connection))
     except GodwitError as error:
         return _Outcome(error=error)
@@ -221,19 +224,14 @@ def _apart(connection: Connection, work: Work[Any]) -> _Outcome:
 
 def _alone(connection: Connection, work: Work[Any], path: str) -> _Outcome:
     outcome = _outcome_of(lambda: _committed(connection, work))
-    if isinstance(outcome.error, exc.SQLAlchemyError):
+    if isinstance(outcome.error, DatabaseTrouble):
         return _Outcome(error=translated(outcome.error, path))
     return outcome
 
 
 def _committed(connection: Connection, work: Work[T]) -> T:
-    try:
-        with connection.begin():
-            return work(connection)
-    except BaseException:
-        # Of a commit that fails the database leaves the transaction open.
-        connection.connection.rollback()
-        raise
+    with transaction(connection, "BEGIN IMMEDIATE"):
+        return work(connection)
 
 
 def _outcome_of(act: Callable[[], Any]) -> _Outcome:

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from msgspec.structs import replace
-from sqlalchemy import Engine, Table, func, select
+from sqlalchemy import Table, bindparam, func, select
 from starlette.applications import Starlette
 
 from godwit.api.app import make_app
@@ -35,6 +35,7 @@ from godwit.saga.log import Debt, Entry, Story, What
 from godwit.sim.loop import START_S, VirtualClock, run
 from godwit.store.database import open_in_memory
 from godwit.store.queries import InlineReader, Queries
+from godwit.store.statements import Connection, Reads, Writes, transaction
 from godwit.store.tables import (
     debts,
     decisions,
@@ -121,9 +122,16 @@ def a_story(**changes: Any) -> Story:
 
 
 @cache
-def _the_engine() -> Engine:
-    """One for all houses: it remembers compiled statements, which is most of a test's time."""
+def _the_database() -> Connection:
+    """One for all houses: to make its tables is most of a test's time."""
     return open_in_memory()
+
+
+@cache
+def _keeping(table: Table, key: str, fields: tuple[str, ...]) -> tuple[Writes, Writes]:
+    """Statements that replace, or else add, a row."""
+    change = table.update().where(table.c[key] == bindparam("this"))
+    return Writes(change, *fields), Writes(table.insert(), *fields)
 
 
 class FakeHouse:
@@ -131,11 +139,11 @@ class FakeHouse:
 
     def __init__(self) -> None:
         """Three hosts, and guest-1 on host-a. Whatever an earlier house held is gone."""
-        self.engine = _the_engine()
-        with self.engine.begin() as connection:
+        self.database = _the_database()
+        with transaction(self.database) as connection:
             for table in reversed(metadata.sorted_tables):
-                connection.execute(table.delete())
-        self.queries = Queries(InlineReader(self.engine))
+                Writes(table.delete()).run(connection)
+        self.queries = Queries(InlineReader(self.database))
         self.verdicts = Verdicts(hosts=())
         self.asked: list[Any] = []
         self.trouble: Exception | None = None
@@ -147,44 +155,44 @@ class FakeHouse:
     def put(self, record: Host | Instance | Migration | Story) -> None:
         """Keep the record, in place of the one before."""
         table, key = _TABLES[type(record)]
-        fields = [field for field in record.__struct_fields__ if field in table.c]
+        fields = tuple(field for field in record.__struct_fields__ if field in table.c)
         row = {field: getattr(record, field) for field in fields}
-        with self.engine.begin() as connection:
-            change = table.update().where(table.c[key] == row[key]).values(**row)
-            if connection.execute(change).rowcount == 0:
-                connection.execute(table.insert().values(**row))
+        if table is stories:
+            row["woken"] = False
+        change, add = _keeping(table, key, tuple(row))
+        with transaction(self.database) as connection:
+            if not change.run(connection, this=row[key], **row):
+                add.run(connection, **row)
 
     def tell(self, *entries: Entry) -> None:
         """Lines of the timeline of `MOVE`, numbered from where it stands."""
-        with self.engine.begin() as connection:
-            known = connection.execute(select(stories.c.uuid)).first() is not None
-            count = select(func.count()).select_from(story_entries)
-            begin = connection.execute(count).scalar_one()
+        known = Reads(select(stories.c.uuid), str).first(self.database) is not None
+        begin = Reads(select(func.count()).select_from(story_entries), int).first(self.database)
         if not known:
             self.put(a_story())
-        with self.engine.begin() as connection:
-            for sequence, entry in enumerate(entries, begin + 1):
+        with transaction(self.database) as connection:
+            for sequence, entry in enumerate(entries, (begin or 0) + 1):
                 line = replace(entry, sequence=sequence, at=entry.at or AT)
                 row = {field: getattr(line, field) for field in line.__struct_fields__}
-                connection.execute(story_entries.insert().values(story_uuid=MOVE, **row))
+                Writes(story_entries.insert().values(story_uuid=MOVE, **row)).run(connection)
 
     def change(self, **changes: Any) -> None:
         """The record of `MOVE` as it is from now on."""
-        with self.engine.begin() as connection:
-            connection.execute(migrations.update().values(**changes))
+        with transaction(self.database) as connection:
+            Writes(migrations.update().values(**changes)).run(connection)
 
     def owe(self, debt: Debt) -> None:
         """A host owes something to `MOVE`."""
         self.put(a_story())
         row = {field: getattr(debt, field) for field in debt.__struct_fields__}
-        with self.engine.begin() as connection:
-            connection.execute(debts.insert().values(**row))
+        with transaction(self.database) as connection:
+            Writes(debts.insert().values(**row)).run(connection)
 
     def decide(self, at_host: HostName | None, why: Reason) -> None:
         """A person has spoken about `MOVE`."""
-        with self.engine.begin() as connection:
+        with transaction(self.database) as connection:
             row = {"migration_uuid": MOVE, "at_host": at_host, "why": why, "at": AT}
-            connection.execute(decisions.insert().values(**row))
+            Writes(decisions.insert().values(**row)).run(connection)
 
     async def server(self, uuid: InstanceUuid) -> Instance:
         """That server, which is there."""

@@ -180,7 +180,7 @@ def test_a_debt_whose_undo_a_newer_program_no_longer_has_is_simply_paid() -> Non
         await executor.tell(UUID)
         [debt] = await house.store().queries.debts()
         renamed = msgspec.structs.replace(debt, step="b")
-        house.do_in_the_store(lambda c: c.exec_driver_sql("update debts set step = 'b'").close())
+        house.do_in_the_store(lambda c: c.execute("update debts set step = 'b'").close())
         await executor.pay(renamed)
         assert await house.store().queries.debts() == ()
 
@@ -477,9 +477,7 @@ def test_a_story_written_by_another_program_is_left_alone_and_harms_nobody() -> 
 
     async def story() -> None:
         await house.begin()
-        house.do_in_the_store(
-            lambda c: c.exec_driver_sql("update stories set step = 'unheard-of'").close()
-        )
+        house.do_in_the_store(lambda c: c.execute("update stories set step = 'unheard-of'").close())
         await house.executor().tell(UUID)
 
     run(story())
@@ -492,9 +490,7 @@ def test_a_story_that_is_said_to_be_undone_beyond_the_pivot_is_left_alone() -> N
     async def story() -> None:
         await house.begin()
         house.do_in_the_store(
-            lambda c: c.exec_driver_sql(
-                "update stories set step = 'f', direction = 'backward'"
-            ).close()
+            lambda c: c.execute("update stories set step = 'f', direction = 'backward'").close()
         )
         await house.executor().tell(UUID)
 
@@ -533,7 +529,7 @@ def test_a_story_that_has_ended_is_told_no_further_even_if_the_log_hands_it_out(
     async def story() -> None:
         await told(house)
         careless = _Careless(
-            InlineWriter(house.engine), Queries(InlineReader(house.engine)), CLOCK, None
+            InlineWriter(house.database), Queries(InlineReader(house.database)), CLOCK, None
         )
         await house.executor(careless).tell(UUID)
         assert tuple(house.world.acts) == ALL_ACTS

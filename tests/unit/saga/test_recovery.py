@@ -13,6 +13,7 @@ from godwit.saga.step import Rest
 from godwit.sim.loop import run
 from godwit.store.queries import InlineReader, Queries
 from godwit.store.sql import SqlStore
+from godwit.store.statements import Connection
 from godwit.store.writer import InlineWriter, T, Work
 
 UNAVAILABLE = Unreachable(reason(Code.STORE_UNAVAILABLE, path="x", problem="disk full"))
@@ -30,14 +31,14 @@ async def running(sweeper: Sweeper[World, Facts]) -> AsyncIterator[None]:
 class BrokenReader(InlineReader):
     """A database that cannot be read for a while."""
 
-    engine: object
+    database: Connection
     broken: int = 3
 
     async def read(self, look):  # type: ignore[no-untyped-def]
         self.broken -= 1
         if self.broken >= 0:
             raise UNAVAILABLE
-        return await InlineReader(self.engine).read(look)  # type: ignore[arg-type]
+        return await InlineReader(self.database).read(look)
 
 
 @dataclass
@@ -146,8 +147,8 @@ def test_a_store_that_cannot_be_read_for_a_while_only_delays_the_sweep() -> None
     async def story() -> None:
         house = House()
         await house.begin()
-        queries = Queries(BrokenReader(house.engine))
-        store = SqlStore(InlineWriter(house.engine), queries, CLOCK, None)
+        queries = Queries(BrokenReader(house.database))
+        store = SqlStore(InlineWriter(house.database), queries, CLOCK, None)
         async with running(Sweeper(house.executor(store))):
             await asyncio.sleep(10)
         assert house.world.whole
@@ -159,8 +160,8 @@ def test_a_record_that_could_not_be_written_leaves_the_story_to_its_lease_never_
     async def story(broken_at: int) -> None:
         house = House()
         await house.begin()
-        writer = BrokenWriter(InlineWriter(house.engine), broken_at)
-        store = SqlStore(writer, Queries(InlineReader(house.engine)), CLOCK, None)
+        writer = BrokenWriter(InlineWriter(house.database), broken_at)
+        store = SqlStore(writer, Queries(InlineReader(house.database)), CLOCK, None)
         async with running(Sweeper(house.executor(store))):
             await asyncio.sleep(40)
         assert house.world.whole
@@ -175,8 +176,8 @@ def test_a_renewal_that_could_not_be_written_is_tried_again() -> None:
         house = House()
         house.world.trouble["before do a"] = [lambda: asyncio.sleep(60)]
         await house.begin()
-        writer = BrokenWriter(InlineWriter(house.engine), broken_at=3)
-        store = SqlStore(writer, Queries(InlineReader(house.engine)), CLOCK, None)
+        writer = BrokenWriter(InlineWriter(house.database), broken_at=3)
+        store = SqlStore(writer, Queries(InlineReader(house.database)), CLOCK, None)
         async with running(Sweeper(house.executor(store))):
             await asyncio.sleep(70)
         assert house.world.acts.count("do a") == 1

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, Engine
 
 from godwit.model.errors import HypervisorError
 from godwit.model.ids import HostName
@@ -34,6 +33,7 @@ from godwit.sim.loop import VirtualClock
 from godwit.store.database import open_in_memory
 from godwit.store.queries import InlineReader, Queries
 from godwit.store.sql import SqlStore
+from godwit.store.statements import Connection, transaction
 from godwit.store.writer import InlineWriter, T, Work
 
 UUID: Final = "story-1"
@@ -159,13 +159,13 @@ TOY: Final[Saga[World, Facts]] = Saga(
 class House:
     """One database that outlives processes; each store is a process's own door to it."""
 
-    engine: Engine = field(default_factory=open_in_memory)
+    database: Connection = field(default_factory=open_in_memory)
     world: World = field(default_factory=World)
 
     def store(self, *, dies_at_write: int = 0, after: bool = False) -> SqlStore:
         """A process's store; with `dies_at_write` the process ends at that write."""
-        writer = DyingWriter(InlineWriter(self.engine), dies_at_write, after)
-        return SqlStore(writer, Queries(InlineReader(self.engine)), CLOCK, None)
+        writer = DyingWriter(InlineWriter(self.database), dies_at_write, after)
+        return SqlStore(writer, Queries(InlineReader(self.database)), CLOCK, None)
 
     def executor(
         self, store: SqlStore | None = None, *, owner: str = "first", pace: Pace | None = None
@@ -220,7 +220,7 @@ class House:
         def write(connection: Connection) -> T:
             return work(connection)
 
-        with self.engine.begin() as connection:
+        with transaction(self.database) as connection:
             return write(connection)
 
 

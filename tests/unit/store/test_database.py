@@ -66,7 +66,7 @@ def test_the_file_is_as_safe_as_it_was_meant_to_be(tmp_path: Path) -> None:
     store = SqlStore.open(path, CLOCK)
 
     async def pragma(name: str) -> object:
-        return await store._write(lambda c: c.exec_driver_sql(f"pragma {name}").scalar())
+        return await store._write(lambda c: c.execute(f"pragma {name}").fetchone()[0])
 
     assert asyncio.run(pragma("journal_mode")) == "wal"
     assert asyncio.run(pragma("synchronous")) == 2
@@ -139,7 +139,7 @@ def test_the_read_only_door_cannot_write_and_says_when_it_cannot_read(tmp_path: 
     store = SqlStore.open(path, CLOCK)
     queries = store.queries
     with pytest.raises(Unreachable, match="readonly"):
-        asyncio.run(queries.read(lambda c: c.exec_driver_sql("delete from hosts").close()))
+        asyncio.run(queries.read(lambda c: c.execute("delete from hosts").close()))
     store.close()
     missing = Queries(ReaderThreads(tmp_path / "missing"))
     with pytest.raises(Unreachable) as caught:
