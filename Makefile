@@ -9,7 +9,7 @@ help: ## this list
 demo: ## move three real guests between three real hosts and watch (SIMULATED=1: hosts in memory)
 	@tools/set-up && $(PYTHON) -m demo $(if $(SIMULATED),--simulated)
 
-bench: ## what the control plane itself costs: a table, and build/bench.json
+bench: ## what it costs, and how it compares to virsh in the lab: a table, and build/bench.json
 	@tools/set-up quick && $(PYTHON) -m bench
 
 test: ## everything, quickest first, stops at the first failure; as root on Debian the lab is part of it

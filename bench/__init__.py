@@ -1,1 +1,1 @@
-"""`make bench`: what the control plane itself costs. A real `godwit serve` on simulated hosts."""
+"""`make bench`: what the control plane costs, and how Godwit compares to virsh on real hosts."""

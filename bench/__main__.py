@@ -1,72 +1,27 @@
-"""Entry of `make bench`: measures, prints a table, writes `build/bench.json`."""
+"""Entry of `make bench`: measures, prints a table, writes `build/bench.json`.
 
-import json
+`python -m bench control-plane` and `python -m bench lab` measure one half and write no file.
+"""
+
 import sys
-import tempfile
-from dataclasses import dataclass
-from pathlib import Path
 
-from bench.migrations import Cost, cost_of
-from bench.serving import Serving
+from bench.control_plane import control_plane_figures
+from bench.figures import RESULT, table, write
+from bench.lab import lab_figures
 
-RESULT = Path("build/bench.json")
-IDLE_HOSTS = 8
+HALVES = {"control-plane": control_plane_figures, "lab": lab_figures}
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One line of the table."""
-
-    key: str
-    value: float
-    target: float
-    more_is_better: bool = False
-
-    @property
-    def met(self) -> bool:
-        """Does it reach its target?"""
-        return self.value >= self.target if self.more_is_better else self.value <= self.target
-
-
-def main() -> int:
-    """Measure everything. Exit code 0 also if a target is missed: the table says so."""
-    few = measured(hosts=10, guests=30, one_by_one=60, at_once=200)
-    many = measured(hosts=1000, guests=1, one_by_one=20, at_once=200)
-    figures = [
-        Figure("noop_p50_ms_10", few.p50_ms, 15),
-        Figure("noop_migrations_per_s_10", few.per_s, 200, more_is_better=True),
-        Figure("noop_cpu_ms_10", few.cpu_ms, 6),
-        Figure("noop_p50_ms", many.p50_ms, 30),
-        Figure("noop_migrations_per_s", many.per_s, 100, more_is_better=True),
-        Figure("noop_cpu_ms", many.cpu_ms, 12),
-        Figure("idle_pss_mib_simulated", idle_pss_mib(), 120),
-    ]
-    print(f"{'':26}{'measured':>10}{'target':>10}")
-    for figure in figures:
-        met = "" if figure.met else "   missed"
-        print(f"{figure.key:26}{figure.value:10.1f}{figure.target:10g}{met}")
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps({each.key: round(each.value, 1) for each in figures}, indent=1))
+def main(*asked: str) -> int:
+    """Measure. Exit code 0 also if a target is missed: the table says so."""
+    halves = [HALVES[name] for name in asked] or list(HALVES.values())
+    figures = [figure for half in halves for figure in half()]
+    print(*table(figures), sep="\n")
+    if not asked:
+        write(figures)
+        print(f"written to {RESULT}")
     return 0
 
 
-def measured(*, hosts: int, guests: int, one_by_one: int, at_once: int) -> Cost:
-    """The cost of migrations between so many hosts with so many guests each."""
-    print(f"{hosts} hosts: {one_by_one} migrations one by one, then {at_once} at once", flush=True)
-    with _folder() as folder, Serving(Path(folder), hosts=hosts, guests=guests) as serving:
-        return cost_of(serving, one_by_one=one_by_one, at_once=at_once)
-
-
-def idle_pss_mib() -> float:
-    """The memory of a server that does nothing but hear its hosts' reports."""
-    with _folder() as folder, Serving(Path(folder), hosts=IDLE_HOSTS, guests=2) as serving:
-        serving.settle(6.0)  # a round of reports
-        return serving.pss_mib()
-
-
-def _folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="godwit-bench-")
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

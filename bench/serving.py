@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from bench.memory import pss_mib
+
 START_S = 60.0
 REQUEST_S = 60.0
 
@@ -112,9 +114,7 @@ class Serving:
 
     def pss_mib(self) -> float:
         """Its memory, shared pages counted by their share."""
-        lines = Path(f"/proc/{self._process.pid}/smaps_rollup").read_text().splitlines()
-        [pss_kib] = [int(line.split()[1]) for line in lines if line.startswith("Pss:")]
-        return pss_kib / 1024
+        return pss_mib(self._process.pid)
 
     def _settings(self) -> str:
         head = f'[server]\nlisten = "unix:{self._door}"\nstate_dir = "{self._folder}/state"\n'

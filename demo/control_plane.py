@@ -31,6 +31,13 @@ class ControlPlane:
         """Was it started, and has it not ended?"""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """The process of `godwit serve`; RuntimeError if none was started."""
+        if self._process is None:
+            raise RuntimeError("godwit serve was not started")
+        return self._process.pid
+
     def start(self) -> None:
         """Start it and wait until it answers; RuntimeError with its last words if it does not."""
         with (self._folder / "serve.log").open("ab") as log:
