@@ -121,7 +121,8 @@ def test_every_step_has_an_undo_or_says_why_it_needs_none(step: object) -> None:
 
 def test_every_reason_code_is_in_the_catalogue_and_used() -> None:
     assert set(CATALOGUE) == set(Code)
-    sources = "\n".join(path.read_text() for path in MODULES if path.name != "reasons.py")
+    told = {"codes.py", "catalogue.py", "check_catalogue.py"}
+    sources = "\n".join(path.read_text() for path in MODULES if path.name not in told)
     unused = [code.name for code in Code if f"Code.{code.name}" not in sources]
     assert not unused, "a code that nothing says is not a promise: remove it"
 

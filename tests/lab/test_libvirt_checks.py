@@ -78,7 +78,7 @@ CASES: list[tuple[Callable[[Move], None], tuple[GuestDisk, ...], Code]] = [
     (disk_exists, (LOCAL,), Code.DISK_EXISTS),
     (no_pool, (LOCAL,), Code.STORAGE_POOL_MISSING),
     (disk_too_big, (LOCAL,), Code.NOT_ENOUGH_DISK),
-    (snapshot, (SHARED,), Code.MIGRATION_BLOCKED),
+    (snapshot, (SHARED,), Code.HAS_SNAPSHOTS),
     (disks_changed, (SHARED,), Code.MIGRATION_PRE_CHECK_ERROR),
 ]
 

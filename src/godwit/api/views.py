@@ -4,7 +4,7 @@ import zlib
 from typing import Any, Final
 
 from godwit.model.host import Host, Usage
-from godwit.model.instance import Instance, PowerState, TaskState, VmState
+from godwit.model.instance import Instance, Platform, PowerState, TaskState, VmState
 from godwit.model.migration import FINAL, Migration
 from godwit.runtime.clock import iso
 from godwit.runtime.settings import FlavorSettings
@@ -75,11 +75,19 @@ def server_detail(server: Instance, base: str) -> dict[str, Any]:
         "os-extended-volumes:volumes_attached": [],
         "godwit": {
             "discovered": server.discovered,
+            "managed_by": managed_by(server),
             "group": server.group,
             "disks": server.disks,
             "nics": server.nics,
         },
     }
+
+
+def managed_by(server: Instance) -> list[str]:
+    """Whose guest it is, as far as it says so itself; `godwit` for one that was made or tagged."""
+    platform = server.platform or Platform()
+    ours = platform.tagged or not server.discovered
+    return [*platform.managers, *(["godwit"] if ours else [])]
 
 
 def _embedded_flavor(server: Instance, base: str) -> dict[str, Any]:

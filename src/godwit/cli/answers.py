@@ -75,6 +75,8 @@ class Facts(Answer, frozen=True, kw_only=True):
     memory_mib: int = 0
     storages: tuple[Storage, ...] = ()
     networks: tuple[str, ...] = ()
+    manage: str = "all"
+    managers: tuple[str, ...] = ()
     migration_address: str = ""
     cpu_allocation_ratio: float = 1.0
     reserved_memory_mib: int = 0
@@ -138,6 +140,7 @@ class OfGodwit(Answer, frozen=True, kw_only=True):
     """What Nova has no field for."""
 
     discovered: bool = False
+    managed_by: tuple[str, ...] = ()
     group: str | None = None
     disks: tuple[Disk, ...] = ()
     nics: tuple[Nic, ...] = ()

@@ -130,8 +130,16 @@ def _fact_pairs(host: Host) -> list[tuple[str, str]]:
         ),
         ("migrations", f"{host.usage.transfers} under way, at most {facts.transfers_max} each way"),
         ("migration address", facts.migration_address),
+        ("moves", _moves(facts)),
         ("networks", ", ".join(facts.networks)),
     ]
+
+
+def _moves(facts: Facts) -> str:
+    """Whose guests Godwit moves here; empty where it is as usual."""
+    tagged = "tagged guests alone" if facts.manage == "tagged" else ""
+    foreign = f"also those of {', '.join(facts.managers)}" if facts.managers else ""
+    return ", ".join(filter(None, (tagged, foreign)))
 
 
 def _storage_lines(host: Host) -> list[str]:
@@ -178,11 +186,12 @@ def server_table(servers: Sequence[Server]) -> list[str]:
             server.task_state or "",
             str(server.flavor.vcpus),
             mib(server.flavor.ram),
+            ", ".join(server.godwit.managed_by),
             server.id,
         )
         for server in servers
     ]
-    heads = ("server", "host", "status", "task", "vcpus", "memory", "uuid")
+    heads = ("server", "host", "status", "task", "vcpus", "memory", "managed by", "uuid")
     return table(heads, rows, empty="no servers")
 
 
@@ -201,6 +210,7 @@ def server_lines(server: Server) -> list[str]:
             ("memory", mib(server.flavor.ram)),
             ("group", ours.group or ""),
             ("origin", origin),
+            ("managed by", ", ".join(ours.managed_by)),
             ("updated", at(server.updated)),
         ]
     )

@@ -53,7 +53,9 @@ async def check(world: World, ask: CheckLiveMigration) -> Verdicts:
 
 def against_moving(instance: Instance, source: HostState | None) -> tuple[Reason, ...]:
     """Reasons that no destination can change: the guest's own, and its host's."""
-    reasons: list[Reason | None] = [against_the_guest(instance)]
+    reasons: list[Reason | None] = [
+        against_the_guest(instance, source.facts if source is not None else None)
+    ]
     if instance.task_state is not None:
         task = instance.task_state.value
         reasons.append(reason(Code.INSTANCE_BUSY, server=instance.name, task=task))

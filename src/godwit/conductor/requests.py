@@ -46,11 +46,11 @@ async def facts_of(
     if instance.task_state is not None:
         task = instance.task_state.value
         raise Conflict(reason(Code.INSTANCE_BUSY, server=instance.name, task=task))
-    refusal = against_the_guest(instance)
+    source = await world.queries.host(instance.host)
+    refusal = against_the_guest(instance, source.facts if source is not None else None)
     if refusal is not None:
         raise Conflict(refusal)
     await check_named_host(world, ask.host, instance)
-    source = await world.queries.host(instance.host)
     if source is None or source.facts is None:
         problem = f"{instance.host} has not described itself yet"
         raise Refused(reason(Code.HYPERVISOR_UNAVAILABLE, host=instance.host, problem=problem))

@@ -1,9 +1,19 @@
 """A compute host: what it reports of itself, and what the operator has said about it."""
 
+from enum import StrEnum
+
 import msgspec
 
 from godwit.model.ids import HostName, StorageId
 from godwit.model.instance import Guest
+
+
+class Manage(StrEnum):
+    """Which guests Godwit may move at a host."""
+
+    ALL = "all"
+    TAGGED = "tagged"
+    """Only those that carry Godwit's own tag, or were made by Godwit."""
 
 
 class Storage(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,11 +39,18 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     library_version: int = 0
     architecture: str = "x86_64"
     cpu_model: str = ""
+    cpu_features: tuple[str, ...] = ()
+    """What its CPU has beyond the model, sorted."""
     vcpus: int
     memory_mib: int
     storages: tuple[Storage, ...] = ()
     networks: tuple[str, ...] = ()
     machine_types: tuple[str, ...] = ()
+    machine_uuid: str = ""
+    """By which hypervisors tell hosts apart; empty where they do not say."""
+    manage: Manage = Manage.ALL
+    managers: tuple[str, ...] = ()
+    """Other managers whose guests Godwit may move here."""
     migration_address: str = ""
     cpu_allocation_ratio: float = 16.0
     reserved_memory_mib: int = 0

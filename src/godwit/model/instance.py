@@ -59,7 +59,9 @@ class Nic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Platform(msgspec.Struct, frozen=True, kw_only=True):
-    """The machine a guest believes to be: a destination must be able to offer the very same."""
+    """What a guest's definition says beside sizes, disks and cards: the machine it believes to be,
+    what it takes of its host (a destination must offer the very same), and whose it is.
+    """
 
     virtualisation: str = ""
     """What runs its instructions, such as `kvm` or `qemu`."""
@@ -68,6 +70,24 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     emulator: str = ""
     cpu: str = ""
     """Its CPU in the hypervisor's own words, for the driver of the destination to compare."""
+    pinned_cpus: tuple[int, ...] = ()
+    """CPUs of its host that its threads are pinned to."""
+    memory_cells: tuple[int, ...] = ()
+    """NUMA cells of its host that its memory is bound to."""
+    huge_pages_kib: tuple[int, ...] = ()
+    """Its memory stands in pages of these sizes; empty: in ordinary ones."""
+    links: tuple[str, ...] = ()
+    """Network devices of its host that its cards sit on directly (macvtap)."""
+    firmware: str = ""
+    """The file it boots its firmware from; empty: what every host has."""
+    tpm: str = ""
+    """Its TPM's backend, such as `emulator`."""
+    secrets: tuple[str, ...] = ()
+    """Uuids of the secrets, kept by its host, that open its disks or its TPM."""
+    managers: tuple[str, ...] = ()
+    """Other managers that have written their name into it, such as `nova`."""
+    tagged: bool = False
+    """It carries Godwit's own tag."""
 
 
 class Guest(msgspec.Struct, frozen=True, kw_only=True):

@@ -83,6 +83,12 @@ class LibvirtHostSettings(
     """Where memory and disks are sent to. Default: the host of `uri`."""
     tls: bool = True
     """Encrypt memory and disks on their way into and out of this host (QEMU's native TLS)."""
+    manage: Literal["all", "tagged"] = "all"
+    """`tagged`: Godwit moves only guests that carry its tag, or that it has made."""
+    managers: tuple[Literal["nova", "ovirt", "kubevirt", "opennebula"], ...] = ()
+    """Other managers whose guests Godwit may move all the same."""
+    nested: Literal["move", "refuse"] = "move"
+    """Guests that may run guests of their own (CPU feature vmx or svm)."""
     transfers_max: Count = 2
     reserved_memory_mib: NotNegative = 512
     cpu_allocation_ratio: Positive = 16.0

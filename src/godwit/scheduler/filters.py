@@ -14,6 +14,7 @@ from godwit.model.migration import BlockMigration
 from godwit.model.reasons import Code, Reason, reason
 from godwit.model.request_spec import RequestSpec
 from godwit.scheduler.host_state import HostState, why_unavailable
+from godwit.scheduler.ownership import not_ours
 
 Filter = Callable[[RequestSpec, HostState], Reason | None]
 """`refuse(spec, host_state)`: why this host cannot take the guest, or None."""
@@ -68,10 +69,33 @@ def same_hypervisor(spec: RequestSpec, state: HostState) -> Reason | None:
     )
 
 
+def another_machine(spec: RequestSpec, state: HostState) -> Reason | None:
+    """Two hosts that call themselves by one uuid refuse each other, be they one machine or two."""
+    uuid = _described(state).machine_uuid
+    if not uuid or uuid != spec.source.machine_uuid:
+        return None
+    return reason(Code.SAME_MACHINE_UUID, host=state.name, source=spec.source.name, uuid=uuid)
+
+
+def managed_there(spec: RequestSpec, state: HostState) -> Reason | None:
+    """A guest does not move to where Godwit may not touch it any more."""
+    return not_ours(spec.instance, _described(state))
+
+
+def machine_known(spec: RequestSpec, state: HostState) -> Reason | None:
+    """The host must know the guest's machine type, if it reports any."""
+    machine, known = _machine_type(spec), _described(state).machine_types
+    if not machine or not known or machine in known:
+        return None
+    return reason(Code.MACHINE_TYPE_UNSUPPORTED, host=state.name, machine=machine)
+
+
 def not_older(spec: RequestSpec, state: HostState) -> Reason | None:
-    """A guest may move to the same or a newer hypervisor version, never to an older one."""
-    there, here = _described(state).hypervisor_version, spec.source.hypervisor_version
-    if there >= here:
+    """An older hypervisor will do for a guest whose machine it knows, and for no other one."""
+    facts = _described(state)
+    there, here = facts.hypervisor_version, spec.source.hypervisor_version
+    machine = _machine_type(spec)
+    if there >= here or (machine and machine in facts.machine_types):
         return None
     return reason(
         Code.DESTINATION_HYPERVISOR_TOO_OLD,
@@ -117,7 +141,8 @@ def space_for_copies(spec: RequestSpec, state: HostState) -> Reason | None:
 def networks_present(spec: RequestSpec, state: HostState) -> Reason | None:
     """Every network of the guest exists at the host, if the host reports networks at all."""
     there = _described(state).networks
-    missing = [nic.network for nic in spec.instance.nics if nic.network not in there]
+    needed = [nic.network for nic in spec.instance.nics if nic.network]
+    missing = [network for network in needed if network not in there]
     if not there or not missing:
         return None
     return reason(Code.BRIDGE_MISSING, host=state.name, bridge=missing[0])
@@ -187,7 +212,10 @@ MOVING: Final[tuple[Filter, ...]] = (
     not_refused_before,
     up,
     enabled,
+    managed_there,
+    another_machine,
     same_hypervisor,
+    machine_known,
     not_older,
     storage_reachable,
     space_for_copies,
@@ -199,6 +227,10 @@ MOVING: Final[tuple[Filter, ...]] = (
     enough_vcpus,
 )
 """For a guest that moves. `up` stands before all that read the host's own description."""
+
+
+def _machine_type(spec: RequestSpec) -> str:
+    return spec.instance.platform.machine_type if spec.instance.platform is not None else ""
 
 
 def _described(state: HostState) -> HostFacts:

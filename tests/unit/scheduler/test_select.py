@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace as with_
 
-from godwit.model.host import Host, HostFacts, Storage, Usage, version_words
+from godwit.model.host import Host, HostFacts, Manage, Storage, Usage, version_words
 from godwit.model.ids import HostName, InstanceUuid, StorageId
-from godwit.model.instance import Disk, Instance, Nic, PowerState, VmState
+from godwit.model.instance import Disk, Instance, Nic, Platform, PowerState, VmState
 from godwit.model.migration import BlockMigration
 from godwit.model.reasons import Code
 from godwit.model.request_spec import RequestSpec
@@ -70,7 +70,11 @@ LOCAL_DISK = Disk(
 SPEC = RequestSpec(instance=INSTANCE, source=facts("host-a"))
 WITH_LOCAL_DISK = with_(SPEC, instance=with_(INSTANCE, disks=(*INSTANCE.disks, LOCAL_DISK)))
 GROUPED = with_(INSTANCE, group="web")
+ON_Q35 = with_(SPEC, instance=with_(INSTANCE, platform=Platform(machine_type="pc-q35-7.2")))
 B = HostName("host-b")
+
+
+UNPLUGGED = Nic(mac="52:54:00:00:00:02", network="")
 
 
 def fewer(there: HostFacts, **changes: object) -> HostFacts:
@@ -107,6 +111,21 @@ REFUSED: Mapping[str, tuple[RequestSpec, HostState, Code]] = {
         SPEC,
         state("host-b", facts=fewer(facts("host-b"), hypervisor_version=7_002_021)),
         Code.DESTINATION_HYPERVISOR_TOO_OLD,
+    ),
+    "an unknown machine": (
+        ON_Q35,
+        state("host-b", facts=fewer(facts("host-b"), machine_types=("pc-q35-6.2",))),
+        Code.MACHINE_TYPE_UNSUPPORTED,
+    ),
+    "by the same uuid": (
+        with_(SPEC, source=fewer(facts("host-a"), machine_uuid="m1")),
+        state("host-b", facts=fewer(facts("host-b"), machine_uuid="m1")),
+        Code.SAME_MACHINE_UUID,
+    ),
+    "tagged guests alone": (
+        SPEC,
+        state("host-b", facts=fewer(facts("host-b"), manage=Manage.TAGGED)),
+        Code.NOT_TAGGED,
     ),
     "a disk is not shared": (
         with_(WITH_LOCAL_DISK, block_migration=BlockMigration.SHARED),
@@ -180,6 +199,16 @@ def test_every_filter_refuses_something() -> None:
         (with_(SPEC, block_migration=BlockMigration.SHARED), state("host-b")),
         (SPEC, state("host-b", facts=fewer(facts("host-b"), networks=()))),
         (SPEC, state("host-b", facts=fewer(facts("host-b"), hypervisor_version=10_000_002))),
+        (
+            ON_Q35,
+            state(
+                "host-b",
+                facts=fewer(
+                    facts("host-b"), hypervisor_version=6_002_000, machine_types=("pc-q35-7.2",)
+                ),
+            ),
+        ),
+        (with_(SPEC, instance=with_(INSTANCE, nics=(UNPLUGGED,))), state("host-b")),
         (SPEC, state("host-b", usage=Usage(memory_mib=16_384 - 512 - 1024, vcpus=14))),
         (with_(SPEC, group_policy="affinity", group_hosts=()), state("host-b")),
         (with_(SPEC, group_policy="affinity", group_hosts=(B,)), state("host-b")),
@@ -204,12 +233,17 @@ def test_the_host_with_most_free_memory_comes_first_then_the_idle_one_then_by_na
 def test_every_host_is_chosen_or_refused_once_in_whatever_order_they_come(
     hosts: list[HostState], extra: int
 ) -> None:
-    named = [replace(host, name=HostName(f"host-{n}")) for n, host in enumerate(hosts)]
+    named = [called(host, HostName(f"host-{n}")) for n, host in enumerate(hosts)]
     named += [state(f"other-{n}") for n in range(extra)]
     selection = select_destinations(SPEC, named)
     refused = [why.host for why in selection.refusals if why.host is not None]
     assert sorted([*selection.hosts, *refused]) == sorted(host.name for host in named)
     assert selection == select_destinations(SPEC, reversed(named))
+
+
+def called(host: HostState, name: HostName) -> HostState:
+    there = host.facts
+    return replace(host, name=name, facts=with_(there, name=name) if there is not None else None)
 
 
 def test_a_hosts_state_repeats_what_its_record_says() -> None:

@@ -13,17 +13,20 @@ from godwit.model.request_spec import RequestSpec
 from godwit.rpc.compute import CheckAnswer, CheckDestination, CheckSource
 from godwit.scheduler.filters import enabled, up
 from godwit.scheduler.host_state import HostState
+from godwit.scheduler.ownership import not_ours
 
 CAN_MOVE = frozenset({PowerState.RUNNING, PowerState.PAUSED})
 
 
-def against_the_guest(instance: Instance) -> Reason | None:
-    """Why this guest cannot be moved anywhere: only a running or paused one can."""
-    if instance.power_state in CAN_MOVE:
-        return None
-    return reason(
-        Code.INSTANCE_INVALID_STATE, server=instance.name, state=instance.power_state.value
-    )
+def against_the_guest(instance: Instance, host: HostFacts | None) -> Reason | None:
+    """Why this guest of that host cannot be moved anywhere: it is neither running nor paused, or it
+    is not Godwit's to move.
+    """
+    if instance.power_state not in CAN_MOVE:
+        return reason(
+            Code.INSTANCE_INVALID_STATE, server=instance.name, state=instance.power_state.value
+        )
+    return not_ours(instance, host) if host is not None else None
 
 
 async def check_both_ends(world: World, spec: RequestSpec, destination: HostFacts) -> CheckAnswer:

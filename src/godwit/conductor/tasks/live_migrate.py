@@ -33,9 +33,12 @@ from godwit.store.interface import MigrationChanges
 
 
 async def check_instance(context: Telling) -> LiveMigrationFacts:
-    """The guest runs or is paused, and its host's service is up. Raises `Refused`."""
+    """The guest runs or is paused, is Godwit's to move, and its host's service is up. Raises
+    `Refused`.
+    """
     source = await state_of_host(context.world, at_source(context.facts))
-    for refusal in (against_the_guest(context.facts.instance), why_unavailable(source)):
+    instance = context.facts.instance
+    for refusal in (against_the_guest(instance, source.facts), why_unavailable(source)):
         if refusal is not None:
             raise Refused(refusal)
     return context.facts

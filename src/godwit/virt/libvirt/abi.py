@@ -121,8 +121,9 @@ class DomainXml(IntFlag):
     MIGRATABLE = 8
 
 
-UNDEFINE_LEFTOVERS: Final = 1 | 2 | 16
-"""virDomainUndefineFlags: with managed save, snapshot and checkpoint metadata; never storage."""
+UNDEFINE_LEFTOVERS: Final = 1 | 2 | 8 | 16
+"""virDomainUndefineFlags: with managed save, snapshot and checkpoint metadata; never storage, and
+never the UEFI variables, whose file both hosts may share."""
 
 CPU_INCOMPATIBLE: Final = 0
 """VIR_CPU_COMPARE_INCOMPATIBLE."""
@@ -136,10 +137,12 @@ class Trouble(IntEnum):
     INTERNAL_ERROR = 1
     NO_SUPPORT = 3
     INVALID_ARG = 8
+    OPERATION_FAILED = 9
     NO_DOMAIN = 42
     AUTH_FAILED = 45
     NO_STORAGE_POOL = 49
     NO_STORAGE_VOL = 50
+    NO_SECRET = 66
     OPERATION_INVALID = 55
     NO_INTERFACE = 57
     CONFIG_UNSUPPORTED = 67
@@ -222,6 +225,22 @@ class Libvirt(Protocol):
     def getInfo(self) -> list[int]: ...  # noqa: N802
     def getMemoryStats(self, cellNum: int, flags: int = 0) -> dict[str, int]: ...  # noqa: N802, N803
     def getCapabilities(self) -> str: ...  # noqa: N802
+    def getFreePages(  # noqa: N802
+        self,
+        pages: list[int],
+        startcell: int,
+        cellcount: int,
+        flags: int = 0,
+    ) -> dict[int, dict[int, int]]: ...
+    def getDomainCapabilities(  # noqa: N802
+        self,
+        emulatorbin: str | None,
+        arch: str | None,
+        machine: str | None,
+        virttype: str | None,
+        flags: int = 0,
+    ) -> str: ...
+    def secretLookupByUUIDString(self, uuidstr: str) -> object: ...  # noqa: N802
     def compareHypervisorCPU(  # noqa: N802
         self,
         emulator: str | None,

@@ -10,16 +10,20 @@ from godwit.model.ids import InstanceUuid
 from godwit.model.instance import Instance, Platform
 from godwit.virt.libvirt import reads
 from godwit.virt.libvirt.abi import FAIL_INCOMPATIBLE, Domain, Libvirt, Trouble
-from godwit.virt.libvirt.checks import CPU_NOT_COMPARED, DestinationLook, SourceLook
+from godwit.virt.libvirt.checks import DestinationLook, SourceLook
 from godwit.virt.libvirt.connection import or_none, refusal_of
+from godwit.virt.libvirt.cpu import is_compared
+from godwit.virt.libvirt.needs import HostOffer
 from godwit.virt.libvirt.sighting import Reading, qemu_status
 from godwit.virt.libvirt.volumes import pool_on, refresh_pools
-from godwit.virt.libvirt.xml import domain_facts
+from godwit.virt.libvirt.xml import MachineOffer, domain_facts, machine_offer
 
 CPU_REFUSED: Final = frozenset(
     {int(Trouble.CPU_INCOMPATIBLE), int(Trouble.INVALID_ARG), int(Trouble.CONFIG_UNSUPPORTED)}
 )
 """The last two: this host has no such kind of virtualisation at all."""
+NO_SUCH_PAGES: Final = frozenset({int(Trouble.OPERATION_FAILED), int(Trouble.NO_SUPPORT)})
+NO_SUCH_SECRET: Final = frozenset({int(Trouble.NO_SECRET), int(Trouble.NO_SUPPORT)})
 
 
 def look_at_destination(
@@ -36,7 +40,55 @@ def look_at_destination(
         has_same_uuid=reads.find_domain(libvirt, instance.uuid) is not None,
         files=_files_there(libvirt, paths),
         cpu_missing=_cpu_missing(libvirt, instance, host),
+        offer=_offer(libvirt, instance.platform or Platform(), host),
     )
+
+
+def _offer(libvirt: Libvirt, platform: Platform, host: reads.HostLook) -> HostOffer:
+    """Only what this guest takes is asked for: most take nothing that costs a call."""
+    machine = _machine_offer(libvirt, platform, host)
+    return HostOffer(
+        free_memory_mib=host.free_memory_mib,
+        free_pages=_free_pages(libvirt, platform, host.capabilities.cells),
+        cpus=host.capabilities.cpus,
+        cells=host.capabilities.cells,
+        links=reads.links(libvirt) if platform.links else None,
+        firmwares=machine.firmwares,
+        tpm_backends=machine.tpm_backends,
+        secrets=frozenset(uuid for uuid in platform.secrets if _has_secret(libvirt, uuid)),
+    )
+
+
+def _machine_offer(libvirt: Libvirt, platform: Platform, host: reads.HostLook) -> MachineOffer:
+    unknown = platform.machine_type not in host.capabilities.machine_types
+    if unknown or not (platform.firmware or platform.tpm):
+        return MachineOffer(None, None)
+    text = or_none(
+        lambda: libvirt.getDomainCapabilities(
+            None, platform.architecture, platform.machine_type, platform.virtualisation
+        ),
+        also=CPU_REFUSED,
+    )
+    return machine_offer(text) if text else MachineOffer(None, None)
+
+
+def _free_pages(libvirt: Libvirt, platform: Platform, cells: frozenset[int]) -> dict[int, int]:
+    """Of each size the guest uses, on the cells it may use."""
+    allowed = cells & frozenset(platform.memory_cells) if platform.memory_cells else cells
+    return {
+        size: sum(_free_on(libvirt, cell, size) for cell in sorted(allowed))
+        for size in platform.huge_pages_kib
+    }
+
+
+def _free_on(libvirt: Libvirt, cell: int, size_kib: int) -> int:
+    found = or_none(lambda: libvirt.getFreePages([size_kib], cell, 1), also=NO_SUCH_PAGES)
+    return found[cell][size_kib] if found else 0
+
+
+def _has_secret(libvirt: Libvirt, uuid: str) -> bool:
+    found = or_none(lambda: libvirt.secretLookupByUUIDString(uuid), also=NO_SUCH_SECRET)
+    return found is not None
 
 
 def _files_there(libvirt: Libvirt, paths: Sequence[str]) -> dict[str, bool]:
@@ -58,7 +110,7 @@ def cpu_missing(libvirt: Libvirt, platform: Platform, machine_types: Sequence[st
 
     Asked of the hypervisor that would run it (kvm or qemu), not of the physical CPU.
     """
-    if not platform.cpu or CPU_NOT_COMPARED in platform.cpu:
+    if not is_compared(platform):
         return ""
     return refusal_of(
         lambda: libvirt.compareHypervisorCPU(

@@ -1,13 +1,15 @@
 """Could the guest run there, may it leave here? Pure: looks come in, reasons against come out.
 
-Every reason is given, not only the first. What libvirt itself refuses at the start of a migration
-without touching the guest (a device of an unknown kind) is left to it.
+Every reason is given, not only the first. `cpu` and `needs` judge what the guest's definition
+takes of a host, `devices` what ties it to one. What libvirt alone knows (a guest marked for
+autodestroy, a socket whose folder is not there) it refuses at the start, the guest untouched.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Final
+
+from msgspec.structs import replace
 
 from godwit.model.host import HostFacts, Storage, version_words
 from godwit.model.ids import HostName
@@ -15,11 +17,11 @@ from godwit.model.instance import Disk, Instance
 from godwit.model.reasons import Code, Reason, reason
 from godwit.model.request_spec import RequestSpec
 from godwit.virt.libvirt.abi import Paused, State
+from godwit.virt.libvirt.cpu import cpu_refusals
+from godwit.virt.libvirt.needs import HostOffer, unmet_needs
 from godwit.virt.libvirt.sighting import Reading
 from godwit.virt.libvirt.storages import DiskPlan, storage_of
 from godwit.virt.libvirt.xml import DomainDisk, DomainFacts
-
-CPU_NOT_COMPARED: Final = "host-passthrough"
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class DestinationLook:
     has_same_uuid: bool
     files: Mapping[str, bool]
     """For each disk whose folder has a pool: is the file there?"""
+    offer: HostOffer
     cpu_missing: str
     """What libvirt says is missing for the guest's CPU; empty if nothing."""
 
@@ -55,8 +58,9 @@ def destination_refusals(
 ) -> tuple[Reason, ...]:
     """Every reason why the guest cannot go there."""
     return (
-        *_hypervisor(spec.source, there),
+        *_hypervisor(spec, there),
         *_platform(spec, there, look),
+        *unmet_needs(spec.instance, there.name, look.offer),
         *_identity(spec.instance, there.name, look),
         *_networks(spec.instance, there, look),
         *plan.refusals,
@@ -66,18 +70,28 @@ def destination_refusals(
 
 
 def source_refusals(
-    here: HostName, instance: Instance, look: SourceLook, plan: DiskPlan
+    here: HostName, instance: Instance, look: SourceLook, plan: DiskPlan, *, nested_moves: bool
 ) -> tuple[Reason, ...]:
-    """Every reason why the guest cannot leave."""
-    blockers = [*_state_blockers(look), *_device_blockers(look), *_disk_blockers(look, plan)]
-    refusals = [reason(Code.MIGRATION_BLOCKED, host=here, blocker=words) for words in blockers]
-    return (*refusals, *_record_is_old(here, instance, look), *plan.refusals)
+    """Every reason why the guest cannot leave. `nested_moves`: though it may run guests itself."""
+    refusals = (
+        *_state_refusals(look),
+        *look.facts.ties,
+        *_left_behind(look),
+        *_nested(look, nested_moves=nested_moves),
+        *_blocked([*look.blocked_reasons, *_disk_blockers(look, plan)]),
+    )
+    own = tuple(replace(refusal, host=here) for refusal in refusals)
+    return (*own, *_record_is_old(here, instance, look), *plan.refusals)
 
 
 # --- the destination ---
 
 
-def _hypervisor(source: HostFacts, there: HostFacts) -> list[Reason]:
+def _hypervisor(spec: RequestSpec, there: HostFacts) -> list[Reason]:
+    """An older host will do: whether it knows the guest's machine decides (`_platform`). Where the
+    machine is not on record, the version is all there is to go by.
+    """
+    source, platform = spec.source, spec.instance.platform
     if there.hypervisor_type != source.hypervisor_type:
         return [
             reason(
@@ -87,7 +101,8 @@ def _hypervisor(source: HostFacts, there: HostFacts) -> list[Reason]:
                 here=source.hypervisor_type,
             )
         ]
-    if there.hypervisor_version < source.hypervisor_version:
+    machine_known = platform is not None and platform.machine_type
+    if not machine_known and there.hypervisor_version < source.hypervisor_version:
         return [
             reason(
                 Code.DESTINATION_HYPERVISOR_TOO_OLD,
@@ -108,12 +123,7 @@ def _platform(spec: RequestSpec, there: HostFacts, look: DestinationLook) -> lis
         refusals.append(
             reason(Code.MACHINE_TYPE_UNSUPPORTED, host=there.name, machine=platform.machine_type)
         )
-    missing = look.cpu_missing
-    if CPU_NOT_COMPARED in platform.cpu and there.cpu_model != spec.source.cpu_model:
-        missing = f"it sees the source's own {spec.source.cpu_model}, not {there.cpu_model}"
-    if missing:
-        refusals.append(reason(Code.INVALID_CPU_INFO, host=there.name, missing=missing))
-    return refusals
+    return [*refusals, *cpu_refusals(platform, spec.source, there, look.cpu_missing)]
 
 
 def _identity(instance: Instance, host: HostName, look: DestinationLook) -> list[Reason]:
@@ -183,27 +193,35 @@ def _too_full(
 # --- the source ---
 
 
-def _state_blockers(look: SourceLook) -> list[str]:
+def _state_refusals(look: SourceLook) -> list[Reason]:
     reading = look.reading
-    blockers = []
     movable = reading.state == State.RUNNING or (reading.state, reading.reason) == (
         State.PAUSED,
         Paused.USER,
     )
-    if not movable:
-        blockers.append(f"it is {reading.account}")
+    refusals = [] if movable else _blocked([f"it is {reading.account}"])
     if reading.job:
-        blockers.append(f"a job of libvirt's (operation {reading.job}) is running on it")
-    return blockers
+        refusals.append(reason(Code.JOB_RUNNING, operation=reading.job))
+    return refusals
 
 
-def _device_blockers(look: SourceLook) -> list[str]:
-    blockers = [f"it has a device of its host ({name})" for name in look.facts.host_devices]
-    blockers += [words for words in look.blocked_reasons if words]
+def _left_behind(look: SourceLook) -> list[Reason]:
+    """What libvirt refuses to leave behind, or to interrupt."""
+    refusals = [reason(Code.BLOCK_JOB_RUNNING, device=device) for device in look.block_jobs]
     if look.snapshots:
-        blockers.append(f"libvirt keeps {look.snapshots} snapshots of it")
-    blockers += [f"a block job is running on {device}" for device in look.block_jobs]
-    return blockers
+        refusals.append(reason(Code.HAS_SNAPSHOTS, count=look.snapshots))
+    return refusals
+
+
+def _nested(look: SourceLook, *, nested_moves: bool) -> list[Reason]:
+    feature = look.facts.nested_feature
+    if nested_moves or not feature:
+        return []
+    return [reason(Code.NESTED_VIRTUALISATION, feature=feature)]
+
+
+def _blocked(words: Sequence[str]) -> list[Reason]:
+    return [reason(Code.MIGRATION_BLOCKED, blocker=each) for each in words if each]
 
 
 def _disk_blockers(look: SourceLook, plan: DiskPlan) -> list[str]:

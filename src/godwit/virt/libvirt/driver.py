@@ -151,7 +151,13 @@ class LibvirtDriver:
         plan = plan_disks(
             spec.instance.disks, destination.name, destination.storages, spec.block_migration
         )
-        refusals = source_refusals(self._host, spec.instance, look, plan)
+        refusals = source_refusals(
+            self._host,
+            spec.instance,
+            look,
+            plan,
+            nested_moves=self._settings.nested == "move",
+        )
         if refusals:
             return Checked(refusals)
         reading = look.reading

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from godwit.model.errors import HypervisorError, Unreachable
-from godwit.model.host import HostFacts, Storage
+from godwit.model.host import HostFacts, Manage, Storage
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Disk, Guest, PowerState
 from godwit.runtime.settings import LibvirtHostSettings, StorageSettings
@@ -71,11 +71,15 @@ def host_facts_of(
         library_version=look.library_version,
         architecture=look.capabilities.architecture,
         cpu_model=look.capabilities.cpu_model,
+        cpu_features=look.capabilities.cpu_features,
         vcpus=look.vcpus,
         memory_mib=look.memory_mib,
         storages=storages_of(host, declared, look.pools),
         networks=look.networks or (),
         machine_types=look.capabilities.machine_types,
+        machine_uuid=look.capabilities.machine_uuid,
+        manage=Manage(settings.manage),
+        managers=settings.managers,
         migration_address=migration_address(settings),
         cpu_allocation_ratio=settings.cpu_allocation_ratio,
         reserved_memory_mib=settings.reserved_memory_mib,

@@ -44,6 +44,8 @@ NOT_NOW: Final = frozenset(
 # An interface may disappear between being listed and being described.
 INTERFACE_GONE: Final = frozenset({int(Trouble.INTERNAL_ERROR), int(Trouble.NO_INTERFACE)})
 
+FREEABLE: Final = ("free", "buffers", "cached")
+
 
 @dataclass(frozen=True)
 class HostLook:
@@ -55,6 +57,8 @@ class HostLook:
     library_version: int
     vcpus: int
     memory_mib: int
+    free_memory_mib: int
+    """Free or could be freed: an upper bound of what a new guest could get."""
     capabilities: Capabilities
     pools: tuple[PoolLook, ...]
     networks: tuple[str, ...] | None
@@ -77,13 +81,15 @@ class DomainLook:
 
 def look_at_host(libvirt: Libvirt) -> HostLook:
     """The host itself."""
+    memory_kib = libvirt.getMemoryStats(-1)
     return HostLook(
         node=libvirt.getHostname(),
         hypervisor_type=libvirt.getType(),
         hypervisor_version=libvirt.getVersion(),
         library_version=libvirt.getLibVersion(),
         vcpus=libvirt.getInfo()[2],
-        memory_mib=libvirt.getMemoryStats(-1)["total"] // 1024,
+        memory_mib=memory_kib["total"] // 1024,
+        free_memory_mib=sum(memory_kib.get(key, 0) for key in FREEABLE) // 1024,
         capabilities=capabilities(libvirt.getCapabilities()),
         pools=active_pools(libvirt),
         networks=networks(libvirt),
@@ -112,6 +118,12 @@ def networks(libvirt: Libvirt) -> tuple[str, ...] | None:
         if network.isActive():
             names.add(network.name())
     return tuple(sorted(names))
+
+
+def links(libvirt: Libvirt) -> frozenset[str] | None:
+    """Every network device by name; None where this libvirtd cannot list them."""
+    interfaces = or_none(libvirt.listAllInterfaces, also=WITHOUT_BACKEND)
+    return None if interfaces is None else frozenset(each.name() for each in interfaces)
 
 
 def look_at_domains(libvirt: Libvirt) -> tuple[DomainLook, ...]:

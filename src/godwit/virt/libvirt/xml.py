@@ -4,15 +4,15 @@ called by the looks of this driver, and by `volumes` and `spawning`.
 Only what is needed is read, and nothing is invented: an element that is not there is empty.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from godwit.model.instance import Nic, Platform
-
-HOST_DEVICES: Final = ("hostdev", "vsock", "redirdev", "shmem", "nvram")
-"""Device elements that tie a guest to its host."""
+from godwit.model.reasons import Reason
+from godwit.virt.libvirt.devices import nested_feature, ties_of
+from godwit.virt.libvirt.platform import platform_of
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,10 @@ class DomainFacts:
     disks: tuple[DomainDisk, ...]
     nics: tuple[Nic, ...]
     platform: Platform
-    host_devices: tuple[str, ...] = ()
+    ties: tuple[Reason, ...] = ()
+    """What keeps it at its host, each with its reason."""
+    nested_feature: str = ""
+    """The CPU feature by which it may run guests of its own."""
 
 
 def domain_facts(text: str) -> DomainFacts:
@@ -63,8 +66,9 @@ def domain_facts(text: str) -> DomainFacts:
         vcpus=_vcpus(root.find("vcpu")),
         disks=tuple(disk for disk in map(_disk, root.findall("devices/disk")) if disk is not None),
         nics=tuple(_nic(card) for card in root.findall("devices/interface")),
-        platform=_platform(root),
-        host_devices=_host_devices(root),
+        platform=platform_of(root),
+        ties=ties_of(root),
+        nested_feature=nested_feature(root),
     )
 
 
@@ -130,45 +134,10 @@ def _plugged_into(source: Element | None) -> str:
     if source is None:
         return ""
     # A live card of a libvirt network names its bridge, too: the network is what moves along.
-    for key in ("network", "bridge", "dev"):
+    for key in ("network", "bridge"):
         if source.get(key):
             return str(source.get(key))
     return ""
-
-
-def _platform(root: Element) -> Platform:
-    machine = root.find("os/type")
-    cpu = root.find("cpu")
-    return Platform(
-        virtualisation=root.get("type", ""),
-        architecture=machine.get("arch", "") if machine is not None else "",
-        machine_type=machine.get("machine", "") if machine is not None else "",
-        emulator=root.findtext("devices/emulator", ""),
-        cpu=_compact(cpu) if cpu is not None else "",
-    )
-
-
-def _compact(element: Element) -> str:
-    """The element without the white space between its children: one spelling for one meaning."""
-    copy = ElementTree.fromstring(ElementTree.tostring(element))
-    for part in copy.iter():
-        part.tail = None
-        if part.text is not None and not part.text.strip():
-            part.text = None
-    return ElementTree.tostring(copy, encoding="unicode")
-
-
-def _host_devices(root: Element) -> tuple[str, ...]:
-    devices = root.find("devices")
-    if devices is None:
-        return ()
-    found = [child.tag for child in devices if child.tag in HOST_DEVICES]
-    found += [
-        f"interface type {card.get('type')}"
-        for card in devices.findall("interface")
-        if card.get("type") in ("hostdev", "vdpa")
-    ]
-    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -181,6 +150,13 @@ class Capabilities:
     """Every canonical name and alias, sorted."""
     virtualisation: str
     """`kvm` where the host has it, else `qemu`."""
+    machine_uuid: str = ""
+    """By which libvirtds refuse a migration to themselves."""
+    cpu_features: tuple[str, ...] = ()
+    cpus: frozenset[int] = frozenset()
+    """The host's own CPUs."""
+    cells: frozenset[int] = frozenset()
+    """Its NUMA cells."""
 
 
 def capabilities(text: str) -> Capabilities:
@@ -193,7 +169,39 @@ def capabilities(text: str) -> Capabilities:
         cpu_model=root.findtext("host/cpu/model", ""),
         machine_types=tuple(sorted(name for name in machines if name)),
         virtualisation="kvm" if has_kvm else "qemu",
+        machine_uuid=root.findtext("host/uuid", ""),
+        cpu_features=tuple(sorted(f.get("name", "") for f in root.findall("host/cpu/feature"))),
+        cpus=_ids(root.findall("host/topology/cells/cell/cpus/cpu")),
+        cells=_ids(root.findall("host/topology/cells/cell")),
     )
+
+
+@dataclass(frozen=True)
+class MachineOffer:
+    """What a host's libvirt would give to one kind of machine; None where it does not say."""
+
+    firmwares: frozenset[str] | None
+    tpm_backends: frozenset[str] | None
+
+
+def machine_offer(text: str) -> MachineOffer:
+    """The domain capabilities XML, read."""
+    root = ElementTree.fromstring(text)
+    loader, tpm = root.find("os/loader"), root.find("devices/tpm")
+    return MachineOffer(
+        firmwares=_values(loader, "value"),
+        tpm_backends=_values(tpm, "enum[@name='backendModel']/value"),
+    )
+
+
+def _values(element: Element | None, path: str) -> frozenset[str] | None:
+    if element is None:
+        return None
+    return frozenset(each.text or "" for each in element.findall(path))
+
+
+def _ids(elements: Iterable[Element]) -> frozenset[int]:
+    return frozenset(int(each.get("id", "0")) for each in elements)
 
 
 @dataclass(frozen=True)

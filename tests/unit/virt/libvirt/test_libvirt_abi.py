@@ -52,6 +52,7 @@ def test_leftovers_of_an_undefined_domain_are_its_metadata_never_its_storage() -
     flags = (
         libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
         | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+        | libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM
         | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
     )
     assert flags == abi.UNDEFINE_LEFTOVERS

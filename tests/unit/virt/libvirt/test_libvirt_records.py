@@ -13,7 +13,7 @@ from godwit.model.instance import Disk, Instance, Nic, Platform, PowerState, VmS
 from godwit.model.migrate_data import Guard, LibvirtLiveMigrateData
 from godwit.model.migration import BlockMigration
 from godwit.model.progress import TransferPhase
-from godwit.model.reasons import Code
+from godwit.model.reasons import Code, reason
 from godwit.model.request_spec import RequestSpec
 from godwit.model.steering import UNSTEERED, Steering
 from godwit.runtime.settings import LibvirtHostSettings, StorageSettings
@@ -35,6 +35,7 @@ from godwit.virt.libvirt.checks import (
 )
 from godwit.virt.libvirt.errors import LibvirtError
 from godwit.virt.libvirt.migration import flags_of, is_certificate_problem, parameters_of
+from godwit.virt.libvirt.needs import HostOffer
 from godwit.virt.libvirt.progress import progress_of, statistics_of
 from godwit.virt.libvirt.sighting import Reading
 from godwit.virt.libvirt.storages import PoolLook, plan_disks, storage_of, storages_of
@@ -94,7 +95,7 @@ def test_a_domain_is_read_from_its_xml() -> None:
     ]
     assert facts.disks[0].backing == ("/srv/base.qcow2",)
     assert [nic.network for nic in facts.nics] == ["br0", "net1", ""]
-    assert facts.host_devices == ("hostdev", "interface type hostdev")
+    assert [tie.code for tie in facts.ties] == [Code.HOST_DEVICE_ATTACHED] * 2
     assert facts.platform == Platform(
         virtualisation="kvm",
         architecture="x86_64",
@@ -260,6 +261,7 @@ def a_destination(**other: Any) -> DestinationLook:
         "uuid_of_same_name": "",
         "has_same_uuid": False,
         "files": {ON_SHARED.path: True, LOCAL.path: False},
+        "offer": HostOffer(),
         "cpu_missing": "",
     }
     return DestinationLook(**{**known, **other})
@@ -270,6 +272,7 @@ def full(storage: Storage) -> Storage:
 
 
 FACTS = facts_of(B)
+MAXIMUM = replace(PLATFORM, cpu='<cpu mode="maximum"/>', virtualisation="qemu")
 PASSTHROUGH = replace(PLATFORM, cpu='<cpu mode="host-passthrough"/>')
 
 
@@ -286,9 +289,10 @@ PASSTHROUGH = replace(PLATFORM, cpu='<cpu mode="host-passthrough"/>')
         (
             facts_of(B, hypervisor_version=7_002_021),
             a_destination(),
-            INSTANCE,
+            replace(INSTANCE, platform=None),
             Code.DESTINATION_HYPERVISOR_TOO_OLD,
         ),
+        (facts_of(B, hypervisor_version=7_002_021), a_destination(), INSTANCE, None),
         (
             facts_of(B, machine_types=("q35",)),
             a_destination(),
@@ -302,7 +306,20 @@ PASSTHROUGH = replace(PLATFORM, cpu='<cpu mode="host-passthrough"/>')
             replace(INSTANCE, platform=PASSTHROUGH),
             Code.INVALID_CPU_INFO,
         ),
+        (
+            facts_of(B, cpu_features=("avx",)),
+            a_destination(),
+            replace(INSTANCE, platform=PASSTHROUGH),
+            Code.INVALID_CPU_INFO,
+        ),
         (FACTS, a_destination(), replace(INSTANCE, platform=PASSTHROUGH), None),
+        (
+            facts_of(B, hypervisor_version=8_000_000),
+            a_destination(),
+            replace(INSTANCE, platform=MAXIMUM),
+            Code.INVALID_CPU_INFO,
+        ),
+        (FACTS, a_destination(), replace(INSTANCE, platform=MAXIMUM), None),
         (FACTS, a_destination(cpu_missing="avx"), replace(INSTANCE, platform=None), None),
         (FACTS, a_destination(has_same_uuid=True), INSTANCE, Code.UUID_TAKEN),
         (FACTS, a_destination(uuid_of_same_name="u2"), INSTANCE, Code.NAME_TAKEN),
@@ -351,9 +368,9 @@ def a_source(reading: Reading | None = None, **other: Any) -> SourceLook:
         DomainDisk("vda", "file", ON_SHARED.path, "raw"),
         DomainDisk("vdb", "file", LOCAL.path, "qcow2", **other.pop("vdb", {})),
     )
-    facts = DomainFacts(
-        "u1", "vm1", 64, 1, other.pop("disks", disks), (), PLATFORM, other.pop("devices", ())
-    )
+    nested, ties = other.pop("nested", ""), other.pop("ties", ())
+    disks = other.pop("disks", disks)
+    facts = DomainFacts("u1", "vm1", 64, 1, disks, (), PLATFORM, ties, nested)
     known: dict[str, Any] = {
         "autostart": False,
         "snapshots": 0,
@@ -365,29 +382,35 @@ def a_source(reading: Reading | None = None, **other: Any) -> SourceLook:
 
 
 BLOCKED = Code.MIGRATION_BLOCKED
+TIE = reason(Code.HOST_DEVICE_ATTACHED, device="hostdev pci")
+SOURCE_CASES = [
+    (a_source(), None),
+    (a_source(Reading(State.PAUSED, Paused.USER)), None),
+    (a_source(Reading(State.PAUSED, Paused.IOERROR)), BLOCKED),
+    (a_source(Reading(State.SHUTOFF, 1)), BLOCKED),
+    (a_source(Reading(State.RUNNING, 1, job=MIGRATION_OUT)), Code.JOB_RUNNING),
+    (a_source(snapshots=1), Code.HAS_SNAPSHOTS),
+    (a_source(block_jobs=("vda",)), Code.BLOCK_JOB_RUNNING),
+    (a_source(blocked_reasons=("non-migratable device: nvme",)), BLOCKED),
+    (a_source(ties=(TIE,)), Code.HOST_DEVICE_ATTACHED),
+    (a_source(nested="svm"), Code.NESTED_VIRTUALISATION),
+    (a_source(vdb={"backing": ("/srv/base",)}), BLOCKED),
+    (a_source(vdb={"shareable": True}), BLOCKED),
+    (a_source(disks=()), Code.MIGRATION_PRE_CHECK_ERROR),
+]
 
 
-@pytest.mark.parametrize(
-    ("look", "code"),
-    [
-        (a_source(), None),
-        (a_source(Reading(State.PAUSED, Paused.USER)), None),
-        (a_source(Reading(State.PAUSED, Paused.IOERROR)), BLOCKED),
-        (a_source(Reading(State.SHUTOFF, 1)), BLOCKED),
-        (a_source(Reading(State.RUNNING, 1, job=MIGRATION_OUT)), BLOCKED),
-        (a_source(snapshots=1), BLOCKED),
-        (a_source(block_jobs=("vda",)), BLOCKED),
-        (a_source(blocked_reasons=("non-migratable device: nvme",)), BLOCKED),
-        (a_source(devices=("hostdev",)), BLOCKED),
-        (a_source(vdb={"backing": ("/srv/base",)}), BLOCKED),
-        (a_source(vdb={"shareable": True}), BLOCKED),
-        (a_source(disks=()), Code.MIGRATION_PRE_CHECK_ERROR),
-    ],
-)
+@pytest.mark.parametrize(("look", "code"), SOURCE_CASES)
 def test_the_source_refuses_with_this_code_alone(look: SourceLook, code: Code | None) -> None:
     plan = plan_disks(INSTANCE.disks, B, STORAGES, BlockMigration.AUTO)
-    refusals = source_refusals(A, INSTANCE, look, plan)
+    refusals = source_refusals(A, INSTANCE, look, plan, nested_moves=False)
     assert [refusal.code for refusal in refusals] == ([code] if code else [])
+    assert all(refusal.host == A for refusal in refusals)
+
+
+def test_a_guest_that_may_run_guests_itself_moves_where_the_settings_say_so() -> None:
+    plan = plan_disks(INSTANCE.disks, B, STORAGES, BlockMigration.AUTO)
+    assert source_refusals(A, INSTANCE, a_source(nested="svm"), plan, nested_moves=True) == ()
 
 
 # --- progress ---

@@ -1,0 +1,121 @@
+"""What is said of requests, of stories, and of the store. Part of the catalogue in `reasons`; what
+the checks say stands in `check_catalogue`.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from godwit.model.codes import Code, Entry
+
+ALL_BUT_CHECKS: Final[Mapping[Code, Entry]] = {
+    Code.SERVER_UNKNOWN: Entry(
+        "no server is known as {server}",
+        "godwit server list shows the known ones; a new guest is seen at its host's next report",
+    ),
+    Code.HOST_UNKNOWN: Entry(
+        "no host is known as {name}", "godwit host list shows the hosts of the settings file"
+    ),
+    Code.MIGRATION_UNKNOWN: Entry(
+        "no migration is known as {migration}", "godwit migration list shows the known ones"
+    ),
+    Code.FLAVOR_UNKNOWN: Entry(
+        "no flavor is known as {flavor}", "add it to [flavors] of the settings file"
+    ),
+    Code.IMAGE_UNKNOWN: Entry(
+        "no image is known as {image}", "register its file in [images] of the settings file"
+    ),
+    Code.INVALID_INPUT: Entry("{field}: {problem}", "{expected}"),
+    Code.INSTANCE_INVALID_STATE: Entry(
+        "server {server} is {state}", "only a running or paused guest can be live-migrated"
+    ),
+    Code.INSTANCE_BUSY: Entry(
+        "server {server} is already {task}",
+        "wait until that has ended, or abort it: godwit migration list",
+    ),
+    Code.SERVER_DISCOVERED: Entry(
+        "server {server} was found on its host, not created by Godwit",
+        "godwit server forget removes the record and leaves the guest alone",
+    ),
+    Code.SERVER_STILL_THERE: Entry(
+        "server {server} was created by Godwit and its guest may still exist",
+        "godwit server delete removes both guest and record",
+    ),
+    Code.NOT_TAGGED: Entry(
+        "{host} is set to move tagged guests alone, and server {server} carries no tag",
+        "tag it on its host: virsh metadata {server} urn:godwit:guest --key godwit "
+        "--set '<managed/>' --live --config",
+    ),
+    Code.OTHER_MANAGER: Entry(
+        "server {server} is managed by {manager}, which would not know where it has gone",
+        "move it with {manager}, or allow it: managers in [hosts.{host}] of the settings file",
+    ),
+    Code.MIGRATION_NOT_ABORTABLE: Entry(
+        "migration {migration} is {status} and can no longer be aborted",
+        "after the switch a migration only goes forward",
+    ),
+    Code.MIGRATION_NEEDS_NOBODY: Entry(
+        "migration {migration} is {status}; no person is needed",
+        "godwit migration show says what it is doing",
+    ),
+    Code.CANCELLED_BY_REQUEST: Entry(
+        "cancelled by {initiator}", "nothing to do: the guest runs on at the source"
+    ),
+    Code.TRANSFER_FAILED: Entry(
+        "the transfer failed: {problem}",
+        "the guest runs on at the source; mend the cause and migrate again",
+    ),
+    Code.TRANSFER_STALLED: Entry(
+        "the transfer made no progress for {stalled_s:.0f} s and was stopped",
+        "the guest runs on at the source; check the migration network between the two hosts",
+    ),
+    Code.GUEST_ENDED: Entry(
+        "the guest ended during the migration ({how})",
+        "nothing here ended it on purpose: see QEMU's log at the source, then start it again",
+    ),
+    Code.SOURCE_TOOK_THE_GUEST_BACK: Entry(
+        "the source resumed the guest at the switch",
+        "the guest runs on at the source; check the management network, then migrate again",
+    ),
+    Code.HYPERVISOR_ERROR: Entry(
+        "{host}: {doing} failed: {problem}", "see the hypervisor's own log on {host}"
+    ),
+    Code.SUPERSEDED: Entry(
+        "an older act of migration {migration} came too late and was refused",
+        "nothing to do: a newer one has taken its place",
+    ),
+    Code.INTERNAL_ERROR: Entry(
+        "a defect in Godwit: {problem}",
+        "the guest was left alone; please report this with the server's log",
+    ),
+    Code.NO_ANSWER: Entry(
+        "{who} did not answer {call} within {timeout_s:.0f} s",
+        "it may have acted all the same: look at its state before asking again",
+    ),
+    Code.TWO_GUESTS: Entry(
+        "two guests: {source} shows {source_word}, {destination} shows {destination_word}",
+        "stop the wrong one by hand, then say which is right: godwit migration resolve",
+    ),
+    Code.GUEST_LOST: Entry(
+        "the guest runs nowhere: {source} shows {source_word}, {destination} {destination_word}",
+        "start it where its newest disk is, then: godwit migration resolve",
+    ),
+    Code.WHEREABOUTS_UNKNOWN: Entry(
+        "{source} shows the guest as {source_word}, {destination} as {destination_word}",
+        "bring back the host that does not answer, or decide: godwit migration resolve",
+    ),
+    Code.RESOLVED_BY_A_PERSON: Entry(
+        "{initiator} decided: {choice} ({why})", "nothing to do: the choice is on record"
+    ),
+    Code.STORE_UNAVAILABLE: Entry(
+        "the database {path} cannot be used: {problem}",
+        "see that the file is writable, its disk has room, and no other program has it locked",
+    ),
+    Code.STORE_IN_USE: Entry(
+        "the database {path} is in use by process {pid}",
+        "stop that process first, or give this one a state_dir of its own",
+    ),
+    Code.STORE_TOO_NEW: Entry(
+        "the database {path} has schema version {found}, this program knows up to {known}",
+        "start the newer Godwit that wrote it, or restore an older copy of the file",
+    ),
+}
