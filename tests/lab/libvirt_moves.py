@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -24,13 +24,23 @@ from godwit.model.reasons import Code
 from godwit.model.request_spec import RequestSpec
 from godwit.model.sighting import DestinationWord, SourceWord
 from godwit.model.steering import UNSTEERED
-from godwit.runtime.settings import LibvirtHostSettings, StorageSettings
+from godwit.runtime.settings import LibvirtHostSettings, NetworkSettings, StorageSettings
 from godwit.virt.driver import Checked, TransferEvidence, TransferOutcome
 from godwit.virt.libvirt.driver import LibvirtDriver
 from godwit.virt.libvirt.migration import End, LibvirtTransferDriver
 
-DECLARED = {"shared": StorageSettings(path="/srv/shared")}
 CALL_TIMEOUT_S = 4.0
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What an operator has declared for all hosts."""
+
+    storages: Mapping[str, StorageSettings]
+    networks: Mapping[str, NetworkSettings]
+
+
+AS_THE_LAB_IS = Declared({"shared": StorageSettings(path="/srv/shared")}, {})
 
 
 def run(test: Coroutine[Any, Any, None]) -> None:
@@ -55,9 +65,12 @@ def settings_of(host: LabHost, *, tls: bool = True) -> LibvirtHostSettings:
 
 
 @asynccontextmanager
-async def driver_of(host: LabHost) -> AsyncIterator[LibvirtDriver]:
+async def driver_of(
+    host: LabHost, declared: Declared = AS_THE_LAB_IS
+) -> AsyncIterator[LibvirtDriver]:
     """A driver of this host, closed afterwards."""
-    driver = LibvirtDriver(HostName(host.name), settings_of(host), DECLARED)
+    settings = settings_of(host)
+    driver = LibvirtDriver(HostName(host.name), settings, declared.storages, declared.networks)
     try:
         yield driver
     finally:
@@ -200,7 +213,9 @@ class Move:
 
 
 @asynccontextmanager
-async def a_move(lab: Lab, spec: GuestSpec) -> AsyncIterator[Move]:
+async def a_move(
+    lab: Lab, spec: GuestSpec, declared: Declared = AS_THE_LAB_IS
+) -> AsyncIterator[Move]:
     """The guest runs at the first host, and both hosts' drivers are there."""
     here, there = lab.hosts[:2]
     for disk in spec.disks:
@@ -208,7 +223,7 @@ async def a_move(lab: Lab, spec: GuestSpec) -> AsyncIterator[Move]:
     with Heartbeats(lab, [spec.name]) as beats:
         start_guest(here, spec)
         beats.wait(spec.name, here.name, timeout_s=8.0)
-        async with driver_of(here) as source, driver_of(there) as destination:
+        async with driver_of(here, declared) as source, driver_of(there, declared) as destination:
             guest = next(g for g in await source.guests() if g.uuid == str(spec.uuid))
             move = Move(lab, beats, spec, source, destination, instance_of(guest, here))
             try:

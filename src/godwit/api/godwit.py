@@ -10,7 +10,14 @@ from godwit.api.answers import answer, empty
 from godwit.api.errors import names_in_the_body
 from godwit.api.lookups import host_or_404, instance_or_404, migration_or_404
 from godwit.api.migrations import page_of_migrations
-from godwit.api.schemas import CheckBody, ResolveBody, WithReason, block_migration_of, host_name
+from godwit.api.schemas import (
+    CheckBody,
+    ResolveBody,
+    WithReason,
+    block_migration_of,
+    disk_over_commit_of,
+    host_name,
+)
 from godwit.api.story import brief_view, full_view
 from godwit.api.validation import Query, asked_by, read_body
 from godwit.api.waiting import WAIT_MAX_S, until_ended
@@ -31,6 +38,7 @@ async def check(request: Request) -> Response:
         instance_uuid=server.uuid,
         host=host_name(body.host),
         block_migration=block_migration_of(body.block_migration),
+        disk_over_commit=disk_over_commit_of(body.disk_over_commit),
     )
     with names_in_the_body():
         verdicts = await world_of(request).conductor.check_live_migration(ask)

@@ -27,7 +27,7 @@ class MigrateLive(Body, frozen=True, kw_only=True):
     host: Word | None = None
     block_migration: bool | str = "auto"
     disk_over_commit: bool | str | None = None
-    """Clients of 2.1 always send it. Only false can be honoured."""
+    """Clients of 2.1 always send it."""
 
 
 class ServerAction(Body, frozen=True, kw_only=True):
@@ -66,6 +66,7 @@ class CheckBody(Body, frozen=True, kw_only=True):
 
     host: Word | None = None
     block_migration: bool | str = "auto"
+    disk_over_commit: bool | str | None = None
 
 
 class ResolveBody(Body, frozen=True, kw_only=True):
@@ -93,10 +94,12 @@ def block_migration_of(given: bool | str) -> BlockMigration:
     raise bad_input("block_migration", f"{given!r} is not known", 'true, false or "auto"')
 
 
-def refuse_over_commit(given: bool | str | None) -> None:
-    """Raise `BadRequest` if the client asks for disks to be over-committed: it never is."""
-    if given is not None and str(given).lower() not in _FALSE:
-        raise bad_input("disk_over_commit", "disks are never over-committed", "false, or leave out")
+def disk_over_commit_of(given: bool | str | None) -> bool:
+    """What `disk_over_commit` asks for, in Nova's many words; not given is false."""
+    word = str(given or "false").lower()
+    if word in _TRUE or word in _FALSE:
+        return word in _TRUE
+    raise bad_input("disk_over_commit", f"{given!r} is not known", "true or false")
 
 
 def host_name(given: str | None) -> HostName | None:

@@ -15,8 +15,8 @@ from godwit.api.schemas import (
     MigrateLive,
     ServerAction,
     block_migration_of,
+    disk_over_commit_of,
     host_name,
-    refuse_over_commit,
 )
 from godwit.api.validation import Query, asked_by, read_body
 from godwit.api.views import server_brief, server_detail, server_status
@@ -105,12 +105,12 @@ async def act(request: Request) -> Response:
 
 async def _migrate_live(request: Request, server: Instance, wish: MigrateLive) -> Response:
     """202 and no body, as Nova; where to look next stands in two headers."""
-    refuse_over_commit(wish.disk_over_commit)
     ask = LiveMigrate(
         asked=asked_by(request),
         instance_uuid=server.uuid,
         host=host_name(wish.host),
         block_migration=block_migration_of(wish.block_migration),
+        disk_over_commit=disk_over_commit_of(wish.disk_over_commit),
     )
     with names_in_the_body():
         migration = await world_of(request).conductor.live_migrate_instance(ask)

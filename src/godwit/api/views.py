@@ -4,7 +4,15 @@ import zlib
 from typing import Any, Final
 
 from godwit.model.host import Host, Usage
-from godwit.model.instance import Instance, Platform, PowerState, TaskState, VmState
+from godwit.model.instance import (
+    Disk,
+    Instance,
+    Platform,
+    PowerState,
+    SourceType,
+    TaskState,
+    VmState,
+)
 from godwit.model.migration import FINAL, Migration
 from godwit.runtime.clock import iso
 from godwit.runtime.settings import FlavorSettings
@@ -72,13 +80,19 @@ def server_detail(server: Instance, base: str) -> dict[str, Any]:
         "OS-EXT-STS:task_state": server.task_state,
         "OS-EXT-STS:vm_state": server.vm_state,
         "OS-EXT-STS:power_state": _POWER[server.power_state],
-        "os-extended-volumes:volumes_attached": [],
+        "os-extended-volumes:volumes_attached": [
+            {"id": disk.path, "delete_on_termination": False}
+            for disk in server.disks
+            if disk.network
+        ],
         "godwit": {
             "discovered": server.discovered,
             "managed_by": managed_by(server),
             "group": server.group,
             "disks": server.disks,
             "nics": server.nics,
+            "is_volume_backed": server.is_volume_backed,
+            "block_device_mapping": [block_device(server, disk) for disk in server.disks],
         },
     }
 
@@ -88,6 +102,23 @@ def managed_by(server: Instance) -> list[str]:
     platform = server.platform or Platform()
     ours = platform.tagged or not server.discovered
     return [*platform.managers, *(["godwit"] if ours else [])]
+
+
+def block_device(server: Instance, disk: Disk) -> dict[str, Any]:
+    """One disk in the words of Nova's block device mapping; sizes in GiB, rounded up."""
+    is_root = disk == server.root_disk
+    made_from = SourceType.IMAGE if is_root and server.image else SourceType.BLANK
+    return {
+        "device_name": f"/dev/{disk.device}",
+        "source_type": SourceType.VOLUME if disk.network else made_from,
+        "destination_type": disk.destination_type,
+        "device_type": disk.device_type,
+        "disk_bus": disk.bus or None,
+        "boot_index": 0 if is_root else disk.boot_index,
+        "volume_id": disk.path if disk.network else None,
+        "volume_size": gib(-(-disk.size_bytes // 2**20)) if disk.network else None,
+        "delete_on_termination": not server.discovered and not disk.network,
+    }
 
 
 def _embedded_flavor(server: Instance, base: str) -> dict[str, Any]:

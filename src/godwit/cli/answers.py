@@ -118,6 +118,12 @@ class Flavor(Answer, frozen=True, kw_only=True):
     ram: int = 0
 
 
+class BackingFile(Answer, frozen=True, kw_only=True):
+    """A file below an overlay."""
+
+    path: str = ""
+
+
 class Disk(Answer, frozen=True, kw_only=True):
     """A disk of a server."""
 
@@ -126,6 +132,10 @@ class Disk(Answer, frozen=True, kw_only=True):
     format: str = ""
     size_bytes: int = 0
     storage: str | None = None
+    network: bool = False
+    read_only: bool = False
+    device_type: str = "disk"
+    backing: tuple[BackingFile, ...] = ()
 
 
 class Nic(Answer, frozen=True, kw_only=True):
@@ -144,6 +154,7 @@ class OfGodwit(Answer, frozen=True, kw_only=True):
     group: str | None = None
     disks: tuple[Disk, ...] = ()
     nics: tuple[Nic, ...] = ()
+    is_volume_backed: bool = False
 
 
 class Server(Answer, frozen=True, kw_only=True):

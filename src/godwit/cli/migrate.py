@@ -12,6 +12,9 @@ from godwit.cli.show import verdict_lines, would_do
 from godwit.cli.story import how_to_stop, how_to_watch
 from godwit.cli.watch import follow
 
+Wish = dict[str, bool | str | None]
+"""The inside of a request to move or to check."""
+
 
 @click.command(
     epilog="Exit codes: 0 moved (--check: some host would do; --no-wait: accepted), "
@@ -30,16 +33,22 @@ from godwit.cli.watch import follow
 @click.option("--auto", is_flag=True, help="Copy the disks the hosts do not share (the default).")
 @click.option("--block", is_flag=True, help="Copy all disks: refuse if the hosts share one.")
 @click.option("--shared", is_flag=True, help="Copy no disk: refuse if the hosts do not share all.")
+@click.option(
+    "--disk-over-commit",
+    is_flag=True,
+    help="A copied disk needs room for what it holds now, not for what it may grow to.",
+)
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept with the migration.")
 @click.option("--no-wait", is_flag=True, help="Return as soon as the migration is accepted.")
 @verb
 def migrate(asking: Asking, /, named: str, host: str | None, reason: str, **flags: bool) -> Exit:
     """Move a running guest to another host, without stopping it."""
-    disks = _disks(flags)
+    wish: Wish = {"host": host, "block_migration": _disks(flags)}
+    if flags["disk_over_commit"]:
+        wish["disk_over_commit"] = True
     server = asking.client.server(named)
     if flags["check"]:
-        return _checked(asking, server, host, disks)
-    wish = {"host": host, "block_migration": disks}
+        return _checked(asking, server, wish)
     found, raw = asking.client.migration(asking.client.migrate(server, wish, why=reason))
     if flags["no_wait"]:
         asking.put(raw, lambda: [f"migration {found.id} accepted; {_what_next(found)}"])
@@ -56,12 +65,12 @@ def _disks(flags: dict[str, bool]) -> bool | str:
     return wish[given[0] if given else "auto"]
 
 
-def _checked(asking: Asking, server: Server, host: str | None, disks: bool | str) -> Exit:
-    body = {"host": host, "block_migration": disks}
+def _checked(asking: Asking, server: Server, wish: Wish) -> Exit:
     path = f"/godwit/v1/servers/{server.id}/check"
-    raw = asking.client.change("POST", path, body, timeout_s=CHECK_S).body
+    raw = asking.client.change("POST", path, wish, timeout_s=CHECK_S).body
     checked = asking.client.read(raw, Checked)
-    asking.put(raw, lambda: verdict_lines(server.name, checked, host))
+    host = wish["host"]
+    asking.put(raw, lambda: verdict_lines(server.name, checked, str(host) if host else None))
     return Exit.MOVED if would_do(checked) else Exit.REFUSED
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from godwit.cli.answers import Debt, Facts, Host, Reason, Server, Usage
+from godwit.cli.answers import Debt, Disk, Facts, Host, Reason, Server, Usage
 from godwit.cli.exits import Failure
 from godwit.cli.migration_answers import Checked, HostVerdict, Migration
 from godwit.cli.text import (
@@ -211,16 +211,37 @@ def server_lines(server: Server) -> list[str]:
             ("group", ours.group or ""),
             ("origin", origin),
             ("managed by", ", ".join(ours.managed_by)),
+            ("boots from", "a network volume" if ours.is_volume_backed else ""),
             ("updated", at(server.updated)),
         ]
     )
     disks = [
-        (disk.device, size(disk.size_bytes), disk.format, disk.path, disk.storage or "local")
+        (
+            disk.device,
+            size(disk.size_bytes) if disk.size_bytes else "-",
+            disk.format,
+            disk.path,
+            _kept_on(disk),
+            _disk_note(disk),
+        )
         for disk in ours.disks
     ]
     nics = [(nic.mac, nic.network, nic.model) for nic in ours.nics]
     lines += ["disks", *columns(disks, indent="  ")] if disks else []
     return lines + (["networks", *columns(nics, indent="  ")] if nics else [])
+
+
+def _kept_on(disk: Disk) -> str:
+    return "network volume" if disk.network else disk.storage or "local"
+
+
+def _disk_note(disk: Disk) -> str:
+    notes = [
+        disk.device_type if disk.device_type != "disk" else "",
+        "read-only" if disk.read_only else "",
+        *(f"overlay on {base.path}" for base in disk.backing[:1]),
+    ]
+    return ", ".join(note for note in notes if note)
 
 
 # --- migrations ----------------------------------------------------------------------------------

@@ -24,6 +24,8 @@ SETTLED_AFTER_S: Final = 15.0
 """Longer than a report may take from its look at the hypervisor to the conductor."""
 
 
+ALLOCATED_STEP_BYTES: Final = 64 * 2**20
+"""A disk that has grown by so much is news: `disk_over_commit` counts what a disk holds."""
 ABANDONED_AFTER_S: Final = 300.0
 """Longer than a conductor may take to make or remove a guest."""
 _SHORT_TASKS: Final = frozenset({TaskState.SPAWNING, TaskState.DELETING})
@@ -201,5 +203,8 @@ def _of_record(record: Instance) -> tuple[object, ...]:
 
 
 def _shapes(disks: tuple[Disk, ...]) -> tuple[Disk, ...]:
-    """Disks without what every write of the guest changes."""
-    return tuple(replace(disk, allocated_bytes=0) for disk in disks)
+    """Disks without what every write of the guest changes: what they hold counts in steps."""
+    return tuple(
+        replace(disk, allocated_bytes=disk.allocated_bytes // ALLOCATED_STEP_BYTES)
+        for disk in disks
+    )

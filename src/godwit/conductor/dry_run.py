@@ -46,6 +46,7 @@ async def check(world: World, ask: CheckLiveMigration) -> Verdicts:
         source=source.facts,
         requested_host=ask.host,
         block_migration=ask.block_migration,
+        disk_over_commit=ask.disk_over_commit,
     )
     spec = await request_spec(world, facts)
     return Verdicts(hosts=await _verdicts(world, spec, states))

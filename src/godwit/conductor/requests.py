@@ -59,6 +59,7 @@ async def facts_of(
         source=source.facts,
         requested_host=ask.host,
         block_migration=ask.block_migration,
+        disk_over_commit=ask.disk_over_commit,
     )
 
 

@@ -48,6 +48,8 @@ class GuestDisk:
     place: DiskPlace
     size_mib: int = 16
     format: str = "qcow2"
+    base: str = ""
+    """The qcow2 image that this one is an overlay on."""
 
     @property
     def path(self) -> str:
@@ -72,6 +74,8 @@ class GuestSpec:
     persistent: bool = True
     autostart: bool = False
     given_uuid: uuid.UUID | None = None
+    devices: tuple[str, ...] = ()
+    """Further devices, in libvirt's XML."""
 
     def __post_init__(self) -> None:
         """A name with a space in it would end up as two words on the guest's command line."""
@@ -138,7 +142,9 @@ def create_disk(host: LabHost, disk: GuestDisk) -> None:
     """
     if host.run("test", "-e", disk.path, check=False).returncode == 0:
         raise LabUsageError(f"{disk.path} exists already on {host.name}")
-    host.run("qemu-img", "create", "-q", "-f", disk.format, disk.path, f"{disk.size_mib}M")
+    below = ["-b", disk.base, "-F", "qcow2"] if disk.base else []
+    size = f"{disk.size_mib}M"
+    host.run("qemu-img", "create", "-q", "-f", disk.format, *below, disk.path, size)
 
 
 def remove_guest(host: LabHost, name: str) -> None:
@@ -222,6 +228,7 @@ def _add_devices(domain: Element, spec: GuestSpec) -> None:
     SubElement(devices, "emulator").text = EMULATOR
     for number, disk in enumerate(spec.disks):
         _add_disk(devices, disk, "hd" + "abcd"[number])
+    devices.extend(ElementTree.fromstring(text) for text in spec.devices)
     SubElement(devices, "controller", type="usb", model="none")
     if spec.nic:
         card = SubElement(devices, "interface", type="bridge")

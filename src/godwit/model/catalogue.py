@@ -60,6 +60,11 @@ ALL_BUT_CHECKS: Final[Mapping[Code, Entry]] = {
     Code.CANCELLED_BY_REQUEST: Entry(
         "cancelled by {initiator}", "nothing to do: the guest runs on at the source"
     ),
+    Code.DISK_FULL: Entry(
+        "the disks of {host} were full before the copy was complete ({folder})",
+        "the guest runs on at the source; free space in {folder} at {host}, or leave out "
+        "--disk-over-commit to have the room checked for all that the disks may grow to",
+    ),
     Code.TRANSFER_FAILED: Entry(
         "the transfer failed: {problem}",
         "the guest runs on at the source; mend the cause and migrate again",

@@ -99,6 +99,15 @@ CHECKS: Final[Mapping[Code, Entry]] = {
         "{host} already has a file {path}, where the disk would be copied to",
         "if both hosts see that storage, declare it in [storages]; else move the file away",
     ),
+    Code.DISK_BASE_UNREACHABLE: Entry(
+        "{host} does not see {path}, on which {overlay} is an overlay",
+        "put the base where both hosts see it under one path, or make the disk whole at the source "
+        "(virsh blockpull)",
+    ),
+    Code.CONSOLE_ADDRESS_MISSING: Entry(
+        "a console of the guest listens on {address}, and {host} has no console_address",
+        "give {host} a console_address in its settings",
+    ),
     Code.INVALID_SHARED_STORAGE: Entry(
         "{path} is not on storage that {host} shares, and copying disks was refused",
         "use --auto or --block, or choose a host that shares the storage",

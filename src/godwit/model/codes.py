@@ -50,6 +50,8 @@ class Code(StrEnum):
     UUID_TAKEN = "uuid-taken"
     DISK_UNREACHABLE = "disk-unreachable"
     DISK_EXISTS = "disk-exists"
+    DISK_BASE_UNREACHABLE = "disk-base-unreachable"
+    CONSOLE_ADDRESS_MISSING = "console-address-missing"
     INVALID_SHARED_STORAGE = "invalid-shared-storage"
     INVALID_LOCAL_STORAGE = "invalid-local-storage"
     STORAGE_POOL_MISSING = "storage-pool-missing"
@@ -75,6 +77,7 @@ class Code(StrEnum):
     # the story
     CANCELLED_BY_REQUEST = "cancelled-by-request"
     TRANSFER_FAILED = "transfer-failed"
+    DISK_FULL = "disk-full"
     TRANSFER_STALLED = "transfer-stalled"
     GUEST_ENDED = "guest-ended"
     SOURCE_TOOK_THE_GUEST_BACK = "source-took-the-guest-back"

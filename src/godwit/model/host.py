@@ -20,6 +20,8 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True):
     """A place for disks at a host. Hosts that report the same `id` see the same files."""
 
     id: StorageId
+    name: str = ""
+    """The pool's or the declared one's. Two local storages of one name take each other's disks."""
     path: str
     shared: bool
     fences: bool = False

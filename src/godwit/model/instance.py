@@ -37,17 +37,66 @@ class TaskState(StrEnum):
     DELETING = "deleting"
 
 
+class DeviceType(StrEnum):
+    """What a disk is to the guest. The words are Nova's."""
+
+    DISK = "disk"
+    CDROM = "cdrom"
+    FLOPPY = "floppy"
+    LUN = "lun"
+
+
+class SourceType(StrEnum):
+    """What a disk was made from. The words are Nova's."""
+
+    IMAGE = "image"
+    VOLUME = "volume"
+    BLANK = "blank"
+
+
+class DestinationType(StrEnum):
+    """Where a disk is kept: at a host, or on a network storage. The words are Nova's."""
+
+    LOCAL = "local"
+    VOLUME = "volume"
+
+
+class BackingFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file below an overlay, which holds part of its contents."""
+
+    path: str
+    format: str
+    storage: StorageId | None = None
+
+
 class Disk(msgspec.Struct, frozen=True, kw_only=True):
     """A writable or read-only disk of a guest. `storage` is None where no known storage has it."""
 
     device: str
     path: str
+    """A file, a block device, or `PROTOCOL:NAME` of a network volume."""
     format: str
     size_bytes: int = 0
     allocated_bytes: int = 0
     read_only: bool = False
     network: bool = False
+    """A volume of a network storage, which every host reaches by itself: it is never copied."""
     storage: StorageId | None = None
+    backing: tuple[BackingFile, ...] = ()
+    """Nearest first, where the disk is an overlay."""
+    device_type: DeviceType = DeviceType.DISK
+    bus: str = ""
+    boot_index: int | None = None
+    """Its place in the order in which the guest tries its disks; None: it does not boot from it."""
+
+    @property
+    def destination_type(self) -> DestinationType:
+        """Nova's word for whether a host keeps it."""
+        return DestinationType.VOLUME if self.network else DestinationType.LOCAL
+
+    def room_bytes(self, *, disk_over_commit: bool) -> int:
+        """What a copy must find room for: all that it may grow to, or only what it holds now."""
+        return self.allocated_bytes if disk_over_commit else self.size_bytes
 
 
 class Nic(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +183,20 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     def disk_mib(self) -> int:
         """What its own disks may grow to, in MiB, rounded up; network volumes not counted."""
         return -(-sum(disk.size_bytes for disk in self.disks if not disk.network) // 2**20)
+
+    @property
+    def root_disk(self) -> Disk | None:
+        """The disk it boots from: the first in the boot order, else its first hard disk."""
+        hard_disks = [disk for disk in self.disks if disk.device_type is DeviceType.DISK]
+        in_order = [disk for disk in hard_disks if disk.boot_index is not None]
+        first = min(in_order, key=lambda disk: disk.boot_index or 0, default=None)
+        return first or next(iter(hard_disks), None)
+
+    @property
+    def is_volume_backed(self) -> bool:
+        """Does it boot from a network volume, so that no host holds its root disk?"""
+        root = self.root_disk
+        return root is not None and root.network
 
 
 def vm_state_of(power_state: PowerState) -> VmState:

@@ -31,6 +31,14 @@ class LibvirtLiveMigrateData(msgspec.Struct, frozen=True, kw_only=True, tag="lib
     """The operator had paused the guest: it stays paused at either end."""
     disks_to_copy: tuple[str, ...] = ()
     """Target devices (`vda`) whose contents are copied to the destination."""
+    incremental: bool = False
+    """Only the top of each overlay is copied; its base is at the destination already."""
+    paths_there: dict[str, str] = {}
+    """Files that have another path at the destination, by their path at the source."""
+    bridges_there: dict[str, str] = {}
+    """Bridges and libvirt networks that are called otherwise there, by their name at the source."""
+    console_address: str = ""
+    """Where a console listens there that listens on an address of the source."""
     created_disks: tuple[str, ...] = ()
     """Paths of the volumes `pre_live_migration` made at the destination; its undo removes just
     these.

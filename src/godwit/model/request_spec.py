@@ -15,6 +15,8 @@ class RequestSpec(msgspec.Struct, frozen=True, kw_only=True):
     source: HostFacts
     requested_host: HostName | None = None
     block_migration: BlockMigration = BlockMigration.AUTO
+    disk_over_commit: bool = False
+    """Disks that are copied need room for what they hold now, not for what they may grow to."""
     refused: tuple[HostName, ...] = ()
     """Hosts that have refused this guest already, in this migration."""
     owing: tuple[HostName, ...] = ()

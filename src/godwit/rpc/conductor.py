@@ -28,6 +28,7 @@ class LiveMigrate(msgspec.Struct, frozen=True, kw_only=True):
     instance_uuid: InstanceUuid
     host: HostName | None = None
     block_migration: BlockMigration = BlockMigration.AUTO
+    disk_over_commit: bool = False
 
 
 class HostVerdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +44,7 @@ class CheckLiveMigration(msgspec.Struct, frozen=True, kw_only=True):
     instance_uuid: InstanceUuid
     host: HostName | None = None
     block_migration: BlockMigration = BlockMigration.AUTO
+    disk_over_commit: bool = False
 
 
 class Verdicts(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ Every process reads the same file; `examples/godwit.toml` shows all keys with th
 
 import ipaddress
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -89,6 +90,9 @@ class LibvirtHostSettings(
     """Other managers whose guests Godwit may move all the same."""
     nested: Literal["move", "refuse"] = "move"
     """Guests that may run guests of their own (CPU feature vmx or svm)."""
+    console_address: str = ""
+    """Where the VNC and SPICE consoles of guests listen that listen on one address of their host.
+    Default: the host of `uri`."""
     transfers_max: Count = 2
     reserved_memory_mib: NotNegative = 512
     cpu_allocation_ratio: Positive = 16.0
@@ -126,10 +130,19 @@ class StorageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """[storages.NAME]: a folder that several hosts see, declared by the operator."""
 
     path: str
+    paths: dict[NameOfHost, str] = {}
+    """Hosts that see it at another path."""
     hosts: tuple[HostName, ...] = ()
     """Who sees it; empty: every host."""
     fences: bool = False
     """True only if two hosts can never write one of its disks at the same time."""
+
+
+class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[networks.NAME]: one network of the guests, whose bridge is not called NAME everywhere."""
+
+    bridges: dict[NameOfHost, str]
+    """Bridge or libvirt network at these hosts; at any other it is called NAME."""
 
 
 class FlavorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -165,6 +178,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     hosts_defaults: HostsSettings = HostsSettings()
     hosts: dict[NameOfHost, HostSettings] = {}
     storages: dict[Name, StorageSettings] = {}
+    networks: dict[Name, NetworkSettings] = {}
     flavors: dict[Name, FlavorSettings] = {}
     images: dict[Name, ImageSettings] = {}
     groups: dict[Name, GroupSettings] = {}
@@ -206,10 +220,17 @@ def _check_together(settings: Settings) -> None:
         expected = f"allowed: more than report_interval_s ({watch.report_interval_s:g})"
         raise bad("hosts_defaults.down_after_s", problem, expected)
     for name, storage in settings.storages.items():
-        for host in storage.hosts:
-            if host not in settings.hosts:
-                known = f"known hosts: {', '.join(sorted(settings.hosts))}"
-                raise bad(f"storages.{name}.hosts", f"there is no host {host!r}", known)
+        _check_hosts(settings, f"storages.{name}.hosts", storage.hosts)
+        _check_hosts(settings, f"storages.{name}.paths", storage.paths)
+    for name, network in settings.networks.items():
+        _check_hosts(settings, f"networks.{name}.bridges", network.bridges)
+
+
+def _check_hosts(settings: Settings, key: str, named: Iterable[HostName]) -> None:
+    for host in named:
+        if host not in settings.hosts:
+            known = f"known hosts: {', '.join(sorted(settings.hosts))}"
+            raise bad(key, f"there is no host {host!r}", known)
 
 
 def _check_listen(listen: str) -> None:

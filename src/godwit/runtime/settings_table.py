@@ -93,7 +93,7 @@ def _read_tables(raw: object, name_kind: Any, of_each: Any, key: str) -> dict[st
             msgspec.convert(name, name_kind)
         except msgspec.ValidationError as error:
             raise bad(key, f"the name {name!r} is not allowed", describe(name_kind)) from error
-        tables[name] = _read_one_of(table, of_each, _join(key, name))
+        tables[name] = _read_value(table, of_each, _join(key, name))
     return tables
 
 

@@ -5,12 +5,12 @@ gives the host's reason, so the ones that a person would name first stand first.
 """
 
 from collections.abc import Callable
-from pathlib import PurePosixPath
 from typing import Final
 
-from godwit.model.host import HostFacts, Storage, version_words
+from godwit.model.host import HostFacts, version_words
 from godwit.model.instance import Disk
 from godwit.model.migration import BlockMigration
+from godwit.model.places import is_seen_there, path_there, storage_of
 from godwit.model.reasons import Code, Reason, reason
 from godwit.model.request_spec import RequestSpec
 from godwit.scheduler.host_state import HostState, why_unavailable
@@ -110,7 +110,7 @@ def storage_reachable(spec: RequestSpec, state: HostState) -> Reason | None:
     if spec.block_migration is not BlockMigration.SHARED:
         return None
     for disk in _disks_with_a_place(spec):
-        if not _shares(disk, _described(state)):
+        if not is_seen_there(disk, _described(state).storages):
             return reason(Code.INVALID_SHARED_STORAGE, host=state.name, path=disk.path)
     return None
 
@@ -122,9 +122,11 @@ def space_for_copies(spec: RequestSpec, state: HostState) -> Reason | None:
     facts = _described(state)
     needed_bytes: dict[str, int] = {}
     for disk in _disks_to_copy(spec, facts):
-        storage = _storage_of(disk.path, facts)
+        path = path_there(disk, spec.source.storages, facts.storages)
+        storage = storage_of(path, facts.storages)
         if storage is not None:
-            needed_bytes[storage.path] = needed_bytes.get(storage.path, 0) + disk.size_bytes
+            room_bytes = disk.room_bytes(disk_over_commit=spec.disk_over_commit)
+            needed_bytes[storage.path] = needed_bytes.get(storage.path, 0) + room_bytes
     for storage in facts.storages:
         needed_mib = -(-needed_bytes.get(storage.path, 0) // 2**20)
         if storage.total_mib and needed_mib > storage.free_mib:
@@ -250,15 +252,5 @@ def _disks_to_copy(spec: RequestSpec, facts: HostFacts) -> tuple[Disk, ...]:
     return tuple(
         disk
         for disk in _disks_with_a_place(spec)
-        if not disk.read_only and not _shares(disk, facts)
+        if not disk.read_only and not is_seen_there(disk, facts.storages)
     )
-
-
-def _shares(disk: Disk, facts: HostFacts) -> bool:
-    return any(storage.id == disk.storage for storage in facts.storages)
-
-
-def _storage_of(path: str, facts: HostFacts) -> Storage | None:
-    """The storage at the host whose folder holds `path`; the innermost, where they are nested."""
-    holding = [s for s in facts.storages if PurePosixPath(path).is_relative_to(s.path)]
-    return max(holding, key=lambda storage: len(storage.path), default=None)

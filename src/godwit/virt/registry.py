@@ -62,7 +62,7 @@ def compute_driver(host: HostName, settings: Settings, fleet: SimulatedFleet) ->
         case LibvirtHostSettings() as of_host:
             from godwit.virt.libvirt.driver import LibvirtDriver
 
-            return LibvirtDriver(host, of_host, settings.storages)
+            return LibvirtDriver(host, of_host, settings.storages, settings.networks)
 
 
 def transfer_driver(order: TransferOrder) -> TransferDriver:

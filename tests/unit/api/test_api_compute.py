@@ -146,6 +146,18 @@ def test_block_migration_is_understood_in_novas_many_words(
 
 
 @pytest.mark.parametrize(
+    ("given", "meant"), [(None, False), (False, False), ("no", False), (True, True), ("1", True)]
+)
+def test_disks_are_over_committed_only_where_that_is_asked_for(given: object, meant: bool) -> None:
+    house = FakeHouse()
+    wish = {"block_migration": True, "disk_over_commit": given}
+    assert asked(house, "POST", ACTION, body={"os-migrateLive": wish}).status == 202
+    path = ACTION.replace("/v2.1", "/godwit/v1").replace("/action", "/check")
+    assert asked(house, "POST", path, body=wish).status == 200
+    assert [ask.disk_over_commit for ask in house.asked] == [meant, meant]
+
+
+@pytest.mark.parametrize(
     ("given", "kept"),
     [("", "local:unknown"), ("ana", "local:ana"), ("local:a\x1b[31mb c", "local:a31mbc")],
 )

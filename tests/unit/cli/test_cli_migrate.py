@@ -163,6 +163,14 @@ def test_how_disks_travel_is_handed_on(flags: tuple[str, ...], sent: str) -> Non
     assert (house.asked[0].block_migration, house.asked[0].host) == (sent, "host-b")
 
 
+@pytest.mark.parametrize("verb", [("--no-wait",), ("--check",)])
+def test_the_wish_to_over_commit_disks_is_handed_on(verb: tuple[str, ...]) -> None:
+    house = FakeHouse()
+    typed(house, "migrate", "guest-1", *verb)
+    typed(house, "migrate", "guest-1", "--disk-over-commit", *verb)
+    assert [ask.disk_over_commit for ask in house.asked] == [False, True]
+
+
 def test_two_ways_for_the_disks_are_wrong_usage() -> None:
     house = FakeHouse()
     assert typed(house, "migrate", "guest-1", "--block", "--shared").exit_code == Exit.WRONG_USAGE

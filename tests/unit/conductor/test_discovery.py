@@ -84,6 +84,7 @@ def test_an_unchanged_guest_is_no_news_not_even_if_it_has_written_to_its_disk() 
         replace(GUEST, vcpus=2),
         replace(GUEST, memory_mib=1024),
         replace(GUEST, disks=()),
+        replace(GUEST, disks=(replace(DISK, allocated_bytes=2**30),)),
     ],
 )
 def test_a_guest_that_differs_from_its_record_has_changed(changed: Guest) -> None:

@@ -16,6 +16,7 @@ from godwit.runtime.settings import (
     ImageSettings,
     LibvirtHostSettings,
     MigrationSettings,
+    NetworkSettings,
     ServerSettings,
     Settings,
     SimulatedHostSettings,
@@ -47,7 +48,8 @@ WRONG = {
     "unknown table": (
         f"{ONE_HOST}[conductor]\nx = 1",
         "conductor: there is no such key",
-        "known here: flavors, groups, hosts, hosts_defaults, images, migration, server, storages",
+        "known here: flavors, groups, hosts, hosts_defaults, images, migration, networks, server, "
+        "storages",
     ),
     "unknown driver": (
         '[hosts.host-a]\ndriver = "kvm"',
@@ -109,6 +111,21 @@ WRONG = {
         f'{ONE_HOST}[storages.s]\npath = "/s"\nhosts = ["host-z"]',
         "storages.s.hosts: there is no host 'host-z'",
         "known hosts: host-a",
+    ),
+    "path at an unknown host": (
+        f'{ONE_HOST}[storages.s]\npath = "/s"\npaths = {{ host-z = "/t" }}',
+        "storages.s.paths: there is no host 'host-z'",
+        "known hosts: host-a",
+    ),
+    "bridge at an unknown host": (
+        f'{ONE_HOST}[networks.n]\nbridges = {{ host-z = "br1" }}',
+        "networks.n.bridges: there is no host 'host-z'",
+        "known hosts: host-a",
+    ),
+    "bridge of the wrong type": (
+        f"{ONE_HOST}[networks.n]\nbridges = {{ host-a = 1 }}",
+        "networks.n.bridges.host-a: 1 is not allowed",
+        "allowed: a string",
     ),
     "down before it can report": (
         f"{ONE_HOST}[hosts_defaults]\nreport_interval_s = 30",
@@ -183,6 +200,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "hosts.host-a": LibvirtHostSettings,
     "hosts.host-b": SimulatedHostSettings,
     "storages.shared": StorageSettings,
+    "networks.brvm": NetworkSettings,
     "flavors.small": FlavorSettings,
     "images.debian": ImageSettings,
     "groups.web": GroupSettings,
@@ -207,8 +225,8 @@ def test_the_example_has_a_table_of_every_kind() -> None:
     assert set(typing.get_args(LibvirtHostSettings | SimulatedHostSettings)) <= set(TABLES.values())
 
 
-EXCEPTIONS = {"peer_uri", "migration_address", "uri", "guests", "path", "hosts", "memory_mib",
-              "disk_mib", "policy", "members"}  # fmt: skip
+EXCEPTIONS = {"peer_uri", "console_address", "migration_address", "uri", "guests", "path", "hosts",
+              "memory_mib", "disk_mib", "policy", "members"}  # fmt: skip
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -11,7 +11,7 @@ from godwit.model.host import Host, HostFacts, Manage, Storage, Usage, version_w
 from godwit.model.ids import HostName, InstanceUuid, StorageId
 from godwit.model.instance import Disk, Instance, Nic, Platform, PowerState, VmState
 from godwit.model.migration import BlockMigration
-from godwit.model.reasons import Code
+from godwit.model.reasons import Code, Reason
 from godwit.model.request_spec import RequestSpec
 from godwit.scheduler.filters import MOVING, PLACING
 from godwit.scheduler.host_state import HostState, host_state
@@ -165,6 +165,23 @@ REFUSED: Mapping[str, tuple[RequestSpec, HostState, Code]] = {
     ),
     "vCPUs are claimed": (SPEC, state("host-b", usage=Usage(vcpus=15)), Code.NOT_ENOUGH_VCPUS),
 }
+
+
+def test_a_copy_that_may_over_commit_needs_room_for_what_the_disk_holds_now() -> None:
+    held = with_(LOCAL_DISK, allocated_bytes=2**30)
+    spec = with_(SPEC, instance=with_(INSTANCE, disks=(held,)))
+    there = storage(LOCAL, "/var/lib/guests", free_mib=1024)
+    tight = state("host-b", facts=fewer(facts("host-b"), storages=(there,)))
+    fuller = fewer(facts("host-b"), storages=(with_(there, free_mib=1023),))
+    over = with_(spec, disk_over_commit=True)
+    assert code_of(refusal_of(spec, tight)) is Code.NOT_ENOUGH_DISK
+    assert refusal_of(over, tight) is None
+    assert code_of(refusal_of(over, state("host-b", facts=fuller))) is Code.NOT_ENOUGH_DISK
+
+
+def code_of(refusal: Reason | None) -> Code | None:
+    """The refusal in a word."""
+    return refusal.code if refusal is not None else None
 
 
 @pytest.mark.parametrize("why", REFUSED)

@@ -110,6 +110,7 @@ async def request_spec(
         source=facts.source,
         requested_host=facts.requested_host,
         block_migration=facts.block_migration,
+        disk_over_commit=facts.disk_over_commit,
         refused=refused,
         owing=owing,
         group_policy=group.policy,

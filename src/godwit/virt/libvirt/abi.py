@@ -98,6 +98,7 @@ class Migrate(IntFlag):
     UNDEFINE_SOURCE = 16
     PAUSED = 32
     NON_SHARED_DISK = 64
+    NON_SHARED_INC = 128
     UNSAFE = 512
     ABORT_ON_ERROR = 4096
     AUTO_CONVERGE = 8192
@@ -111,6 +112,8 @@ PARAM_DISKS: Final = "migrate_disks"
 PARAM_CONNECTIONS: Final = "parallel.connections"
 SPEED_UNLIMITED: Final = (2**63 - 1) // 2**20
 """What libvirt takes for no limit, in MiB per second."""
+PARAM_LIVE_XML: Final = "destination_xml"
+PARAM_PERSISTENT_XML: Final = "persistent_xml"
 
 
 class DomainXml(IntFlag):

@@ -21,6 +21,11 @@ def migration_address(settings: LibvirtHostSettings) -> str:
     return settings.migration_address or urlsplit(settings.uri).hostname or ""
 
 
+def console_address(settings: LibvirtHostSettings) -> str:
+    """Where a console listens that listens on one address; empty if the settings do not say."""
+    return settings.console_address or urlsplit(settings.uri).hostname or ""
+
+
 def migration_uri(address: str) -> str:
     """The address as QEMU wants it; the port is libvirt's to choose. Empty for no address."""
     if not address:

@@ -2,7 +2,8 @@
 changes nothing; they run in the threads of `connection`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -27,12 +28,16 @@ NO_SUCH_SECRET: Final = frozenset({int(Trouble.NO_SECRET), int(Trouble.NO_SUPPOR
 
 
 def look_at_destination(
-    libvirt: Libvirt, instance: Instance
+    libvirt: Libvirt, instance: Instance, files_there: Callable[[reads.HostLook], Sequence[str]]
 ) -> tuple[reads.HostLook, DestinationLook]:
-    """The destination itself, and what it has to say about this guest."""
-    paths = [disk.path for disk in instance.disks if not disk.network]
-    refresh_pools(libvirt, [str(PurePosixPath(path).parent) for path in paths])
+    """The destination itself, and what it has to say about this guest.
+
+    `files_there`: where the guest's disks would stand at such a host.
+    """
     host = reads.look_at_host(libvirt)
+    paths = files_there(host)
+    refresh_pools(libvirt, [str(PurePosixPath(path).parent) for path in paths])
+    host = replace(host, pools=reads.active_pools(libvirt))  # now with what is free at this moment
     namesake = or_none(lambda: libvirt.lookupByName(instance.name))
     return host, DestinationLook(
         networks_known=host.networks is not None,

@@ -14,13 +14,14 @@ from msgspec.structs import replace
 from godwit.model.host import HostFacts, Storage, version_words
 from godwit.model.ids import HostName
 from godwit.model.instance import Disk, Instance
+from godwit.model.places import storage_of
 from godwit.model.reasons import Code, Reason, reason
 from godwit.model.request_spec import RequestSpec
 from godwit.virt.libvirt.abi import Paused, State
 from godwit.virt.libvirt.cpu import cpu_refusals
 from godwit.virt.libvirt.needs import HostOffer, unmet_needs
 from godwit.virt.libvirt.sighting import Reading
-from godwit.virt.libvirt.storages import DiskPlan, storage_of
+from godwit.virt.libvirt.storages import DiskPlan
 from godwit.virt.libvirt.xml import DomainDisk, DomainFacts
 
 
@@ -34,7 +35,7 @@ class DestinationLook:
     """The uuid of a guest with this name; empty if there is none."""
     has_same_uuid: bool
     files: Mapping[str, bool]
-    """For each disk whose folder has a pool: is the file there?"""
+    """For each disk whose folder there has a pool, by its path there: is the file there?"""
     offer: HostOffer
     cpu_missing: str
     """What libvirt says is missing for the guest's CPU; empty if nothing."""
@@ -65,7 +66,7 @@ def destination_refusals(
         *_networks(spec.instance, there, look),
         *plan.refusals,
         *_disks_that_stay(there.name, look, plan),
-        *_room_for_copies(there, look, plan),
+        *_room_for_copies(there, look, plan, disk_over_commit=spec.disk_over_commit),
     )
 
 
@@ -82,6 +83,14 @@ def source_refusals(
     )
     own = tuple(replace(refusal, host=here) for refusal in refusals)
     return (*own, *_record_is_old(here, instance, look), *plan.refusals)
+
+
+def console_refusals(there: HostName, look: SourceLook, console_address: str) -> tuple[Reason, ...]:
+    """A console that listens on an address of the source could not even be started there."""
+    addresses = () if console_address else look.facts.console_addresses
+    return tuple(
+        reason(Code.CONSOLE_ADDRESS_MISSING, host=there, address=address) for address in addresses
+    )
 
 
 # --- the destination ---
@@ -146,37 +155,43 @@ def _disks_that_stay(host: HostName, look: DestinationLook, plan: DiskPlan) -> l
     libvirt refuses a missing file before anything is sent.
     """
     files = [disk for disk in (*plan.stay, *plan.needed_there) if not disk.network]
+    paths = [plan.path_there(disk.path) for disk in files]
     return [
-        reason(Code.DISK_UNREACHABLE, host=host, path=disk.path)
-        for disk in files
-        if look.files.get(disk.path, True) is False
+        reason(Code.DISK_UNREACHABLE, host=host, path=path)
+        for path in paths
+        if look.files.get(path, True) is False
     ]
 
 
-def _room_for_copies(there: HostFacts, look: DestinationLook, plan: DiskPlan) -> list[Reason]:
+def _room_for_copies(
+    there: HostFacts, look: DestinationLook, plan: DiskPlan, *, disk_over_commit: bool
+) -> list[Reason]:
     host = there.name
     refusals: list[Reason] = []
     needed: dict[str, int] = {}
     for disk in plan.copied:
+        path = plan.path_there(disk.path)
         if disk.size_bytes == 0:
             problem = f"the size of {disk.path} is not known"
             refusals.append(reason(Code.MIGRATION_PRE_CHECK_ERROR, host=host, problem=problem))
-        elif disk.path not in look.files:
-            folder = PurePosixPath(disk.path).parent
+        elif path not in look.files:
+            folder = PurePosixPath(path).parent
             refusals.append(reason(Code.STORAGE_POOL_MISSING, host=host, folder=folder))
-        elif look.files[disk.path]:
-            refusals.append(reason(Code.DISK_EXISTS, host=host, path=disk.path))
+        elif look.files[path]:
+            refusals.append(reason(Code.DISK_EXISTS, host=host, path=path))
         else:
-            storage = storage_of(disk.path, there.storages)
+            storage = storage_of(path, there.storages)
             if storage is not None:
-                needed[storage.id] = needed.get(storage.id, 0) + disk.size_bytes
+                # What a flattened overlay's bases hold is not known: it counts in full.
+                own = plan.incremental or not disk.backing
+                room_bytes = disk.room_bytes(disk_over_commit=disk_over_commit and own)
+                needed[storage.id] = needed.get(storage.id, 0) + room_bytes
     return refusals + _too_full(host, there.storages, needed)
 
 
 def _too_full(
     host: HostName, storages: Sequence[Storage], needed: Mapping[str, int]
 ) -> list[Reason]:
-    """The whole virtual size must fit: a copy is allocated in full."""
     return [
         reason(
             Code.NOT_ENOUGH_DISK,
@@ -238,21 +253,19 @@ def _cannot_be_copied(disk: DomainDisk) -> str:
         return f"{disk.device} is a {disk.kind} source, of which no copy can be made"
     if disk.shareable:
         return f"{disk.device} is shared between guests, and a copy would part them"
-    if disk.backing:
-        return f"{disk.device} is an overlay on {disk.backing[0]}, which would not move along"
     return ""
 
 
 def _record_is_old(here: HostName, instance: Instance, look: SourceLook) -> list[Reason]:
     """The destination was asked about the disks on record: they must be those of the guest."""
     on_record = {_essence(disk) for disk in instance.disks}
-    in_fact = {(disk.device, disk.path, disk.format) for disk in look.facts.disks}
+    in_fact = {_essence(disk) for disk in look.facts.disks}
     if on_record == in_fact:
         return []
-    changed = ", ".join(sorted({device for device, _, _ in on_record ^ in_fact}))
+    changed = ", ".join(sorted({device for device, *_ in on_record ^ in_fact}))
     problem = f"the guest's disks have changed since the last report ({changed})"
     return [reason(Code.MIGRATION_PRE_CHECK_ERROR, host=here, problem=problem)]
 
 
-def _essence(disk: Disk) -> tuple[str, str, str]:
-    return (disk.device, disk.path, disk.format)
+def _essence(disk: Disk | DomainDisk) -> tuple[str, ...]:
+    return (disk.device, disk.path, disk.format, *(base.path for base in disk.backing))

@@ -25,19 +25,26 @@ from godwit.model.sighting import (
     SourceSighting,
     SourceWord,
 )
-from godwit.runtime.settings import LibvirtHostSettings, StorageSettings
+from godwit.runtime.settings import LibvirtHostSettings, NetworkSettings, StorageSettings
 from godwit.virt.driver import Checked, NewGuest, TransferEvidence
 from godwit.virt.libvirt import acts, check_reads, reads, spawning, volumes
 from godwit.virt.libvirt.abi import Libvirt, Paused, State
-from godwit.virt.libvirt.addresses import migration_address, migration_uri, peer_uri
-from godwit.virt.libvirt.checks import destination_refusals, source_refusals
+from godwit.virt.libvirt.addresses import (
+    console_address,
+    migration_address,
+    migration_uri,
+    peer_uri,
+)
+from godwit.virt.libvirt.checks import console_refusals, destination_refusals, source_refusals
 from godwit.virt.libvirt.connection import Connection
 from godwit.virt.libvirt.guests import DiskSizes, guest_of, host_facts_of
 from godwit.virt.libvirt.handshake import OwnListener
+from godwit.virt.libvirt.networks import bridge_at, bridges_there, network_of
+from godwit.virt.libvirt.reads import HostLook
 from godwit.virt.libvirt.sighting import destination_sighting, source_sighting
-from godwit.virt.libvirt.storages import plan_disks, storages_of
-from godwit.virt.libvirt.volumes import NewImage
+from godwit.virt.libvirt.storages import DiskPlan, images_of, plan_disks, storages_of
 
+NO_NETWORKS: Final[Mapping[str, NetworkSettings]] = {}
 RETRY_S: Final = 2.0
 """How often a libvirtd that is away is looked for, while someone waits for changes."""
 ENDING_TIMEOUT_S: Final = 25.0
@@ -54,11 +61,15 @@ class LibvirtDriver:
         host: HostName,
         settings: LibvirtHostSettings,
         storages: Mapping[str, StorageSettings],
+        networks: Mapping[str, NetworkSettings] = NO_NETWORKS,
     ) -> None:
-        """`storages` are those the operator declared, for all hosts. Nothing is opened yet."""
+        """`storages` and `networks` are those the operator declared, for all hosts. Nothing is
+        opened yet.
+        """
         self._host = host
         self._settings = settings
         self._storages = storages
+        self._networks = networks
         self._sizes = DiskSizes()
         self._connection = Connection(host, settings)
         self._listener = OwnListener(host, settings)
@@ -68,7 +79,7 @@ class LibvirtDriver:
     async def host_facts(self) -> HostFacts:
         """See `ComputeDriver`."""
         look = await self._connection.call("reading the host", reads.look_at_host)
-        return host_facts_of(self._host, self._settings, self._storages, look)
+        return self._facts_of(look)
 
     async def guests(self) -> tuple[Guest, ...]:
         """See `ComputeDriver`. QEMU is asked for the size of a disk in no pool, once."""
@@ -78,7 +89,7 @@ class LibvirtDriver:
         )
         storages = storages_of(self._host, self._storages, pools)
         await self._sizes.learn(self._connection, looks)
-        found = (guest_of(look, storages, self._sizes) for look in looks)
+        found = (guest_of(look, storages, self._sizes, self._network_of) for look in looks)
         return tuple(sorted(found, key=lambda guest: guest.uuid))
 
     def changes(self) -> AsyncIterator[None]:
@@ -107,13 +118,19 @@ class LibvirtDriver:
         untrusted = await self._listener.refusals_as_destination()
         if untrusted:
             return Checked(untrusted)
+
+        def plan_for(host: HostLook) -> DiskPlan:
+            there = self._facts_of(host)
+            return plan_disks(spec.instance.disks, spec.source, there, spec.block_migration)
+
         host, look = await self._connection.call(
             "checking whether the guest can come",
-            lambda libvirt: check_reads.look_at_destination(libvirt, spec.instance),
+            lambda libvirt: check_reads.look_at_destination(
+                libvirt, spec.instance, lambda host: plan_for(host).files_there
+            ),
         )
-        here = host_facts_of(self._host, self._settings, self._storages, host)
-        plan = plan_disks(spec.instance.disks, self._host, here.storages, spec.block_migration)
-        refusals = destination_refusals(spec, here, look, plan)
+        plan = plan_for(host)
+        refusals = destination_refusals(spec, self._facts_of(host), look, plan)
         address = peer_uri(self._settings)
         if not address:
             problem = "its settings name no peer_uri, so no other host can reach it"
@@ -124,6 +141,15 @@ class LibvirtDriver:
             migrate_data=LibvirtLiveMigrateData(
                 block_migration=bool(plan.copied),
                 disks_to_copy=tuple(disk.device for disk in plan.copied),
+                incremental=plan.incremental,
+                paths_there=dict(plan.paths_there),
+                bridges_there=bridges_there(
+                    {nic.network for nic in spec.instance.nics},
+                    spec.source.name,
+                    self._host,
+                    self._networks,
+                ),
+                console_address=console_address(self._settings),
                 destination_uri=address,
                 migration_uri=migration_uri(migration_address(self._settings)),
                 tls=self._settings.tls,
@@ -148,15 +174,16 @@ class LibvirtDriver:
             problem = f"it has no guest with uuid {uuid}"
             refusal = reason(Code.MIGRATION_PRE_CHECK_ERROR, host=self._host, problem=problem)
             return Checked((refusal,))
-        plan = plan_disks(
-            spec.instance.disks, destination.name, destination.storages, spec.block_migration
-        )
-        refusals = source_refusals(
-            self._host,
-            spec.instance,
-            look,
-            plan,
-            nested_moves=self._settings.nested == "move",
+        plan = plan_disks(spec.instance.disks, spec.source, destination, spec.block_migration)
+        refusals = (
+            *source_refusals(
+                self._host,
+                spec.instance,
+                look,
+                plan,
+                nested_moves=self._settings.nested == "move",
+            ),
+            *console_refusals(destination.name, look, agreed.console_address),
         )
         if refusals:
             return Checked(refusals)
@@ -166,8 +193,6 @@ class LibvirtDriver:
                 agreed,
                 guard=Guard.PAUSED,
                 was_paused=(reading.state, reading.reason) == (State.PAUSED, Paused.USER),
-                block_migration=bool(plan.copied),
-                disks_to_copy=tuple(disk.device for disk in plan.copied),
                 tls=agreed.tls or self._settings.tls,
                 state_before=(reading.state, reading.reason),
                 qemu_status_before=reading.qemu_status or "",
@@ -209,12 +234,15 @@ class LibvirtDriver:
     ) -> LiveMigrateData:
         """See `ComputeDriver`."""
         agreed = _ours(migrate_data)
-        wanted = _images(instance, agreed)
+        wanted = images_of(instance, agreed)
         if not wanted:
             return agreed
-        await self._act(
-            "making room for its disks", lambda libvirt: volumes.make_images(libvirt, wanted)
+        refusal = await self._connection.call(
+            "making room for its disks",
+            lambda libvirt: volumes.make_images(libvirt, self._host, wanted),
         )
+        if refusal is not None:
+            raise Refused(refusal)
         return replace(agreed, created_disks=tuple(image.path for image in wanted))
 
     async def rollback_live_migration_at_destination(
@@ -228,7 +256,7 @@ class LibvirtDriver:
             seen = acts.remove_half(libvirt, instance.uuid, arrives_paused=paused)
             if not seen:
                 volumes.remove_files(libvirt, agreed.created_disks)
-                volumes.remove_as_new(libvirt, _images(instance, agreed))
+                volumes.remove_as_new(libvirt, images_of(instance, agreed))
             return seen if agreed.created_disks else ""
 
         await self._act("removing what has arrived", roll_back, timeout_s=ENDING_TIMEOUT_S)
@@ -278,7 +306,8 @@ class LibvirtDriver:
         self, instance: Instance, migrate_data: LiveMigrateData
     ) -> None:
         """See `ComputeDriver`."""
-        copied_away = [image.path for image in _images(instance, _ours(migrate_data))]
+        copied = _ours(migrate_data).disks_to_copy
+        copied_away = [disk.path for disk in instance.disks if disk.device in copied]
 
         def clean_up(libvirt: Libvirt) -> str:
             seen = acts.forget_left(libvirt, instance.uuid)
@@ -294,7 +323,7 @@ class LibvirtDriver:
         """See `ComputeDriver`."""
         await self._act(
             "making the guest",
-            lambda libvirt: spawning.spawn(libvirt, guest),
+            lambda libvirt: spawning.spawn(libvirt, guest, self._bridge_at),
             timeout_s=SPAWN_TIMEOUT_S,
         )
 
@@ -309,6 +338,15 @@ class LibvirtDriver:
     async def close(self) -> None:
         """See `ComputeDriver`."""
         await self._connection.close()
+
+    def _facts_of(self, look: HostLook) -> HostFacts:
+        return host_facts_of(self._host, self._settings, self._storages, self._network_of, look)
+
+    def _network_of(self, bridge: str) -> str:
+        return network_of(self._host, bridge, self._networks)
+
+    def _bridge_at(self, network: str) -> str:
+        return bridge_at(self._host, network, self._networks)
 
     async def _act(
         self,
@@ -328,12 +366,3 @@ def _ours(migrate_data: LiveMigrateData) -> LibvirtLiveMigrateData:
     if isinstance(migrate_data, LibvirtLiveMigrateData):
         return migrate_data
     raise AssertionError(f"not an agreement between libvirt hosts: {migrate_data!r}")
-
-
-def _images(instance: Instance, migrate_data: LibvirtLiveMigrateData) -> tuple[NewImage, ...]:
-    """The disks that are copied, as images at the same place of the other host."""
-    return tuple(
-        NewImage(disk.path, disk.format, disk.size_bytes)
-        for disk in instance.disks
-        if disk.device in migrate_data.disks_to_copy
-    )

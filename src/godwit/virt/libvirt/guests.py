@@ -3,22 +3,27 @@
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
+
+from msgspec.structs import replace
 
 from godwit.model.errors import HypervisorError, Unreachable
 from godwit.model.host import HostFacts, Manage, Storage
 from godwit.model.ids import HostName, InstanceUuid
-from godwit.model.instance import Disk, Guest, PowerState
+from godwit.model.instance import BackingFile, DeviceType, Disk, Guest, PowerState
+from godwit.model.places import storage_of
 from godwit.runtime.settings import LibvirtHostSettings, StorageSettings
 from godwit.virt.libvirt.abi import State
 from godwit.virt.libvirt.addresses import migration_address
 from godwit.virt.libvirt.connection import Connection
 from godwit.virt.libvirt.reads import DomainLook, HostLook, block_sizes
-from godwit.virt.libvirt.storages import storage_of, storages_of
+from godwit.virt.libvirt.storages import storages_of
 from godwit.virt.libvirt.xml import DomainDisk
 
 SIZE_TIMEOUT_S: Final = 2.0
+NetworkOf = Callable[[str], str]
+"""The network that a bridge of this host belongs to."""
 
 
 class DiskSizes:
@@ -60,6 +65,7 @@ def host_facts_of(
     host: HostName,
     settings: LibvirtHostSettings,
     declared: Mapping[str, StorageSettings],
+    network_of: NetworkOf,
     look: HostLook,
 ) -> HostFacts:
     """The host as Godwit reports it."""
@@ -75,7 +81,7 @@ def host_facts_of(
         vcpus=look.vcpus,
         memory_mib=look.memory_mib,
         storages=storages_of(host, declared, look.pools),
-        networks=look.networks or (),
+        networks=tuple(sorted({network_of(name) for name in look.networks or ()})),
         machine_types=look.capabilities.machine_types,
         machine_uuid=look.capabilities.machine_uuid,
         manage=Manage(settings.manage),
@@ -87,7 +93,9 @@ def host_facts_of(
     )
 
 
-def guest_of(look: DomainLook, storages: Sequence[Storage], sizes: DiskSizes) -> Guest:
+def guest_of(
+    look: DomainLook, storages: Sequence[Storage], sizes: DiskSizes, network_of: NetworkOf
+) -> Guest:
     """A domain as Godwit reports it."""
     facts = look.facts
     return Guest(
@@ -97,7 +105,7 @@ def guest_of(look: DomainLook, storages: Sequence[Storage], sizes: DiskSizes) ->
         vcpus=facts.vcpus,
         memory_mib=facts.memory_mib,
         disks=tuple(_disk(look, disk, storages, sizes) for disk in facts.disks),
-        nics=facts.nics,
+        nics=tuple(replace(nic, network=network_of(nic.network)) for nic in facts.nics),
         platform=facts.platform,
         persistent=look.persistent,
         autostart=look.autostart,
@@ -130,7 +138,8 @@ def _disk(
         if volume is not None
         else sizes.of(look.facts.uuid, disk.path)
     )
-    storage = None if disk.is_remote else storage_of(disk.path, storages)
+    files = () if disk.is_remote else (disk.path, *(base.path for base in disk.backing))
+    stands_on = {path: storage.id for path in files if (storage := storage_of(path, storages))}
     return Disk(
         device=disk.device,
         path=disk.path,
@@ -139,5 +148,12 @@ def _disk(
         allocated_bytes=allocated,
         read_only=disk.read_only,
         network=disk.is_remote,
-        storage=storage.id if storage is not None else None,
+        storage=stands_on.get(disk.path),
+        backing=tuple(
+            BackingFile(path=base.path, format=base.format, storage=stands_on.get(base.path))
+            for base in disk.backing
+        ),
+        device_type=DeviceType(disk.device_type),
+        bus=disk.bus,
+        boot_index=disk.boot_index,
     )

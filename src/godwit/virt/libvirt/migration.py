@@ -6,6 +6,7 @@ proof that the source can no longer run it.
 """
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -19,13 +20,17 @@ from godwit.model.reasons import Code, Reason, reason
 from godwit.model.steering import Steering, TransferLimits
 from godwit.runtime.settings import LibvirtHostSettings
 from godwit.virt.driver import TransferOutcome
-from godwit.virt.libvirt import acts, reads
+from godwit.virt.libvirt import acts, reads, volumes
 from godwit.virt.libvirt.abi import (
     FROM_RPC,
     PARAM_CONNECTIONS,
     PARAM_DISKS,
+    PARAM_LIVE_XML,
+    PARAM_PERSISTENT_XML,
     PARAM_URI,
     STOPPED_MIGRATED,
+    Domain,
+    DomainXml,
     Event,
     Libvirt,
     Migrate,
@@ -36,7 +41,9 @@ from godwit.virt.libvirt.abi import (
 from godwit.virt.libvirt.connection import FOR_EVER, Connection
 from godwit.virt.libvirt.errors import LibvirtError
 from godwit.virt.libvirt.progress import progress_of, statistics_of
+from godwit.virt.libvirt.rewriting import destination_xml
 from godwit.virt.libvirt.sighting import Reading
+from godwit.virt.libvirt.storages import images_of
 
 PROGRESS_TIMEOUT_S: Final = 2.0
 
@@ -63,6 +70,7 @@ class LibvirtTransferDriver:
     ) -> None:
         self._steering = steering
         self._uuid: InstanceUuid = instance.uuid
+        self._images = images_of(instance, migrate_data)
         self._migrate_data = migrate_data
         self._source_host = source.host
         self._destination_host = destination.host
@@ -100,7 +108,8 @@ class LibvirtTransferDriver:
             await self._mover.call("migrating", self._migrate, timeout_s=FOR_EVER)
         except LibvirtError as error:
             problem = f"{error.message} (libvirt error {error.number})"
-            return TransferOutcome(error=problem, reason=self._certificate_problem(error))
+            why = self._certificate_problem(error) or await self._full_disk()
+            return TransferOutcome(error=problem, reason=why)
         except Unreachable as error:
             return TransferOutcome(error=error.reason.words, reason=error.reason)
         self._came_back_without_error = True
@@ -177,7 +186,8 @@ class LibvirtTransferDriver:
         domain = libvirt.lookupByUUIDString(self._uuid)
         domain.migrateToURI3(
             self._migrate_data.destination_uri,
-            parameters_of(self._migrate_data, self._steering),
+            parameters_of(self._migrate_data, self._steering)
+            | _definitions(domain, self._migrate_data),
             flags_of(self._migrate_data, self._steering),
         )
 
@@ -196,6 +206,16 @@ class LibvirtTransferDriver:
             self._stopped_as_migrated = True
         elif event in (Event.RESUMED, Event.STARTED):
             self._stopped_as_migrated = False
+
+    async def _full_disk(self) -> Reason | None:
+        """libvirt only says that a copy failed. Its file is still there, so a full disk is, too."""
+        folders = [image.folder for image in self._images]
+        full = ""
+        with contextlib.suppress(Unreachable, LibvirtError):
+            full = await self._destination.call(
+                "looking for room", lambda libvirt: volumes.full_folder(libvirt, folders)
+            )
+        return reason(Code.DISK_FULL, host=self._destination_host, folder=full) if full else None
 
     def _certificate_problem(self, error: LibvirtError) -> Reason | None:
         if not is_certificate_problem(error, self._migrate_data.destination_uri):
@@ -228,7 +248,8 @@ def flags_of(migrate_data: LibvirtLiveMigrateData, steering: Steering) -> Migrat
     if migrate_data.tls:
         flags |= Migrate.TLS
     if migrate_data.disks_to_copy:
-        flags |= Migrate.NON_SHARED_DISK
+        incremental = migrate_data.incremental
+        flags |= Migrate.NON_SHARED_INC if incremental else Migrate.NON_SHARED_DISK
     if steering.auto_converge:
         flags |= Migrate.AUTO_CONVERGE
     if steering.parallel_connections > 1:
@@ -246,6 +267,18 @@ def parameters_of(migrate_data: LibvirtLiveMigrateData, steering: Steering) -> d
     if steering.parallel_connections > 1:
         parameters[PARAM_CONNECTIONS] = steering.parallel_connections
     return parameters
+
+
+def _definitions(domain: Domain, migrate_data: LibvirtLiveMigrateData) -> dict[str, object]:
+    """What the destination defines otherwise: the running guest, and the guest of the next boot.
+
+    Where nothing differs libvirt carries both over by itself, be they alike or not.
+    """
+    wanted = {PARAM_LIVE_XML: DomainXml.SECURE | DomainXml.MIGRATABLE}
+    if migrate_data.persistent:
+        wanted[PARAM_PERSISTENT_XML] = wanted[PARAM_LIVE_XML] | DomainXml.INACTIVE
+    texts = {name: destination_xml(domain.XMLDesc(f), migrate_data) for name, f in wanted.items()}
+    return {name: text for name, text in texts.items() if text}
 
 
 def _has_left(reading: Reading | None) -> bool:

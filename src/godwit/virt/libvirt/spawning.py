@@ -2,6 +2,7 @@
 blocks; they run in the threads of `connection`.
 """
 
+from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Final
 from xml.etree import ElementTree
@@ -20,9 +21,9 @@ FOLDER_POOLS: Final = ("dir", "fs", "netfs")
 FORMAT: Final = "qcow2"
 
 
-def spawn(libvirt: Libvirt, guest: NewGuest) -> str:
+def spawn(libvirt: Libvirt, guest: NewGuest, bridge_at: Callable[[str], str]) -> str:
     """Make the disk, define the guest and start it, each unless it is there. Answers with what
-    stands in the way.
+    stands in the way. `bridge_at`: the bridge of a network here.
     """
     domain = reads.find_domain(libvirt, guest.instance.uuid)
     if domain is None:
@@ -34,7 +35,7 @@ def spawn(libvirt: Libvirt, guest: NewGuest) -> str:
         if problem:
             return problem
         hypervisor = capabilities(libvirt.getCapabilities()).virtualisation
-        domain = libvirt.defineXML(domain_xml(guest, path, hypervisor))
+        domain = libvirt.defineXML(domain_xml(guest, path, hypervisor, bridge_at))
     if not domain.isActive():
         domain.create()
     return ""
@@ -81,7 +82,9 @@ def _make_disk(libvirt: Libvirt, guest: NewGuest, path: str) -> str:
     return ""
 
 
-def domain_xml(guest: NewGuest, disk_path: str, virtualisation: str) -> str:
+def domain_xml(
+    guest: NewGuest, disk_path: str, virtualisation: str, bridge_at: Callable[[str], str]
+) -> str:
     """The definition of a guest of our own, run by `kvm` or `qemu`. Pure."""
     instance = guest.instance
     domain = Element("domain", type=virtualisation)
@@ -95,11 +98,13 @@ def domain_xml(guest: NewGuest, disk_path: str, virtualisation: str) -> str:
         SubElement(system, "kernel").text = guest.kernel
         SubElement(system, "cmdline").text = guest.command_line
     SubElement(SubElement(domain, "features"), "acpi")
-    _add_devices(SubElement(domain, "devices"), guest, disk_path)
+    _add_devices(SubElement(domain, "devices"), guest, disk_path, bridge_at)
     return ElementTree.tostring(domain, encoding="unicode")
 
 
-def _add_devices(devices: Element, guest: NewGuest, disk_path: str) -> None:
+def _add_devices(
+    devices: Element, guest: NewGuest, disk_path: str, bridge_at: Callable[[str], str]
+) -> None:
     disk = SubElement(devices, "disk", type="file", device="disk")
     SubElement(disk, "driver", name="qemu", type=FORMAT)
     SubElement(disk, "source", file=disk_path)
@@ -107,7 +112,7 @@ def _add_devices(devices: Element, guest: NewGuest, disk_path: str) -> None:
     for nic in guest.instance.nics:
         card = SubElement(devices, "interface", type="bridge")
         SubElement(card, "mac", address=nic.mac)
-        SubElement(card, "source", bridge=nic.network)
+        SubElement(card, "source", bridge=bridge_at(nic.network))
         SubElement(card, "model", type=nic.model)
     console = SubElement(devices, "serial", type="pty")
     SubElement(console, "target", port="0")

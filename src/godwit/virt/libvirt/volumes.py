@@ -3,13 +3,15 @@ file that a guest uses. Each function blocks; they run in the threads of `connec
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
+from godwit.model.ids import HostName
+from godwit.model.reasons import Code, Reason, reason
 from godwit.virt.libvirt.abi import Domain, Libvirt, Pool, Trouble
 from godwit.virt.libvirt.connection import or_none
 from godwit.virt.libvirt.reads import NOT_NOW, find_volume, persistent_xml
+from godwit.virt.libvirt.storages import NewImage
 from godwit.virt.libvirt.xml import (
     VolumeFacts,
     domain_facts,
@@ -20,26 +22,9 @@ from godwit.virt.libvirt.xml import (
 
 AS_NEW_BYTES_MAX: Final = 4 * 2**20
 """A new image holds its tables only; one with more than this has been written to."""
+FULL_BYTES: Final = 2**20
+"""A copy that found no room has used up all but crumbs."""
 BUSY_POOL: Final = frozenset({int(Trouble.INTERNAL_ERROR), int(Trouble.OPERATION_INVALID)})
-
-
-@dataclass(frozen=True)
-class NewImage:
-    """An empty image to be: its path, format and exact virtual size."""
-
-    path: str
-    format: str
-    capacity_bytes: int
-
-    @property
-    def folder(self) -> str:
-        """Where it stands."""
-        return str(PurePosixPath(self.path).parent)
-
-    @property
-    def name(self) -> str:
-        """What it is called there."""
-        return PurePosixPath(self.path).name
 
 
 def refresh_pools(libvirt: Libvirt, folders: Sequence[str]) -> None:
@@ -61,9 +46,9 @@ def pool_on(libvirt: Libvirt, folder: str) -> Pool | None:
     return None
 
 
-def make_images(libvirt: Libvirt, wanted: Sequence[NewImage]) -> str:
+def make_images(libvirt: Libvirt, host: HostName, wanted: Sequence[NewImage]) -> Reason | None:
     """Make each image, or find the one an earlier attempt has made. Answers with what stands in
-    the way; then images made so far are left for `remove_as_new`.
+    the way; then images made so far are left for `remove_as_new`. No file is ever overwritten.
     """
     refresh_pools(libvirt, [image.folder for image in wanted])
     used = paths_in_use(libvirt)
@@ -71,13 +56,24 @@ def make_images(libvirt: Libvirt, wanted: Sequence[NewImage]) -> str:
         there = find_volume(libvirt, image.path)
         if there is not None:
             if image.path in used or not is_as_new(there, image):
-                return f"{image.path} is already there"
+                return reason(Code.DISK_EXISTS, host=host, path=image.path)
             continue
         pool = pool_on(libvirt, image.folder)
         if pool is None:
-            return f"there is no active storage pool on {image.folder}"
-        pool.createXML(volume_xml(image.name, image.format, image.capacity_bytes))
-    return ""
+            return reason(Code.STORAGE_POOL_MISSING, host=host, folder=image.folder)
+        text = volume_xml(image.name, image.format, image.capacity_bytes, image.backing)
+        pool.createXML(text)
+    return None
+
+
+def full_folder(libvirt: Libvirt, folders: Sequence[str]) -> str:
+    """The first of these folders with no room left; empty if each has some."""
+    refresh_pools(libvirt, folders)
+    pools = {folder: pool_on(libvirt, folder) for folder in sorted(set(folders))}
+    full = (
+        folder for folder, pool in pools.items() if pool is not None and pool.info()[3] < FULL_BYTES
+    )
+    return next(full, "")
 
 
 def is_as_new(volume: VolumeFacts, wanted: NewImage) -> bool:
@@ -129,7 +125,7 @@ def paths_in_use(libvirt: Libvirt) -> frozenset[str]:
     for domain in libvirt.listAllDomains():
         for text in _definitions(domain):
             for disk in domain_facts(text).disks:
-                used.update((disk.path, *disk.backing))
+                used.update((disk.path, *(base.path for base in disk.backing)))
     return frozenset(used)
 
 

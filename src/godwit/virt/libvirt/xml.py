@@ -6,13 +6,27 @@ Only what is needed is read, and nothing is invented: an element that is not the
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 from xml.etree import ElementTree
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, SubElement
 
-from godwit.model.instance import Nic, Platform
+from godwit.model.instance import BackingFile, Nic, Platform
 from godwit.model.reasons import Reason
 from godwit.virt.libvirt.devices import nested_feature, ties_of
 from godwit.virt.libvirt.platform import platform_of
+from godwit.virt.libvirt.rewriting import console_addresses
+
+MEDIA: Final = ("file", "block", "dir")
+"""Kinds of a disk's source that are named by a path; without one the drive is empty."""
+
+
+@dataclass(frozen=True)
+class DomainBacking:
+    """A file below an overlay, as a domain's XML has it."""
+
+    kind: str
+    path: str
+    format: str
 
 
 @dataclass(frozen=True)
@@ -25,8 +39,13 @@ class DomainDisk:
     format: str
     read_only: bool = False
     shareable: bool = False
-    backing: tuple[str, ...] = ()
-    """The files below an overlay, which hold part of its contents."""
+    backing: tuple[DomainBacking, ...] = ()
+    """What is below an overlay, nearest first."""
+    device_type: str = "disk"
+    bus: str = ""
+    boot_index: int | None = None
+    socket: bool = False
+    """Reached through a socket of its own host."""
 
     @property
     def is_file(self) -> bool:
@@ -36,7 +55,7 @@ class DomainDisk:
     @property
     def is_remote(self) -> bool:
         """On a network storage, which both hosts reach by themselves."""
-        return self.kind == "network"
+        return self.kind == "network" and not self.socket
 
 
 @dataclass(frozen=True)
@@ -54,6 +73,8 @@ class DomainFacts:
     """What keeps it at its host, each with its reason."""
     nested_feature: str = ""
     """The CPU feature by which it may run guests of its own."""
+    console_addresses: tuple[str, ...] = ()
+    """Addresses of its host that its consoles listen on."""
 
 
 def domain_facts(text: str) -> DomainFacts:
@@ -69,6 +90,7 @@ def domain_facts(text: str) -> DomainFacts:
         platform=platform_of(root),
         ties=ties_of(root),
         nested_feature=nested_feature(root),
+        console_addresses=console_addresses(root),
     )
 
 
@@ -91,34 +113,58 @@ def _disk(element: Element) -> DomainDisk | None:
     source = element.find("source")
     target = element.find("target")
     driver = element.find("driver")
-    path = _source_path(source)
-    if target is None or not path:
+    boot = element.find("boot")
+    if target is None or source is None:
         return None  # an empty drive holds nothing that could move
+    kind = element.get("type", "file")
+    path = _source_path(kind, source)
+    if not path and kind in MEDIA:
+        return None
     return DomainDisk(
         device=target.get("dev", ""),
-        kind=element.get("type", "file"),
-        path=path,
+        kind=kind,
+        path=path or kind,  # what cannot be named cannot be moved, and must not be overlooked
         format=driver.get("type", "raw") if driver is not None else "raw",
         read_only=element.find("readonly") is not None or element.get("device") == "cdrom",
         shareable=element.find("shareable") is not None,
-        backing=_backing_paths(element),
+        backing=_backing(element),
+        device_type=element.get("device", "disk"),
+        bus=target.get("bus", ""),
+        boot_index=int(boot.get("order", "1")) - 1 if boot is not None else None,
+        socket=source.find("host[@transport='unix']") is not None,
     )
 
 
-def _backing_paths(element: Element) -> tuple[str, ...]:
-    paths = (_source_path(below.find("source")) for below in element.iter("backingStore"))
-    return tuple(path for path in paths if path)
+def _backing(element: Element) -> tuple[DomainBacking, ...]:
+    found = []
+    for below in element.iter("backingStore"):
+        source, image_format = below.find("source"), below.find("format")
+        if source is not None:
+            kind = below.get("type", "file")
+            written = image_format.get("type", "raw") if image_format is not None else "raw"
+            found.append(DomainBacking(kind, _source_path(kind, source), written))
+    return tuple(found)
 
 
-def _source_path(source: Element | None) -> str:
-    if source is None:
-        return ""
+def _source_path(kind: str, source: Element) -> str:
+    if kind == "network":
+        return _network_path(source)
     if source.get("volume"):
         return f"{source.get('pool', '')}/{source.get('volume')}"
-    for key in ("file", "dev", "dir", "name"):
+    for key in ("file", "dev", "dir", "name", "path"):
         if source.get(key):
             return str(source.get(key))
     return ""
+
+
+def _network_path(source: Element) -> str:
+    """`PROTOCOL:NAME`; with the server before the name where there is just one."""
+    hosts = [
+        host.get("socket") or f"{host.get('name', '')}:{host.get('port', '')}".rstrip(":")
+        for host in source.findall("host")
+    ]
+    parts = [hosts[0] if len(hosts) == 1 else "", source.get("name", "")]
+    return f"{source.get('protocol', '')}:{'/'.join(part for part in parts if part)}"
 
 
 def _nic(element: Element) -> Nic:
@@ -257,20 +303,25 @@ def volume_facts(text: str) -> VolumeFacts:
     )
 
 
-def volume_xml(name: str, image_format: str, capacity_bytes: int) -> str:
-    """The XML of a new, empty volume."""
+def volume_xml(
+    name: str, image_format: str, capacity_bytes: int, backing: BackingFile | None = None
+) -> str:
+    """The XML of a new, empty volume; an overlay where it has a base."""
     volume = Element("volume")
-    ElementTree.SubElement(volume, "name").text = name
-    ElementTree.SubElement(volume, "capacity", unit="bytes").text = str(capacity_bytes)
-    ElementTree.SubElement(volume, "allocation", unit="bytes").text = "0"
-    target = ElementTree.SubElement(volume, "target")
-    ElementTree.SubElement(target, "format", type=image_format)
+    SubElement(volume, "name").text = name
+    SubElement(volume, "capacity", unit="bytes").text = str(capacity_bytes)
+    SubElement(volume, "allocation", unit="bytes").text = "0"
+    SubElement(SubElement(volume, "target"), "format", type=image_format)
+    if backing is not None:
+        below = SubElement(volume, "backingStore")
+        SubElement(below, "path").text = backing.path
+        SubElement(below, "format", type=backing.format)
     return ElementTree.tostring(volume, encoding="unicode")
 
 
 def folder_pool_xml(folder: str) -> str:
     """The XML of a pool on a folder, named after it."""
     pool = Element("pool", type="dir")
-    ElementTree.SubElement(pool, "name").text = "godwit-" + folder.strip("/").replace("/", "-")
-    ElementTree.SubElement(ElementTree.SubElement(pool, "target"), "path").text = folder
+    SubElement(pool, "name").text = "godwit-" + folder.strip("/").replace("/", "-")
+    SubElement(SubElement(pool, "target"), "path").text = folder
     return ElementTree.tostring(pool, encoding="unicode")

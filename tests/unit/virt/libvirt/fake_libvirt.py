@@ -130,6 +130,10 @@ class FakePool:
 
     host: FakeLibvirt
     folder: str
+    free_bytes: int = 2**40
+
+    def info(self) -> list[int]:
+        return [2, 2**41, 2**40, self.free_bytes]
 
     def isActive(self) -> int:  # noqa: N802
         return 1
@@ -166,9 +170,9 @@ class FakeLibvirt:
         self.domains[uuid] = domain
         return domain
 
-    def add_pool(self, folder: str) -> None:
+    def add_pool(self, folder: str, **facts: Any) -> None:
         """An active pool."""
-        self.pools.append(FakePool(self, folder))
+        self.pools.append(FakePool(self, folder, **facts))
 
     def lookupByUUIDString(self, uuid: str) -> FakeDomain:  # noqa: N802
         if uuid not in self.domains:

@@ -10,14 +10,16 @@ from tests.unit.virt.libvirt.fake_libvirt import (
     FakeVolume,
 )
 
-from godwit.model.ids import InstanceUuid
+from godwit.model.ids import HostName, InstanceUuid
+from godwit.model.reasons import Code, Reason
 from godwit.model.steering import TransferLimits
 from godwit.virt.libvirt import acts, volumes
 from godwit.virt.libvirt.abi import SPEED_UNLIMITED, Libvirt, Paused, Shutoff, State
-from godwit.virt.libvirt.volumes import NewImage
+from godwit.virt.libvirt.storages import NewImage
 
 UUID = InstanceUuid("u1")
 MIB = 2**20
+HOST = HostName("host-b")
 IMAGE = NewImage("/srv/local/vm1.qcow2", "qcow2", 64 * MIB)
 HALVES = {(State.PAUSED, Paused.MIGRATION), (State.PAUSED, Paused.STARTING_UP)}
 OFF = {(State.SHUTOFF, reason) for reason in range(15)} - {(State.SHUTOFF, Shutoff.SHUTDOWN)}
@@ -113,8 +115,8 @@ def test_autostart_is_set_only_where_there_is_a_definition(persistent: bool) -> 
 def test_an_image_whose_making_was_never_answered_is_found_and_removed() -> None:
     host = FakeLibvirt()
     host.add_pool("/srv/local")
-    assert volumes.make_images(real(host), [IMAGE]) == ""
-    assert volumes.make_images(real(host), [IMAGE]) == ""
+    assert volumes.make_images(real(host), HOST, [IMAGE]) is None
+    assert volumes.make_images(real(host), HOST, [IMAGE]) is None
     assert list(host.files) == [IMAGE.path]
     volumes.remove_as_new(real(host), [IMAGE])
     volumes.remove_as_new(real(host), [IMAGE])
@@ -134,7 +136,7 @@ def test_a_strangers_file_in_the_way_is_neither_used_nor_removed(there: dict[str
     host = FakeLibvirt()
     host.add_pool("/srv/local")
     host.files[IMAGE.path] = FakeVolume(host, IMAGE.path, **there)
-    assert volumes.make_images(real(host), [IMAGE]) != ""
+    assert code_of(volumes.make_images(real(host), HOST, [IMAGE])) is Code.DISK_EXISTS
     volumes.remove_as_new(real(host), [IMAGE])
     assert IMAGE.path in host.files
 
@@ -146,7 +148,7 @@ def test_a_file_that_any_guest_has_as_its_disk_is_not_deleted() -> None:
     host.add("another", (State.SHUTOFF, 0), disks=(IMAGE.path,))
     volumes.remove_files(real(host), [IMAGE.path])
     volumes.remove_as_new(real(host), [IMAGE])
-    assert volumes.make_images(real(host), [IMAGE]) != ""
+    assert code_of(volumes.make_images(real(host), HOST, [IMAGE])) is Code.DISK_EXISTS
     assert IMAGE.path in host.files
 
 
@@ -158,4 +160,18 @@ def test_a_file_in_no_pool_is_deleted_and_no_pool_is_left_behind() -> None:
 
 
 def test_without_a_pool_there_is_no_room() -> None:
-    assert "pool" in volumes.make_images(real(FakeLibvirt()), [IMAGE])
+    refusal = volumes.make_images(real(FakeLibvirt()), HOST, [IMAGE])
+    assert code_of(refusal) is Code.STORAGE_POOL_MISSING
+
+
+def test_a_folder_is_full_when_its_pool_has_but_crumbs_left() -> None:
+    host = FakeLibvirt()
+    host.add_pool("/srv/local", free_bytes=MIB - 1)
+    host.add_pool("/srv/shared", free_bytes=MIB)
+    assert volumes.full_folder(real(host), ["/srv/shared", "/srv/none"]) == ""
+    assert volumes.full_folder(real(host), ["/srv/shared", "/srv/local"]) == "/srv/local"
+
+
+def code_of(refusal: Reason | None) -> Code | None:
+    """What stands in the way, in a word."""
+    return refusal.code if refusal is not None else None
