@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from godwit.compute.transfer import Terms, run_transfer
+from godwit.compute.transfer_folder import MemoryFolder
 from godwit.lab.errors import LabError
 from godwit.lab.guest import GuestSpec, create_disk, domain_state, start_guest
 from godwit.lab.heartbeat import Heartbeats
@@ -104,6 +106,8 @@ class Move:
     source: LibvirtDriver
     destination: LibvirtDriver
     instance: Instance
+    permit_post_copy: bool = False
+    rely_on_fencing: bool = False
     migrate_data: LibvirtLiveMigrateData | None = None
     transfer: LibvirtTransferDriver | None = None
 
@@ -132,7 +136,13 @@ class Move:
     async def request(self, block: BlockMigration = BlockMigration.AUTO) -> RequestSpec:
         """The question that both checks answer."""
         facts = await self.source.host_facts()
-        return RequestSpec(instance=self.instance, source=facts, block_migration=block)
+        return RequestSpec(
+            instance=self.instance,
+            source=facts,
+            block_migration=block,
+            permit_post_copy=self.permit_post_copy,
+            rely_on_fencing=self.rely_on_fencing,
+        )
 
     async def check(self, block: BlockMigration = BlockMigration.AUTO) -> Checked:
         """Both checks: the destination's refusals, else the source's answer."""
@@ -171,6 +181,18 @@ class Move:
         if await self.moving.source_is_gone():
             await self.moving.let_run_at_destination()
         return outcome
+
+    async def transfer_as_its_process_does(self, folder: MemoryFolder) -> None:
+        """All of the transfer, from its first connection to its result in `folder`."""
+        terms = Terms(
+            guard=self.agreed.guard,
+            hold_back=self.agreed.hold_back,
+            was_paused=self.agreed.was_paused,
+            stall_timeout_s=20.0,
+        )
+        folder.begin_life()
+        await run_transfer(folder, self.moving, terms)
+        folder.end_life()
 
     async def words(self) -> tuple[SourceWord, DestinationWord]:
         """What both ends are called now."""

@@ -35,7 +35,7 @@ ACTIONS: Mapping[str, tuple[set[Verdict], set[Verdict]]] = {
     "17": ({V.FORWARD}, {V.FORWARD}),
     "18": ({V.WATCH}, {V.WATCH}),
     "19": ({V.WATCH}, {V.WATCH}),
-    "20": ({V.RESUME_STREAM}, {V.UNKNOWN}),
+    "20": ({V.RESUME_STREAM}, {V.STREAM_BROKEN}),
     "21": ({V.LOST}, {V.LOST}),
     "22": ({V.LOST}, {V.LOST}),
     "23": ({V.LOST, V.GUEST_ENDED}, {V.LOST, V.GUEST_ENDED}),

@@ -8,22 +8,13 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Final
 
-from godwit.model.migration import Migration, MigrationStatus
+from godwit.model.migration import Migration, MigrationStatus, is_abortable
 from godwit.model.reasons import Code
 from godwit.saga.log import Entry, Story, What
 
 PIVOT: Final = "live_migration"
 FIRST_ACT: Final = "pre_live_migration"
 """Up to this step a story only looks, claims and waits."""
-
-_ABORTABLE: Final = frozenset(
-    {
-        MigrationStatus.ACCEPTED,
-        MigrationStatus.QUEUED,
-        MigrationStatus.PREPARING,
-        MigrationStatus.RUNNING,
-    }
-)
 
 
 class Outcome(StrEnum):
@@ -96,7 +87,7 @@ def allowed_actions(migration: Migration) -> list[str]:
     """What may be asked of it now."""
     if migration.person_needed:
         return ["resolve"]
-    if migration.status in _ABORTABLE and not migration.abort_requested:
+    if is_abortable(migration) and not migration.abort_requested:
         return ["abort"]
     return []
 

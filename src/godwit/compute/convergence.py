@@ -6,7 +6,7 @@ Whoever watches a transfer folds every sample into a `Course` and asks `next_act
 from dataclasses import dataclass, replace
 
 from godwit.model.migrate_data import Guard
-from godwit.model.progress import Progress, TransferPhase
+from godwit.model.progress import NO_WAY_BACK, Progress, TransferPhase
 from godwit.model.reasons import Code, Reason, reason
 from godwit.model.steering import UNSTEERED, Steering, TransferLimits
 
@@ -17,6 +17,8 @@ class Policy:
 
     stall_timeout_s: float
     guard: Guard = Guard.PAUSED
+    hold_back: bool = False
+    """Pre-copy must not end by itself: it becomes a post-copy at once, or is stopped."""
     steering: Steering = UNSTEERED
 
 
@@ -68,8 +70,13 @@ def followed(course: Course, progress: Progress | None, at_s: float) -> Course:
     if progress is None:
         return course
     if progress.moved_bytes > course.moved_bytes or progress.phase is not course.phase:
-        moved = max(progress.moved_bytes, course.moved_bytes)
-        return replace(course, moved_bytes=moved, since_s=at_s, phase=progress.phase)
+        return replace(
+            course,
+            moved_bytes=max(progress.moved_bytes, course.moved_bytes),
+            since_s=at_s,
+            phase=progress.phase,
+            in_post_copy=course.in_post_copy or progress.phase in NO_WAY_BACK,
+        )
     return course
 
 
@@ -83,11 +90,11 @@ def done(course: Course, action: Action) -> Course:
 def next_action(course: Course, at_s: float, policy: Policy) -> Action:
     """Stop what has moved nothing for `stall_timeout_s`.
 
-    Never at the switch, where everything is sent already, and never with the guard `postcopy`,
-    where the guest may run at the destination already.
+    Never at the switch, where everything is sent already, and never in post-copy, where the guest
+    runs at the destination.
     """
     stalled_s = at_s - course.since_s
-    if course.phase is TransferPhase.SWITCHING or policy.guard is Guard.POSTCOPY:
+    if course.phase is TransferPhase.SWITCHING or course.in_post_copy:
         return KeepGoing()
     if stalled_s >= policy.stall_timeout_s:
         return Abort(reason(Code.TRANSFER_STALLED, stalled_s=stalled_s))

@@ -30,6 +30,7 @@ class Deed(StrEnum):
     ROLLBACK_AT_SOURCE = "rollback_live_migration_at_source"
     LET_RUN_AT_DESTINATION = "let_run_at_destination"
     LET_RUN_AT_SOURCE = "let_run_at_source"
+    RESUME_POST_COPY = "resume_post_copy"
     END_SOURCE = "end_source"
     POST_AT_DESTINATION = "post_live_migration_at_destination"
     POST_AT_SOURCE = "post_live_migration_at_source"
@@ -39,6 +40,7 @@ BARRED_BY: Final[Mapping[Deed, Deed]] = {
     Deed.PRE_LIVE_MIGRATION: Deed.ROLLBACK_AT_DESTINATION,
     Deed.LET_RUN_AT_DESTINATION: Deed.ROLLBACK_AT_DESTINATION,
     Deed.POST_AT_DESTINATION: Deed.ROLLBACK_AT_DESTINATION,
+    Deed.RESUME_POST_COPY: Deed.ROLLBACK_AT_SOURCE,
     Deed.END_SOURCE: Deed.ROLLBACK_AT_SOURCE,
     Deed.POST_AT_SOURCE: Deed.ROLLBACK_AT_SOURCE,
 }

@@ -108,6 +108,11 @@ class ComputeManager:
         async with self._fence.acting(ask.act, Deed.LET_RUN_AT_SOURCE):
             return await source.let_run(self.driver, self._transfers, ask)
 
+    async def resume_post_copy(self, ask: Move) -> Nothing:
+        """See `ComputeRpc`."""
+        async with self._fence.acting(ask.act, Deed.RESUME_POST_COPY):
+            return await source.resume_post_copy(self.driver, self._transfers, ask)
+
     async def end_source(self, ask: Move) -> Nothing:
         """See `ComputeRpc`."""
         async with self._fence.acting(ask.act, Deed.END_SOURCE):

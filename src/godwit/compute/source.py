@@ -60,6 +60,13 @@ async def let_run(driver: ComputeDriver, transfers: Transfers, ask: Move) -> Not
     return Nothing()
 
 
+async def resume_post_copy(driver: ComputeDriver, transfers: Transfers, ask: Move) -> Nothing:
+    """Let a post-copy go on whose transfer process is gone."""
+    await _ensure_closed(transfers, ask)
+    await driver.resume_post_copy(ask.instance, ask.migrate_data)
+    return Nothing()
+
+
 async def end_source(driver: ComputeDriver, transfers: Transfers, ask: Move) -> Nothing:
     """End the half that was handed over. On record first: an absence later is then our own act."""
     await _ensure_closed(transfers, ask)

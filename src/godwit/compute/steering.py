@@ -22,6 +22,7 @@ from godwit.compute.convergence import (
     followed,
     next_action,
 )
+from godwit.compute.post_copy import switch_at_once
 from godwit.compute.transfer_folder import Mark, TransferFolder
 from godwit.model.errors import GodwitError
 from godwit.model.progress import Progress
@@ -70,21 +71,32 @@ class Helm:
         """Watch the call until it is back; say why it was stopped, if it was."""
         loop = asyncio.get_running_loop()
         course, stopped = begun(loop.time()), Stopped()
+        if self._policy.hold_back:
+            stopped = Stopped(why=await self._switch_at_once(call))
         while not await _is_back(call):
             progress = await self._sample()
             if call.done():
                 break
             course = followed(course, progress, loop.time())
             action = next_action(course, loop.time(), self._policy)
-            stopped = self._why_stop(stopped, action)
-            if stopped.at_all:
+            stopped = self._why_stop(stopped, action, in_post_copy=course.in_post_copy)
+            if stopped.at_all and not course.in_post_copy:
                 stopped = await self._ask_to_stop(stopped)
             elif await self._carry_out(action):
                 course = done(course, action)
         return stopped
 
-    def _why_stop(self, stopped: Stopped, action: Action) -> Stopped:
-        if stopped.at_all:
+    async def _switch_at_once(self, call: asyncio.Task[TransferOutcome]) -> Reason | None:
+        return await switch_at_once(
+            self._driver,
+            call,
+            within_s=self._policy.stall_timeout_s,
+            is_unwanted=lambda: self._folder.has(Mark.ABORT),
+            tell=self._tell,
+        )
+
+    def _why_stop(self, stopped: Stopped, action: Action, *, in_post_copy: bool) -> Stopped:
+        if stopped.at_all or in_post_copy:
             return stopped
         if self._folder.has(Mark.ABORT):
             return Stopped(aborted=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from godwit.compute.convergence import Policy
+from godwit.compute.post_copy import see_through
 from godwit.compute.steering import Helm
 from godwit.compute.transfer_folder import Mark, Sign, TransferFolder
 from godwit.model.errors import GodwitError, Unreachable
@@ -36,6 +37,7 @@ class Terms:
     guard: Guard
     was_paused: bool
     stall_timeout_s: float
+    hold_back: bool = False
     steering: Steering = UNSTEERED
 
     @property
@@ -47,7 +49,10 @@ class Terms:
     def policy(self) -> Policy:
         """What convergence is decided by."""
         return Policy(
-            stall_timeout_s=self.stall_timeout_s, guard=self.guard, steering=self.steering
+            stall_timeout_s=self.stall_timeout_s,
+            guard=self.guard,
+            hold_back=self.hold_back,
+            steering=self.steering,
         )
 
 
@@ -144,9 +149,12 @@ class _Move:
     async def _call(self) -> TransferOutcome:
         """The long call. An error says nothing about where the guest is: it becomes a claim."""
         try:
-            return await self._driver.transfer()
+            outcome = await self._driver.transfer()
         except GodwitError as error:
-            return TransferOutcome(error=str(error), reason=error.reason)
+            outcome = TransferOutcome(error=str(error), reason=error.reason)
+        if self._terms.guard is not Guard.POSTCOPY:
+            return outcome
+        return await see_through(self._driver, outcome)
 
     async def _let_run_on_proof(self) -> bool:
         """Let the guest run at the destination, if the source is proven gone. True if it was.

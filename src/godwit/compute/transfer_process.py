@@ -57,6 +57,7 @@ async def _made(folder: DiskFolder, order: TransferOrder) -> None:
     log.info("transfer began", migration=order.migration_uuid, to=order.destination.name)
     terms = Terms(
         guard=order.migrate_data.guard,
+        hold_back=order.migrate_data.hold_back,
         was_paused=order.migrate_data.was_paused,
         stall_timeout_s=order.stall_timeout_s,
         steering=order.steering,

@@ -130,6 +130,7 @@ class TaskTransfers:
     async def _live(self, folder: MemoryFolder, ask: StartTransfer, driver: TransferDriver) -> None:
         terms = Terms(
             guard=ask.migrate_data.guard,
+            hold_back=ask.migrate_data.hold_back,
             was_paused=ask.migrate_data.was_paused,
             stall_timeout_s=self._stall_timeout_s,
             steering=ask.steering,

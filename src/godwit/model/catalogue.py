@@ -73,6 +73,10 @@ ALL_BUT_CHECKS: Final[Mapping[Code, Entry]] = {
         "the transfer made no progress for {stalled_s:.0f} s and was stopped",
         "the guest runs on at the source; check the migration network between the two hosts",
     ),
+    Code.POST_COPY_NOT_STARTED: Entry(
+        "the post-copy could not be begun in time and was given up: {problem}",
+        "the guest runs on at the source; see libvirtd's log there, or migrate without post-copy",
+    ),
     Code.GUEST_ENDED: Entry(
         "the guest ended during the migration ({how})",
         "nothing here ended it on purpose: see QEMU's log at the source, then start it again",
@@ -103,6 +107,12 @@ ALL_BUT_CHECKS: Final[Mapping[Code, Entry]] = {
     Code.GUEST_LOST: Entry(
         "the guest runs nowhere: {source} shows {source_word}, {destination} {destination_word}",
         "start it where its newest disk is, then: godwit migration resolve",
+    ),
+    Code.POST_COPY_BROKEN: Entry(
+        "the guest stands still between two hosts: {destination} runs it with the memory that has "
+        "arrived ({destination_word}), {source} holds the rest ({source_word})",
+        "end neither half: either alone is no guest. Mend the migration network between the two; "
+        "the stream is resumed as soon as it can be",
     ),
     Code.WHEREABOUTS_UNKNOWN: Entry(
         "{source} shows the guest as {source_word}, {destination} as {destination_word}",

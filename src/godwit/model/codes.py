@@ -79,6 +79,7 @@ class Code(StrEnum):
     TRANSFER_FAILED = "transfer-failed"
     DISK_FULL = "disk-full"
     TRANSFER_STALLED = "transfer-stalled"
+    POST_COPY_NOT_STARTED = "post-copy-not-started"
     GUEST_ENDED = "guest-ended"
     SOURCE_TOOK_THE_GUEST_BACK = "source-took-the-guest-back"
     HYPERVISOR_ERROR = "hypervisor-error"
@@ -88,6 +89,7 @@ class Code(StrEnum):
     # a person is needed
     TWO_GUESTS = "two-guests"
     GUEST_LOST = "guest-lost"
+    POST_COPY_BROKEN = "post-copy-broken"
     WHEREABOUTS_UNKNOWN = "whereabouts-unknown"
     RESOLVED_BY_A_PERSON = "resolved-by-a-person"
     # the store

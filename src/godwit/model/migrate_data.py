@@ -26,6 +26,9 @@ class LibvirtLiveMigrateData(msgspec.Struct, frozen=True, kw_only=True, tag="lib
     """Both ends' agreement for a libvirt peer-to-peer migration."""
 
     guard: Guard = Guard.PAUSED
+    hold_back: bool = False
+    """With the guard `postcopy`: memory crawls until the guest runs at the destination, so that
+    pre-copy cannot come to its end. Nothing else keeps the guest from running twice there."""
     block_migration: bool = False
     was_paused: bool = False
     """The operator had paused the guest: it stays paused at either end."""
@@ -60,6 +63,7 @@ class SimulatedLiveMigrateData(msgspec.Struct, frozen=True, kw_only=True, tag="s
     """Both ends' agreement for a move between two hypervisors in memory."""
 
     guard: Guard = Guard.PAUSED
+    hold_back: bool = False
     block_migration: bool = False
     was_paused: bool = False
 

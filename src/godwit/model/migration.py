@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid, RequestId
-from godwit.model.progress import Progress, Statistics
+from godwit.model.progress import NO_WAY_BACK, Progress, Statistics
 from godwit.model.reasons import Reason
 
 
@@ -82,6 +82,21 @@ class Migration(msgspec.Struct, frozen=True, kw_only=True):
     statistics: Statistics | None = None
     created_at: str = ""
     updated_at: str = ""
+
+
+def is_in_post_copy(migration: Migration) -> bool:
+    """Was the guest last seen to run at the destination with its memory still on the way?"""
+    return (
+        migration.status is S.RUNNING
+        and migration.progress is not None
+        and migration.progress.phase in NO_WAY_BACK
+    )
+
+
+def is_abortable(migration: Migration) -> bool:
+    """May an abort still be asked for? After the switch a migration only goes forward."""
+    before = {S.ACCEPTED, S.QUEUED, S.PREPARING, S.RUNNING}
+    return migration.status in before and not is_in_post_copy(migration)
 
 
 class IllegalTransition(AssertionError):

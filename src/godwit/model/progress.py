@@ -3,6 +3,7 @@ shown to people.
 """
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -14,7 +15,15 @@ class TransferPhase(StrEnum):
     COPYING_DISKS = "copying-disks"
     COPYING_MEMORY = "copying-memory"
     SWITCHING = "switching"
+    POST_COPY = "post-copy"
+    """The guest runs at the destination, the rest of its memory follows."""
+    POST_COPY_BROKEN = "post-copy-broken"
+    """The same, but nothing follows until the stream is resumed."""
     ENDED = "ended"
+
+
+NO_WAY_BACK: Final = frozenset({TransferPhase.POST_COPY, TransferPhase.POST_COPY_BROKEN})
+"""The guest runs at the destination already: what is under way is never stopped."""
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,10 @@ class RequestSpec(msgspec.Struct, frozen=True, kw_only=True):
     block_migration: BlockMigration = BlockMigration.AUTO
     disk_over_commit: bool = False
     """Disks that are copied need room for what they hold now, not for what they may grow to."""
+    permit_post_copy: bool = False
+    """The guest may run at its destination before all its memory is there."""
+    rely_on_fencing: bool = False
+    """Storage that is declared to fence may be what keeps the guest from running twice."""
     refused: tuple[HostName, ...] = ()
     """Hosts that have refused this guest already, in this migration."""
     owing: tuple[HostName, ...] = ()

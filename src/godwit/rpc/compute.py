@@ -177,6 +177,9 @@ class ComputeRpc(Protocol):
     @remote(timeout_s=20, repeat="a guest that runs is left alone")
     async def let_run_at_source(self, ask: Move) -> Nothing: ...
 
+    @remote(timeout_s=20, repeat="a stream that flows is left alone")
+    async def resume_post_copy(self, ask: Move) -> Nothing: ...
+
     @remote(timeout_s=30, repeat="it is already gone")
     async def end_source(self, ask: Move) -> Nothing: ...
 

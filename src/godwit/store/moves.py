@@ -13,7 +13,14 @@ from sqlalchemy import bindparam, delete, insert, select, update
 from godwit.model.errors import Conflict, NotFound, Superseded
 from godwit.model.ids import HostName, MigrationUuid
 from godwit.model.instance import Guest, Instance, TaskState, vm_state_of
-from godwit.model.migration import FINAL, Migration, MigrationStatus, advance
+from godwit.model.migration import (
+    FINAL,
+    Migration,
+    MigrationStatus,
+    advance,
+    is_abortable,
+    is_in_post_copy,
+)
 from godwit.model.progress import Progress, Statistics
 from godwit.model.reasons import Code, Reason, reason
 from godwit.saga.log import Story
@@ -240,10 +247,9 @@ def request_abort(
 ) -> Migration:
     """See `Store.request_abort`."""
     migration = get(connection, uuid)
-    if migration.status is S.POST_MIGRATING or migration.status in FINAL:
-        raise Conflict(
-            reason(Code.MIGRATION_NOT_ABORTABLE, migration=uuid, status=migration.status)
-        )
+    if not is_abortable(migration):
+        status = "in post-copy" if is_in_post_copy(migration) else migration.status
+        raise Conflict(reason(Code.MIGRATION_NOT_ABORTABLE, migration=uuid, status=status))
     stories.request_abort(connection, uuid, why)
     return _save(connection, structs.replace(migration, abort_requested=True, updated_at=at))
 

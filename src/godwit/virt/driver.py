@@ -17,7 +17,7 @@ from godwit.model.migrate_data import LiveMigrateData
 from godwit.model.progress import Progress, Statistics
 from godwit.model.reasons import Reason
 from godwit.model.request_spec import RequestSpec
-from godwit.model.sighting import DestinationSighting, SourceSighting
+from godwit.model.sighting import DestinationSighting, SourceSighting, SourceWord
 from godwit.model.steering import TransferLimits
 
 
@@ -122,6 +122,13 @@ class ComputeDriver(Protocol):
         """
         ...
 
+    async def resume_post_copy(self, instance: Instance, migrate_data: LiveMigrateData) -> None:
+        """At the source: let a broken post-copy go on. Returns soon, whether it flows or not.
+
+        Harmless where it is not broken, or cannot be resumed yet.
+        """
+        ...
+
     async def end_source(self, instance: Instance, migrate_data: LiveMigrateData) -> None:
         """At the source: end the handed-over half and forget its definition. Not one that runs."""
         ...
@@ -201,8 +208,21 @@ class TransferDriver(Protocol):
         """
         ...
 
+    async def resume_post_copy(self) -> TransferOutcome:
+        """Make the call again for a post-copy that broke. Returns when it is over, or at once if it
+        cannot be resumed yet; an error does not say that it does not flow.
+        """
+        ...
+
+    async def source_word(self) -> SourceWord:
+        """What the source shows of the guest now. UNREACHABLE instead of raising."""
+        ...
+
     async def abort(self) -> None:
-        """Ask the source to stop the job. Returns at once; the call then ends by itself."""
+        """Ask the source to stop the job. Returns at once; the call then ends by itself.
+
+        In post-copy it does nothing: there is no way back.
+        """
         ...
 
     async def source_is_gone(self) -> bool:

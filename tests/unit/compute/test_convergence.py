@@ -15,7 +15,7 @@ from godwit.compute.convergence import (
     next_action,
 )
 from godwit.model.migrate_data import Guard
-from godwit.model.progress import Progress, TransferPhase
+from godwit.model.progress import NO_WAY_BACK, Progress, TransferPhase
 from godwit.model.reasons import Code, reason
 
 POLICY = Policy(stall_timeout_s=30.0)
@@ -66,9 +66,12 @@ def test_nothing_is_stopped_at_the_switch() -> None:
     assert next_action(course, 1_000.0, POLICY) == KeepGoing()
 
 
-def test_post_copy_is_never_stopped() -> None:
+@pytest.mark.parametrize("phase", sorted(NO_WAY_BACK))
+def test_post_copy_is_never_stopped_and_what_comes_before_it_is(phase: TransferPhase) -> None:
     policy = Policy(stall_timeout_s=30.0, guard=Guard.POSTCOPY)
-    assert next_action(begun(0.0), 1_000.0, policy) == KeepGoing()
+    assert isinstance(next_action(begun(0.0), 1_000.0, policy), Abort)
+    course = followed(begun(0.0), Progress(phase=phase), 1.0)
+    assert next_action(course, 1_000.0, policy) == KeepGoing()
 
 
 @given(st.lists(st.integers(0, 1_000), min_size=1))

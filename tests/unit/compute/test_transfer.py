@@ -14,6 +14,7 @@ from godwit.model.ids import HostName
 from godwit.model.migrate_data import Guard
 from godwit.model.progress import Progress, Statistics, TransferPhase
 from godwit.model.reasons import Code, reason
+from godwit.model.sighting import SourceWord
 from godwit.model.steering import TransferLimits
 from godwit.rpc.compute import TransferResult
 from godwit.sim.loop import run
@@ -75,6 +76,12 @@ class ScriptedDriver:
 
     async def start_post_copy(self) -> None:
         self._noted("start_post_copy")
+
+    async def resume_post_copy(self) -> TransferOutcome:
+        raise AssertionError("nothing here is a post-copy")
+
+    async def source_word(self) -> SourceWord:
+        raise AssertionError("nothing here is a post-copy")
 
     async def abort(self) -> None:
         self._noted("abort")

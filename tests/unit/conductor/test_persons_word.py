@@ -63,3 +63,9 @@ def test_a_silent_source_keeps_the_guest_that_the_destination_does_not_have(
     destination: D,
 ) -> None:
     assert carry_out(Choice.AT_DESTINATION, S.UNREACHABLE, destination) is None
+
+
+@pytest.mark.parametrize("source", S)
+@pytest.mark.parametrize("destination", [D.POSTCOPY, D.POSTCOPY_BROKEN])
+def test_a_half_of_a_post_copy_is_not_taken_for_the_guest(source: S, destination: D) -> None:
+    assert carry_out(Choice.AT_DESTINATION, source, destination) is None

@@ -49,6 +49,7 @@ POST_COPY = {
     (S.POSTCOPY, D.UNREACHABLE): V.WATCH,
     (S.UNREACHABLE, D.POSTCOPY): V.WATCH,
     (S.POSTCOPY_BROKEN, D.POSTCOPY_BROKEN): V.RESUME_STREAM,
+    (S.POSTCOPY_BROKEN, D.POSTCOPY): V.RESUME_STREAM,
     (S.POSTCOPY, D.GONE): V.LOST,
     (S.POSTCOPY, D.OFF): V.LOST,
     (S.POSTCOPY_BROKEN, D.GONE): V.LOST,
@@ -56,6 +57,14 @@ POST_COPY = {
     (S.GONE, D.POSTCOPY_BROKEN): V.LOST,
     (S.ENDED, D.POSTCOPY_BROKEN): V.LOST,
 }
+BROKEN_IN_THE_END = {
+    (S.POSTCOPY_BROKEN, D.POSTCOPY_BROKEN),
+    (S.POSTCOPY_BROKEN, D.POSTCOPY),
+    (S.POSTCOPY_BROKEN, D.UNREACHABLE),
+    (S.POSTCOPY, D.POSTCOPY_BROKEN),
+    (S.UNREACHABLE, D.POSTCOPY_BROKEN),
+}
+"""The pairs of which a person is told that the stream is broken, once the bound is over."""
 POST_COPY_WORDS = {"postcopy", "postcopy_broken"}
 
 PAIRS = [(source, destination) for source in S for destination in D]
@@ -99,6 +108,19 @@ def test_every_cell_is_the_one_of_the_design(
 def test_every_post_copy_pair_is_the_one_of_the_design(source: S, destination: D) -> None:
     expected = POST_COPY.get((source, destination), V.ASK_AGAIN)
     assert say(source, destination, Guard.POSTCOPY) is expected
+    later = say(source, destination, Guard.POSTCOPY, over=True)
+    if expected in {V.WATCH, V.LOST}:
+        assert later is expected
+    else:
+        broken = (source, destination) in BROKEN_IN_THE_END
+        assert later is (V.STREAM_BROKEN if broken else V.UNKNOWN)
+
+
+@pytest.mark.parametrize("pair", [pair for pair in PAIRS if POST_COPY_WORDS & set(pair)])
+@pytest.mark.parametrize("over", [False, True])
+def test_in_post_copy_neither_half_is_ever_ended_or_let_run(pair: tuple[S, D], over: bool) -> None:
+    may = {V.WATCH, V.ASK_AGAIN, V.RESUME_STREAM, V.STREAM_BROKEN, V.LOST, V.UNKNOWN}
+    assert say(*pair, Guard.POSTCOPY, over=over) in may
 
 
 def test_every_pair_of_words_has_a_cell() -> None:

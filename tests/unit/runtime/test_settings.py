@@ -43,7 +43,7 @@ WRONG = {
         f"{ONE_HOST}[migration]\nstall_timeout = 3",
         "migration.stall_timeout: there is no such key",
         "did you mean stall_timeout_s? known here: ask_again_s, attempts_max, lease_s, "
-        "stall_timeout_s",
+        "permit_post_copy, rely_on_fencing, stall_timeout_s",
     ),
     "unknown table": (
         f"{ONE_HOST}[conductor]\nx = 1",

@@ -25,6 +25,7 @@ S, D = SourceWord, DestinationWord
 MAY_RUN_AT_SOURCE = frozenset({S.COPYING, S.KEPT, S.TOOK_BACK, S.IN_WINDOW, S.POSTCOPY})
 """Runs there, or may run there again without us."""
 RUNS_AT_DESTINATION = frozenset({D.RUNS, D.POSTCOPY, D.POSTCOPY_BROKEN})
+HALF_OF_A_POST_COPY = frozenset({D.POSTCOPY, D.POSTCOPY_BROKEN})
 NOT_WHOLE_AT_DESTINATION = frozenset({D.RECEIVING, D.GONE})
 WHOLE_AT_SOURCE = frozenset({S.COPYING, S.KEPT, S.TOOK_BACK, S.IN_WINDOW, S.HANDED_OVER})
 
@@ -55,7 +56,7 @@ def _at_source(source: SourceWord, destination: DestinationWord) -> Verdict | No
 
 
 def _at_destination(source: SourceWord, destination: DestinationWord) -> Verdict | None:
-    if source in MAY_RUN_AT_SOURCE:
+    if source in MAY_RUN_AT_SOURCE or destination in HALF_OF_A_POST_COPY:
         return None
     if source is S.HANDED_OVER:
         return _WITH_SOURCE_HANDED_OVER.get(destination)

@@ -31,6 +31,7 @@ from godwit.conductor.tasks.transfer_watch import ask_to_stop, close, follow
 from godwit.conductor.tasks.verdict_reason import why_it_did_not_happen
 from godwit.conductor.tasks.whereabouts import PERSON, Verdict, decide
 from godwit.model.migration import MigrationStatus
+from godwit.model.sighting import SourceWord
 from godwit.rpc.compute import StartTransfer
 from godwit.saga.step import DidNotHappen, Happened, Resolution, Undecided
 from godwit.store.interface import MigrationChanges
@@ -108,9 +109,12 @@ async def _as_a_person_decided(context: Telling, seen: Seen, decided: Decided) -
 # --- one small function per verdict ---------------------------------------------------------------
 
 
-async def watch(context: Telling, _seen: Seen) -> Outcome:
-    """The hypervisor copies on by itself. A request to abort still holds."""
-    if await context.world.store.abort_request(context.story_uuid) is not None:
+async def watch(context: Telling, seen: Seen) -> Outcome:
+    """The hypervisor copies on by itself. A request to abort still holds; and what must not come to
+    its end in pre-copy is stopped, as nobody is left who would switch it to post-copy.
+    """
+    held_back = agreement_of(context.facts).hold_back and seen.source.word is SourceWord.COPYING
+    if held_back or await context.world.store.abort_request(context.story_uuid) is not None:
         await ask_to_stop(context)
     return Undecided(WATCH_AGAIN_S, facts=replace(context.facts, undecided_since_s=None))
 
@@ -188,6 +192,20 @@ async def resume_source(context: Telling, seen: Seen) -> Outcome:
     return await ask_again(context, seen)
 
 
+async def resume_stream(context: Telling, seen: Seen) -> Outcome:
+    """The source sends the rest again. Whether it flows is seen at the next look."""
+    compute = context.world.compute(at_source(context.facts))
+    await answered(compute.resume_post_copy(move(context)))
+    return await ask_again(context, seen)
+
+
+async def stream_broken(context: Telling, seen: Seen) -> Outcome:
+    """A person is asked; and should the network be back already, the stream flows again."""
+    compute = context.world.compute(at_source(context.facts))
+    await answered(compute.resume_post_copy(move(context)))
+    return await ask_a_person(context, seen)
+
+
 async def ask_a_person(context: Telling, seen: Seen) -> Outcome:
     """Put on record what was seen; hold no slot meanwhile; go on looking."""
     verdict = decide(
@@ -216,8 +234,8 @@ CARRY_OUT: Final[Mapping[Verdict, Callable[[Telling, Seen], Awaitable[Outcome]]]
     Verdict.END_SOURCE_RESUME_DESTINATION: end_source_resume_destination,
     Verdict.DISCARD_DESTINATION: discard_destination,
     Verdict.RESUME_SOURCE: resume_source,
-    # TODO(robustness): no guard but `paused` is chosen yet, so no post-copy stream can break.
-    Verdict.RESUME_STREAM: ask_again,
+    Verdict.RESUME_STREAM: resume_stream,
+    Verdict.STREAM_BROKEN: stream_broken,
     Verdict.GUEST_ENDED: undo,
     Verdict.TWO_GUESTS: ask_a_person,
     Verdict.LOST: ask_a_person,

@@ -41,17 +41,20 @@ class Verdict(StrEnum):
     RESUME_SOURCE = "resume the source, undo"
     """The destination has nothing: let the source run on, then undo the move."""
     RESUME_STREAM = "resume the stream"
-    """A broken post-copy stream: both halves are needed, look again, within the bound."""
+    """A broken post-copy: both halves are needed. Resume it, then look again, within the bound."""
     GUEST_ENDED = "failed: guest ended"
     """The guest ended by itself at the source: undo what is left."""
     TWO_GUESTS = "operator: two guests"
     LOST = "operator: lost"
+    STREAM_BROKEN = "operator: broken post-copy"
+    """A person must see to the network; the stream is still resumed as soon as it can be."""
     UNKNOWN = "operator"
 
 
 PERSON: Final[Mapping[Verdict, Code]] = {
     Verdict.TWO_GUESTS: Code.TWO_GUESTS,
     Verdict.LOST: Code.GUEST_LOST,
+    Verdict.STREAM_BROKEN: Code.POST_COPY_BROKEN,
     Verdict.UNKNOWN: Code.WHEREABOUTS_UNKNOWN,
 }
 """The verdicts that only a person can carry on from, and what the person is told."""
@@ -149,7 +152,12 @@ _POST_COPY: Final[Mapping[tuple[SourceWord, DestinationWord], Cell]] = {
     (S.POSTCOPY, D.POSTCOPY): always(V.WATCH),
     (S.POSTCOPY, D.UNREACHABLE): always(V.WATCH),
     (S.UNREACHABLE, D.POSTCOPY): always(V.WATCH),
-    (S.POSTCOPY_BROKEN, D.POSTCOPY_BROKEN): Cell(V.RESUME_STREAM, V.UNKNOWN),
+    (S.POSTCOPY_BROKEN, D.POSTCOPY_BROKEN): Cell(V.RESUME_STREAM, V.STREAM_BROKEN),
+    # The destination has not noticed yet: until it has, it refuses to be resumed.
+    (S.POSTCOPY_BROKEN, D.POSTCOPY): Cell(V.RESUME_STREAM, V.STREAM_BROKEN),
+    (S.POSTCOPY, D.POSTCOPY_BROKEN): ask_again(V.STREAM_BROKEN),
+    (S.POSTCOPY_BROKEN, D.UNREACHABLE): ask_again(V.STREAM_BROKEN),
+    (S.UNREACHABLE, D.POSTCOPY_BROKEN): ask_again(V.STREAM_BROKEN),
     (S.POSTCOPY, D.GONE): always(V.LOST),
     (S.POSTCOPY, D.OFF): always(V.LOST),
     (S.POSTCOPY_BROKEN, D.GONE): always(V.LOST),

@@ -105,11 +105,14 @@ class Migrate(IntFlag):
     POSTCOPY = 32768
     TLS = 65536
     PARALLEL = 131072
+    POSTCOPY_RESUME = 524288
 
 
 PARAM_URI: Final = "migrate_uri"
 PARAM_DISKS: Final = "migrate_disks"
 PARAM_CONNECTIONS: Final = "parallel.connections"
+PARAM_BANDWIDTH: Final = "bandwidth"
+"""MiB per second until the guest runs at the destination; the rest of a post-copy has its own."""
 SPEED_UNLIMITED: Final = (2**63 - 1) // 2**20
 """What libvirt takes for no limit, in MiB per second."""
 PARAM_LIVE_XML: Final = "destination_xml"

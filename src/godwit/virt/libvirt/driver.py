@@ -27,8 +27,9 @@ from godwit.model.sighting import (
 )
 from godwit.runtime.settings import LibvirtHostSettings, NetworkSettings, StorageSettings
 from godwit.virt.driver import Checked, NewGuest, TransferEvidence
+from godwit.virt.guard import choose_guard
 from godwit.virt.libvirt import acts, check_reads, reads, spawning, volumes
-from godwit.virt.libvirt.abi import Libvirt, Paused, State
+from godwit.virt.libvirt.abi import Libvirt
 from godwit.virt.libvirt.addresses import (
     console_address,
     migration_address,
@@ -37,8 +38,10 @@ from godwit.virt.libvirt.addresses import (
 )
 from godwit.virt.libvirt.checks import console_refusals, destination_refusals, source_refusals
 from godwit.virt.libvirt.connection import Connection
+from godwit.virt.libvirt.guard_facts import guard_facts, was_paused
 from godwit.virt.libvirt.guests import DiskSizes, guest_of, host_facts_of
 from godwit.virt.libvirt.handshake import OwnListener
+from godwit.virt.libvirt.migration import resume_post_copy
 from godwit.virt.libvirt.networks import bridge_at, bridges_there, network_of
 from godwit.virt.libvirt.reads import HostLook
 from godwit.virt.libvirt.sighting import destination_sighting, source_sighting
@@ -188,11 +191,13 @@ class LibvirtDriver:
         if refusals:
             return Checked(refusals)
         reading = look.reading
+        choice = choose_guard(guard_facts(spec, destination, reading, plan))
         return Checked(
             migrate_data=replace(
                 agreed,
-                guard=Guard.PAUSED,
-                was_paused=(reading.state, reading.reason) == (State.PAUSED, Paused.USER),
+                guard=choice.guard,
+                hold_back=choice.hold_back,
+                was_paused=was_paused(reading),
                 tls=agreed.tls or self._settings.tls,
                 state_before=(reading.state, reading.reason),
                 qemu_status_before=reading.qemu_status or "",
@@ -280,6 +285,16 @@ class LibvirtDriver:
             lambda libvirt: acts.resume_either(libvirt, instance.uuid),
             key=instance.uuid,
         )
+
+    async def resume_post_copy(self, instance: Instance, migrate_data: LiveMigrateData) -> None:
+        """See `ComputeDriver`. libvirt answers when all is over: it is not waited for."""
+        agreed = _ours(migrate_data)
+        with contextlib.suppress(Unreachable):
+            await self._connection.call(
+                "resuming post-copy",
+                lambda libvirt: resume_post_copy(libvirt, instance.uuid, agreed),
+                key=f"post-copy of {instance.uuid}",
+            )
 
     async def end_source(self, instance: Instance, migrate_data: LiveMigrateData) -> None:
         """See `ComputeDriver`."""

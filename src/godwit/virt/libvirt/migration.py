@@ -7,9 +7,12 @@ proof that the source can no longer run it.
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from godwit.model.errors import HypervisorError, Unreachable
 from godwit.model.ids import HostName, InstanceUuid
@@ -17,12 +20,14 @@ from godwit.model.instance import Instance
 from godwit.model.migrate_data import Guard, LibvirtLiveMigrateData
 from godwit.model.progress import Progress, Statistics
 from godwit.model.reasons import Code, Reason, reason
-from godwit.model.steering import Steering, TransferLimits
+from godwit.model.sighting import SourceWord
+from godwit.model.steering import UNSTEERED, Steering, TransferLimits
 from godwit.runtime.settings import LibvirtHostSettings
-from godwit.virt.driver import TransferOutcome
+from godwit.virt.driver import TransferEvidence, TransferOutcome
 from godwit.virt.libvirt import acts, reads, volumes
 from godwit.virt.libvirt.abi import (
     FROM_RPC,
+    PARAM_BANDWIDTH,
     PARAM_CONNECTIONS,
     PARAM_DISKS,
     PARAM_LIVE_XML,
@@ -40,12 +45,14 @@ from godwit.virt.libvirt.abi import (
 )
 from godwit.virt.libvirt.connection import FOR_EVER, Connection
 from godwit.virt.libvirt.errors import LibvirtError
-from godwit.virt.libvirt.progress import progress_of, statistics_of
+from godwit.virt.libvirt.progress import in_post_copy, progress_of, statistics_of
 from godwit.virt.libvirt.rewriting import destination_xml
-from godwit.virt.libvirt.sighting import Reading
+from godwit.virt.libvirt.sighting import Reading, source_sighting
 from godwit.virt.libvirt.storages import images_of
 
 PROGRESS_TIMEOUT_S: Final = 2.0
+HELD_BACK_MIB_PER_S: Final = 1
+"""The least that libvirt knows."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +111,30 @@ class LibvirtTransferDriver:
         """See `TransferDriver`. Ends by itself, by `abort`, or when libvirtd stops answering
         keepalive; has no other limit.
         """
+        return await self._moved("migrating", self._migrate)
+
+    async def resume_post_copy(self) -> TransferOutcome:
+        """See `TransferDriver`. As `transfer`: ends by itself, has no other limit."""
+        return await self._moved(
+            "resuming post-copy",
+            lambda libvirt: resume_post_copy(libvirt, self._uuid, self._migrate_data),
+        )
+
+    async def source_word(self) -> SourceWord:
+        """See `TransferDriver`."""
         try:
-            await self._mover.call("migrating", self._migrate, timeout_s=FOR_EVER)
+            reading = await self._source.call(
+                "sighting the guest",
+                lambda libvirt: reads.read_transfer(libvirt, self._uuid),
+                key=self._uuid,
+            )
+        except (Unreachable, LibvirtError):
+            return SourceWord.UNREACHABLE
+        return source_sighting(reading, self._migrate_data, TransferEvidence(began=True)).word
+
+    async def _moved(self, doing: str, work: Callable[[Libvirt], None]) -> TransferOutcome:
+        try:
+            await self._mover.call(doing, work, timeout_s=FOR_EVER)
         except LibvirtError as error:
             problem = f"{error.message} (libvirt error {error.number})"
             why = self._certificate_problem(error) or await self._full_disk()
@@ -245,6 +274,8 @@ def flags_of(migrate_data: LibvirtLiveMigrateData, steering: Steering) -> Migrat
         flags |= Migrate.PERSIST_DEST | Migrate.UNDEFINE_SOURCE
     if migrate_data.guard is Guard.PAUSED:
         flags |= Migrate.PAUSED
+    if migrate_data.guard is Guard.POSTCOPY:
+        flags |= Migrate.POSTCOPY
     if migrate_data.tls:
         flags |= Migrate.TLS
     if migrate_data.disks_to_copy:
@@ -266,6 +297,8 @@ def parameters_of(migrate_data: LibvirtLiveMigrateData, steering: Steering) -> d
         parameters[PARAM_DISKS] = list(migrate_data.disks_to_copy)
     if steering.parallel_connections > 1:
         parameters[PARAM_CONNECTIONS] = steering.parallel_connections
+    if migrate_data.hold_back:
+        parameters[PARAM_BANDWIDTH] = HELD_BACK_MIB_PER_S
     return parameters
 
 
@@ -281,6 +314,17 @@ def _definitions(domain: Domain, migrate_data: LibvirtLiveMigrateData) -> dict[s
     return {name: text for name, text in texts.items() if text}
 
 
+def resume_post_copy(
+    libvirt: Libvirt, uuid: InstanceUuid, migrate_data: LibvirtLiveMigrateData
+) -> None:
+    """The migrate call, made again for a post-copy that broke. Blocks until all is over."""
+    libvirt.lookupByUUIDString(uuid).migrateToURI3(
+        migrate_data.destination_uri,
+        parameters_of(migrate_data, UNSTEERED),
+        flags_of(migrate_data, UNSTEERED) | Migrate.POSTCOPY_RESUME,
+    )
+
+
 def _has_left(reading: Reading | None) -> bool:
     if reading is None:
         return True
@@ -289,8 +333,13 @@ def _has_left(reading: Reading | None) -> bool:
 
 def _sample(libvirt: Libvirt, uuid: InstanceUuid) -> Progress | None:
     domain = reads.find_domain(libvirt, uuid)
-    stats = reads.job_stats(domain) if domain is not None else None
-    return progress_of(stats) if stats is not None else None
+    if domain is None:
+        return None
+    state, reason = domain.state()[:2]
+    stats = reads.job_stats(domain)
+    phase = in_post_copy(state, reason)
+    sample = progress_of(stats) if stats is not None else None
+    return sample if sample is None or phase is None else replace(sample, phase=phase)
 
 
 def _figures(libvirt: Libvirt, uuid: InstanceUuid) -> Statistics | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from godwit.model.progress import Progress, Statistics, TransferPhase
-from godwit.virt.libvirt.abi import MIGRATION_OUT, JobType
+from godwit.virt.libvirt.abi import MIGRATION_OUT, JobType, Paused, State
 
 Job = Mapping[str, int]
 
@@ -31,6 +31,16 @@ def progress_of(job: Job) -> Progress | None:
         eta_s=_eta_s(job, rate, dirty_bytes_per_s),
         converging=dirty_bytes_per_s == 0 or dirty_bytes_per_s < rate,
     )
+
+
+def in_post_copy(state: int, reason: int) -> TransferPhase | None:
+    """The phase that the source's state alone tells; libvirt's figures do not show it."""
+    if state != State.PAUSED:
+        return None
+    return {
+        int(Paused.POSTCOPY): TransferPhase.POST_COPY,
+        int(Paused.POSTCOPY_FAILED): TransferPhase.POST_COPY_BROKEN,
+    }.get(reason)
 
 
 def statistics_of(job: Job) -> Statistics | None:

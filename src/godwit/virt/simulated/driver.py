@@ -20,6 +20,8 @@ from godwit.model.sighting import (
     SourceWord,
 )
 from godwit.virt.driver import Checked, NewGuest, TransferEvidence
+from godwit.virt.guard import GuardFacts, choose_guard
+from godwit.virt.simulated import post_copy
 from godwit.virt.simulated.fleet import SimulatedFleet
 from godwit.virt.simulated.half import HalfState
 from godwit.virt.simulated.sighting import destination_sighting, source_sighting
@@ -83,7 +85,19 @@ class SimulatedDriver:
                 state = half.state if half else "not there"
                 return Checked((_invalid_state(spec.instance, self._host, state),))
             paused = half.state is HalfState.PAUSED
-            return Checked((), replace(_own(migrate_data), was_paused=paused))
+            choice = choose_guard(
+                GuardFacts(
+                    disks=spec.instance.disks,
+                    storages_there=destination.storages,
+                    rely_on_fencing=spec.rely_on_fencing,
+                    permit_post_copy=spec.permit_post_copy,
+                    can_post_copy=True,
+                    copies_disks=False,
+                    was_paused=paused,
+                )
+            )
+            agreed = replace(_own(migrate_data), guard=choice.guard, hold_back=choice.hold_back)
+            return Checked((), replace(agreed, was_paused=paused))
 
     async def sight_source(
         self, instance: Instance, migrate_data: LiveMigrateData, evidence: TransferEvidence
@@ -141,6 +155,14 @@ class SimulatedDriver:
         """See `ComputeDriver`."""
         async with self._fleet.calling(self._host, "let_run"):
             let_run(self._fleet, self._host, instance.uuid, _own(migrate_data))
+
+    async def resume_post_copy(self, instance: Instance, migrate_data: LiveMigrateData) -> None:
+        """See `ComputeDriver`. What is left follows in no time."""
+        async with self._fleet.calling(self._host, "resume_post_copy"):
+            problem = post_copy.resume(self._fleet, self._host, instance.uuid)
+            if problem:
+                raise self._failed("resume_post_copy", problem)
+            post_copy.finish(self._fleet, self._host, instance.uuid)
 
     async def end_source(self, instance: Instance, migrate_data: LiveMigrateData) -> None:
         """See `ComputeDriver`."""
@@ -234,7 +256,7 @@ def let_run(
         case HalfState.ARRIVED | HalfState.HANDED_OVER:
             state = HalfState.PAUSED if migrate_data.was_paused else HalfState.RUNNING
             fleet.put(host, change(half, state=state))
-        case HalfState.RECEIVING | HalfState.MIGRATED | HalfState.OFF:
+        case HalfState.RECEIVING | HalfState.POST_COPY | HalfState.MIGRATED | HalfState.OFF:
             raise failed
         case _:
             assert_never(half.state)

@@ -17,7 +17,7 @@ from godwit.model.reasons import Code, Reason, reason
 from godwit.model.steering import TransferLimits
 from godwit.runtime.settings import SimulatedHostSettings
 from godwit.virt.simulated.faults import Fault, FaultKind, TransferFault
-from godwit.virt.simulated.half import WHOLE, Half, HalfState
+from godwit.virt.simulated.half import WHOLE, Half, HalfState, Stream
 
 
 @dataclass
@@ -44,6 +44,8 @@ class SimulatedFleet:
         self._limits: dict[InstanceUuid, TransferLimits] = {}
         self._faults: dict[tuple[HostName, str], Fault] = {}
         self._transfer_faults: dict[InstanceUuid, TransferFault] = {}
+        self.migration_network_is_cut = False
+        """No post-copy flows, and none can be resumed."""
         self._calls: defaultdict[tuple[HostName, str], int] = defaultdict(int)
 
     # --- what is true -----------------------------------------------------------------------------
@@ -130,6 +132,14 @@ class SimulatedFleet:
         """What the guest's transfers were held within last."""
         return self._limits.get(uuid, TransferLimits())
 
+    def set_stream(self, uuid: InstanceUuid, stream: Stream | None) -> None:
+        """How the two halves of a post-copy hang together from now on."""
+        for name in self.hosts():
+            half = self.half(name, uuid)
+            if half is not None and half.stream is not None:
+                self._hosts[name].halves[uuid] = replace(half, stream=stream)
+                self._hosts[name].changed.set()
+
     def prepare(self, host: HostName, uuid: InstanceUuid) -> None:
         """Room is made at `host`."""
         self._hosts[host].prepared.add(uuid)
@@ -154,9 +164,13 @@ class SimulatedFleet:
 
     def _is_whole(self, uuid: InstanceUuid) -> bool:
         """Is the guest's newest memory anywhere?"""
-        halves = (host.halves.get(uuid) for host in self._hosts.values())
+        halves = [host.halves[uuid] for host in self._hosts.values() if uuid in host.halves]
         newest = self._latest.get(uuid, 0)
-        return any(half and half.state in WHOLE and half.beat == newest for half in halves)
+        rest_is_there = any(half.state is HalfState.POST_COPY for half in halves)
+        return any(
+            half.state in WHOLE and half.beat == newest and (half.stream is None or rest_is_there)
+            for half in halves
+        )
 
     def _look_whether_ended(self, uuid: InstanceUuid, *, was_whole: bool) -> None:
         if was_whole and not self._is_whole(uuid):
@@ -170,6 +184,7 @@ class SimulatedFleet:
 
     def heal(self) -> None:
         """No faults from now on; all hosts are reachable and powered."""
+        self.migration_network_is_cut = False
         self._faults.clear()
         self._transfer_faults.clear()
         for name in self.hosts():
@@ -204,10 +219,12 @@ class SimulatedFleet:
         """The power fails: what ran there is off, what was arriving there is gone."""
         self._hosts[host].powered = False
         for half in self.halves(host):
+            self.set_stream(half.guest.uuid, Stream.BROKEN)
+        for half in self.halves(host):
             if half.state in {HalfState.RECEIVING, HalfState.ARRIVED}:
                 del self._hosts[host].halves[half.guest.uuid]
             elif half.state is not HalfState.MIGRATED:
-                off = replace(half, state=HalfState.OFF, job=False)
+                off = replace(half, state=HalfState.OFF, job=False, stream=None)
                 self._hosts[host].halves[half.guest.uuid] = off
 
     def power_off_guest(self, host: HostName, uuid: InstanceUuid) -> None:
@@ -221,7 +238,7 @@ class SimulatedFleet:
         self._hosts[host].powered = True
 
     def is_up(self, host: HostName) -> bool:
-        """Has it power? (Its migration network is never cut.)"""
+        """Has it power?"""
         return self._hosts[host].powered
 
     @asynccontextmanager

@@ -20,6 +20,8 @@ class HalfState(StrEnum):
     """At the destination: whole, paused, waits to be let run."""
     HANDED_OVER = "handed over"
     """At the source: paused by the migration, everything sent."""
+    POST_COPY = "in post-copy"
+    """At the source: the guest runs at the destination, the rest of its memory is still here."""
     MIGRATED = "shut off, migrated"
     OFF = "shut off"
 
@@ -32,7 +34,22 @@ class CopyOutcome(StrEnum):
     COMPLETED = "completed"
 
 
-WHOLE = frozenset({HalfState.RUNNING, HalfState.PAUSED, HalfState.ARRIVED, HalfState.HANDED_OVER})
+class Stream(StrEnum):
+    """How the rest of a guest's memory follows it."""
+
+    FLOWS = "the rest follows"
+    BROKEN = "nothing follows"
+
+
+WHOLE = frozenset(
+    {
+        HalfState.RUNNING,
+        HalfState.PAUSED,
+        HalfState.ARRIVED,
+        HalfState.HANDED_OVER,
+        HalfState.POST_COPY,
+    }
+)
 """The states that hold a guest's memory: without any such half, the guest is no more."""
 
 
@@ -48,6 +65,8 @@ class Half:
     outcome: CopyOutcome | None = None
     took_back: bool = False
     """Resumed here after everything had been sent."""
+    stream: Stream | None = None
+    """In a post-copy, at both ends: this half needs the other."""
     autostart_cleared: bool = False
     """A transfer took the autostart flag away; a rollback gives it back."""
 
@@ -66,6 +85,7 @@ _POWER_STATES = {
     HalfState.RECEIVING: PowerState.PAUSED,
     HalfState.ARRIVED: PowerState.PAUSED,
     HalfState.HANDED_OVER: PowerState.PAUSED,
+    HalfState.POST_COPY: PowerState.PAUSED,
     HalfState.MIGRATED: PowerState.SHUTDOWN,
     HalfState.OFF: PowerState.SHUTDOWN,
 }

@@ -9,7 +9,7 @@ from godwit.model.sighting import (
     SourceWord,
 )
 from godwit.virt.driver import TransferEvidence
-from godwit.virt.simulated.half import Half, HalfState
+from godwit.virt.simulated.half import Half, HalfState, Stream
 
 
 def source_sighting(half: Half | None, evidence: TransferEvidence) -> SourceSighting:
@@ -33,10 +33,12 @@ def _source_word(half: Half | None, evidence: TransferEvidence) -> SourceWord:
             return _word_while_alive(half)
         case HalfState.HANDED_OVER:
             return SourceWord.IN_WINDOW if half.job else SourceWord.HANDED_OVER
-        case HalfState.MIGRATED:
-            return SourceWord.GONE
-        case HalfState.OFF:
-            return SourceWord.GONE if evidence.ended_by_us else SourceWord.ENDED
+        case HalfState.POST_COPY:
+            broken = half.stream is Stream.BROKEN
+            return SourceWord.POSTCOPY_BROKEN if broken else SourceWord.POSTCOPY
+        case HalfState.MIGRATED | HalfState.OFF:
+            left = half.state is HalfState.MIGRATED or evidence.ended_by_us
+            return SourceWord.GONE if left else SourceWord.ENDED
         case HalfState.RECEIVING | HalfState.ARRIVED:
             return SourceWord.UNREACHABLE  # means nothing at a source
         case _:
@@ -58,11 +60,18 @@ def _destination_word(half: Half | None) -> DestinationWord:
         case HalfState.ARRIVED | HalfState.PAUSED:
             return DestinationWord.READY
         case HalfState.RUNNING:
-            return DestinationWord.RUNS
-        case HalfState.OFF | HalfState.MIGRATED | HalfState.HANDED_OVER:
+            return _word_while_running(half)
+        case HalfState.OFF | HalfState.MIGRATED | HalfState.HANDED_OVER | HalfState.POST_COPY:
             return DestinationWord.OFF
         case _:
             assert_never(half.state)
+
+
+def _word_while_running(half: Half) -> DestinationWord:
+    if half.stream is None:
+        return DestinationWord.RUNS
+    broken = half.stream is Stream.BROKEN
+    return DestinationWord.POSTCOPY_BROKEN if broken else DestinationWord.POSTCOPY
 
 
 def _seen(half: Half | None) -> str:
@@ -70,4 +79,5 @@ def _seen(half: Half | None) -> str:
         return "no such guest"
     job = ", job under way" if half.job else ""
     outcome = f", last copy {half.outcome}" if half.outcome else ""
-    return f"{half.state}{job}{outcome}"
+    stream = f", {half.stream}" if half.stream else ""
+    return f"{half.state}{job}{outcome}{stream}"

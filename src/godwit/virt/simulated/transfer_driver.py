@@ -5,15 +5,20 @@ from dataclasses import replace as change
 
 from msgspec.structs import replace
 
+from godwit.model.errors import HypervisorError
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.migrate_data import Guard, SimulatedLiveMigrateData
 from godwit.model.progress import Progress, Statistics, TransferPhase
+from godwit.model.reasons import Code, reason
+from godwit.model.sighting import SourceWord
 from godwit.model.steering import TransferLimits
-from godwit.virt.driver import TransferOutcome
+from godwit.virt.driver import TransferEvidence, TransferOutcome
+from godwit.virt.simulated import post_copy
 from godwit.virt.simulated.driver import let_run
 from godwit.virt.simulated.faults import TransferFault
 from godwit.virt.simulated.fleet import SimulatedFleet
-from godwit.virt.simulated.half import CopyOutcome, Half, HalfState
+from godwit.virt.simulated.half import CopyOutcome, Half, HalfState, Stream
+from godwit.virt.simulated.sighting import source_sighting
 
 STEP_S = 0.25
 """How often a copy looks whether a host has lost its power."""
@@ -21,6 +26,13 @@ STEP_S = 0.25
 T = TransferFault
 _BREAKS = frozenset({T.FAILS_MID_COPY, T.HALF_LEFT_OVER, T.STALLS, T.GUEST_ENDS})
 """Faults that strike in the middle of the copy; all others strike at the switch."""
+
+
+_PHASES = {
+    None: TransferPhase.COPYING_MEMORY,
+    Stream.FLOWS: TransferPhase.POST_COPY,
+    Stream.BROKEN: TransferPhase.POST_COPY_BROKEN,
+}
 
 
 class SimulatedTransferDriver:
@@ -68,7 +80,12 @@ class SimulatedTransferDriver:
                 return TransferOutcome(error=refusal)
             fault = self._fleet.take_transfer_fault(self._uuid)
             error = await self._copy(fault)
-            return error if error is not None else self._switch(fault)
+            if error is not None:
+                return error
+            if not self._in_post_copy:
+                return self._switch(fault)
+            post_copy.begin(self._fleet, self._source, self._destination, self._uuid)
+            return await self._send_the_rest()
 
     async def progress(self) -> Progress | None:
         """See `TransferDriver`."""
@@ -85,14 +102,35 @@ class SimulatedTransferDriver:
             self._fleet.limit(self._uuid, limits)
 
     async def start_post_copy(self) -> None:
-        """See `TransferDriver`. What is left follows in no time."""
+        """See `TransferDriver`."""
         async with self._fleet.calling(self._source, "start_post_copy"):
+            half = self._fleet.half(self._source, self._uuid)
+            if self._migrate_data.guard is not Guard.POSTCOPY or half is None or not half.job:
+                problem = "post-copy can only be started while memory is copied for it"
+                doing, host = "start_post_copy", self._source
+                raise HypervisorError(
+                    reason(Code.HYPERVISOR_ERROR, host=host, doing=doing, problem=problem)
+                )
             self._in_post_copy = True
+
+    async def resume_post_copy(self) -> TransferOutcome:
+        """See `TransferDriver`."""
+        async with self._fleet.calling(self._source, "resume_post_copy"):
+            problem = post_copy.resume(self._fleet, self._source, self._uuid)
+            return TransferOutcome(error=problem) if problem else await self._send_the_rest()
+
+    async def source_word(self) -> SourceWord:
+        """See `TransferDriver`."""
+        async with self._fleet.calling(self._source, "source_word"):
+            half = self._fleet.half(self._source, self._uuid)
+            return source_sighting(half, TransferEvidence(began=True)).word
 
     async def abort(self) -> None:
         """See `TransferDriver`."""
         async with self._fleet.calling(self._source, "abort"):
-            self._abort.set()
+            half = self._fleet.half(self._source, self._uuid)
+            if half is None or half.stream is None:
+                self._abort.set()
 
     async def source_is_gone(self) -> bool:
         """See `TransferDriver`."""
@@ -130,6 +168,8 @@ class SimulatedTransferDriver:
     async def _copy(self, fault: TransferFault | None) -> TransferOutcome | None:
         """Wait until everything is sent. An outcome means: it was not."""
         transfer_s = self._fleet.settings(self._source).transfer_s
+        if self._migrate_data.hold_back and fault not in _BREAKS:
+            return await self._wait(None)
         if fault not in _BREAKS:
             return await self._wait(transfer_s)
         broken = await self._wait(transfer_s / 2)
@@ -158,6 +198,20 @@ class SimulatedTransferDriver:
                 if not (self._fleet.is_up(self._source) and self._fleet.is_up(self._destination)):
                     return self._end(CopyOutcome.FAILED, "client socket is closed")
         return None
+
+    async def _send_the_rest(self) -> TransferOutcome:
+        """In post-copy: all of it, until the network or a host fails."""
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + self._fleet.settings(self._source).transfer_s
+        while loop.time() < until_s:
+            await asyncio.sleep(min(STEP_S, until_s - loop.time()))
+            if not (self._fleet.is_up(self._source) and self._fleet.is_up(self._destination)):
+                return TransferOutcome(error="client socket is closed")
+            if self._fleet.migration_network_is_cut:
+                self._fleet.set_stream(self._uuid, Stream.BROKEN)
+                return TransferOutcome(error="job 'migration in' failed in post-copy phase")
+        post_copy.finish(self._fleet, self._source, self._uuid)
+        return TransferOutcome(statistics=self._statistics())
 
     def _end(self, outcome: CopyOutcome, error: str, *, left_over: bool = False) -> TransferOutcome:
         """The copy is over and the guest never left."""
@@ -203,7 +257,7 @@ class SimulatedTransferDriver:
         share = min(share, 0.5) if self._stalled else share
         processed = int(total * share)
         return Progress(
-            phase=TransferPhase.COPYING_MEMORY,
+            phase=_PHASES[half.stream],
             elapsed_s=elapsed_s,
             memory_total_bytes=total,
             memory_processed_bytes=processed,

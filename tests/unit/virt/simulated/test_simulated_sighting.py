@@ -5,7 +5,7 @@ import pytest
 from godwit.model.sighting import DestinationWord, SourceWord
 from godwit.virt.driver import TransferEvidence
 from godwit.virt.simulated.guests import simulated_guest
-from godwit.virt.simulated.half import CopyOutcome, Half, HalfState
+from godwit.virt.simulated.half import CopyOutcome, Half, HalfState, Stream
 from godwit.virt.simulated.sighting import destination_sighting, source_sighting
 
 H, S, D = HalfState, SourceWord, DestinationWord
@@ -20,6 +20,8 @@ AT_SOURCE = [
     (Half(GUEST, H.RUNNING, took_back=True), S.TOOK_BACK),
     (Half(GUEST, H.HANDED_OVER, job=True), S.IN_WINDOW),
     (Half(GUEST, H.HANDED_OVER), S.HANDED_OVER),
+    (Half(GUEST, H.POST_COPY, stream=Stream.FLOWS), S.POSTCOPY),
+    (Half(GUEST, H.POST_COPY, stream=Stream.BROKEN), S.POSTCOPY_BROKEN),
     (Half(GUEST, H.MIGRATED), S.GONE),
     (Half(GUEST, H.OFF), S.ENDED),
     (Half(GUEST, H.RECEIVING), S.UNREACHABLE),
@@ -33,6 +35,7 @@ AT_DESTINATION = {
     H.RECEIVING: D.RECEIVING,
     H.ARRIVED: D.READY,
     H.HANDED_OVER: D.OFF,
+    H.POST_COPY: D.OFF,
     H.MIGRATED: D.OFF,
     H.OFF: D.OFF,
 }
@@ -46,6 +49,15 @@ def test_what_the_source_holds_has_one_word(half: Half | None, word: SourceWord)
 @pytest.mark.parametrize("state", HalfState)
 def test_what_the_destination_holds_has_one_word(state: HalfState) -> None:
     assert destination_sighting(Half(GUEST, state)).word is AT_DESTINATION[state]
+
+
+@pytest.mark.parametrize(
+    ("stream", "word"), [(Stream.FLOWS, D.POSTCOPY), (Stream.BROKEN, D.POSTCOPY_BROKEN)]
+)
+def test_a_guest_that_runs_before_its_memory_is_there_has_its_own_words(
+    stream: Stream, word: DestinationWord
+) -> None:
+    assert destination_sighting(Half(GUEST, H.RUNNING, stream=stream)).word is word
 
 
 def test_a_destination_that_holds_nothing_says_so() -> None:

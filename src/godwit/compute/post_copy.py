@@ -1,0 +1,114 @@
+"""The two things that only a post-copy needs: to begin before pre-copy can end, and to be mended
+when its stream breaks. Part of the transfer process; called by `steering` and `transfer`.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from godwit.model.errors import GodwitError
+from godwit.model.progress import NO_WAY_BACK, Progress, TransferPhase
+from godwit.model.reasons import Code, Reason, reason
+from godwit.model.sighting import SourceWord
+from godwit.virt.driver import TransferDriver, TransferOutcome
+
+ASK_PAUSE_S: Final = 0.02
+"""An idle guest's memory is sent within a second, even held back: the post-copy is asked for again
+and again from the first moment."""
+SWITCH_S: Final = 3.0
+"""Memory may be sent for so long until the guest runs at the destination; no longer."""
+LOOK_PAUSE_S: Final = 2.0
+RESUME_ATTEMPTS_MAX: Final = 60
+"""Two minutes, and more where an attempt takes its time; then whoever sights both ends goes on."""
+
+log = structlog.get_logger()
+
+
+async def switch_at_once(
+    driver: TransferDriver,
+    call: asyncio.Task[TransferOutcome],
+    *,
+    within_s: float,
+    is_unwanted: Callable[[], bool],
+    tell: Callable[[Progress], None],
+) -> Reason | None:
+    """Returns when the guest runs at the destination, the call is back, or somebody asked to stop.
+
+    A reason: the job must be stopped, because the guest does not run there `within_s` after the
+    beginning, or `SWITCH_S` after its memory began to be sent.
+    """
+    loop = asyncio.get_running_loop()
+    give_up_at_s = loop.time() + within_s
+    problem = "it was never asked for"
+    is_sent = False
+    while not call.done() and not is_unwanted():
+        if problem:
+            problem = await _asked(driver)
+        sample = await _sample(driver)
+        if sample is not None:
+            tell(sample)
+            if sample.phase in NO_WAY_BACK:
+                return None
+            if sample.phase is not TransferPhase.PREPARING and not is_sent:
+                is_sent, give_up_at_s = True, min(give_up_at_s, loop.time() + SWITCH_S)
+        if loop.time() >= give_up_at_s:
+            problem = problem or "the source still shows the guest as its own"
+            return reason(Code.POST_COPY_NOT_STARTED, problem=problem)
+        await asyncio.wait({call}, timeout=ASK_PAUSE_S)
+    return None
+
+
+async def _asked(driver: TransferDriver) -> str:
+    """Ask for the post-copy; what is against it, or nothing."""
+    try:
+        await driver.start_post_copy()
+    except GodwitError as error:
+        return error.reason.words
+    return ""
+
+
+async def _sample(driver: TransferDriver) -> Progress | None:
+    try:
+        return await driver.progress()
+    except GodwitError:
+        return None
+
+
+async def see_through(driver: TransferDriver, outcome: TransferOutcome) -> TransferOutcome:
+    """The outcome once no post-copy is under way any more; one that broke is resumed.
+
+    Bounded in what fails, not in what flows: a stream that flows comes to its end or breaks.
+    """
+    attempts = 0
+    while outcome.error and attempts < RESUME_ATTEMPTS_MAX:
+        match await _source_word(driver):
+            case SourceWord.POSTCOPY:
+                pass
+            case SourceWord.POSTCOPY_BROKEN:
+                attempts += 1
+                log.warning("post-copy is broken, resuming", attempt=attempts, was=outcome.error)
+                outcome = await _resumed(driver)
+            case SourceWord.UNREACHABLE:
+                attempts += 1
+            case _:
+                return outcome
+        if outcome.error:
+            await asyncio.sleep(LOOK_PAUSE_S)
+    return outcome
+
+
+async def _source_word(driver: TransferDriver) -> SourceWord:
+    try:
+        return await driver.source_word()
+    except GodwitError as error:
+        log.debug("the source does not answer", words=error.reason.words)
+        return SourceWord.UNREACHABLE
+
+
+async def _resumed(driver: TransferDriver) -> TransferOutcome:
+    try:
+        return await driver.resume_post_copy()
+    except GodwitError as error:
+        return TransferOutcome(error=str(error), reason=error.reason)

@@ -1,0 +1,41 @@
+"""What libvirt's source check knows of the guard to choose. Pure."""
+
+from typing import Final
+
+from godwit.model.host import HostFacts
+from godwit.model.request_spec import RequestSpec
+from godwit.virt.guard import GuardFacts
+from godwit.virt.libvirt.abi import Paused, State
+from godwit.virt.libvirt.sighting import Reading
+from godwit.virt.libvirt.storages import DiskPlan
+
+RESUMES_SINCE_LIBVIRT: Final = 8_005_000
+RESUMES_SINCE_QEMU: Final = 2_011_000
+"""Below these, a post-copy whose network fails for a moment is a lost guest."""
+
+
+def guard_facts(
+    spec: RequestSpec, destination: HostFacts, reading: Reading, plan: DiskPlan
+) -> GuardFacts:
+    """What `choose_guard` rests on for this guest and this destination."""
+    return GuardFacts(
+        disks=spec.instance.disks,
+        storages_there=destination.storages,
+        rely_on_fencing=spec.rely_on_fencing,
+        permit_post_copy=spec.permit_post_copy,
+        can_post_copy=_can_resume(spec.source) and _can_resume(destination),
+        copies_disks=bool(plan.copied),
+        was_paused=was_paused(reading),
+    )
+
+
+def was_paused(reading: Reading) -> bool:
+    """Had its operator paused the guest?"""
+    return (reading.state, reading.reason) == (State.PAUSED, Paused.USER)
+
+
+def _can_resume(host: HostFacts) -> bool:
+    return (
+        host.library_version >= RESUMES_SINCE_LIBVIRT
+        and host.hypervisor_version >= RESUMES_SINCE_QEMU
+    )

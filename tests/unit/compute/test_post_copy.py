@@ -1,0 +1,183 @@
+"""A post-copy, told from its switch to its end on simulated hosts: held back, broken, resumed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from godwit.compute.post_copy import LOOK_PAUSE_S, RESUME_ATTEMPTS_MAX, SWITCH_S
+from godwit.compute.transfer import Terms, run_transfer
+from godwit.compute.transfer_folder import Mark, MemoryFolder
+from godwit.model.ids import HostName
+from godwit.model.migrate_data import Guard, SimulatedLiveMigrateData
+from godwit.model.progress import TransferPhase
+from godwit.model.reasons import Code
+from godwit.rpc.compute import TransferResult
+from godwit.runtime.settings import SimulatedHostSettings
+from godwit.sim.loop import run
+from godwit.virt.simulated.faults import Fault, FaultKind
+from godwit.virt.simulated.fleet import SimulatedFleet
+from godwit.virt.simulated.guests import simulated_guest
+from godwit.virt.simulated.half import HalfState
+from godwit.virt.simulated.transfer_driver import SimulatedTransferDriver
+
+A, B = HostName("host-a"), HostName("host-b")
+GUEST = simulated_guest("guest-1")
+TRANSFER_S = 20.0
+
+
+class Move:
+    """One guest on its way under the guard `postcopy`."""
+
+    def __init__(self, *, hold_back: bool = True) -> None:
+        settings = SimulatedHostSettings(transfer_s=TRANSFER_S)
+        self.fleet = SimulatedFleet({A: settings, B: settings})
+        self.fleet.add_guest(A, GUEST)
+        self.folder = MemoryFolder()
+        self.agreed = SimulatedLiveMigrateData(guard=Guard.POSTCOPY, hold_back=hold_back)
+
+    def told(self, meanwhile: Callable[[], Awaitable[None]] | None = None) -> TransferResult:
+        """Run it, with what happens meanwhile; its result."""
+
+        async def main() -> None:
+            driver = SimulatedTransferDriver(
+                self.fleet, source=A, destination=B, uuid=GUEST.uuid, migrate_data=self.agreed
+            )
+            terms = Terms(
+                guard=Guard.POSTCOPY,
+                was_paused=False,
+                stall_timeout_s=30.0,
+                hold_back=self.agreed.hold_back,
+            )
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(run_transfer(self.folder, driver, terms))
+                if meanwhile is not None:
+                    tasks.create_task(_awaited(meanwhile))
+
+        run(main())
+        result = self.folder.news().result
+        assert result is not None
+        return result
+
+    def assert_sound(self, *, at: HostName) -> None:
+        assert self.fleet.running_at(GUEST.uuid) == (at,)
+        assert self.fleet.violations() == ()
+
+    @property
+    def phase(self) -> TransferPhase | None:
+        progress = self.folder.news().progress
+        return progress.phase if progress else None
+
+
+async def _awaited(something: Callable[[], Awaitable[None]]) -> None:
+    await something()
+
+
+def test_a_transfer_that_is_held_back_is_a_post_copy_from_its_first_moment() -> None:
+    move = Move()
+
+    async def meanwhile() -> None:
+        await asyncio.sleep(1.0)
+        assert move.fleet.running_at(GUEST.uuid) == (B,)
+        assert move.phase is TransferPhase.POST_COPY
+
+    assert move.told(meanwhile).error == ""
+    move.assert_sound(at=B)
+    half = move.fleet.half(A, GUEST.uuid)
+    assert half is not None
+    assert half.state is HalfState.MIGRATED
+
+
+def test_a_transfer_that_need_not_be_held_back_is_not_switched_of_itself() -> None:
+    move = Move(hold_back=False)
+    assert move.told().error == ""
+    assert move.fleet.calls(A, "start_post_copy") == 0
+    move.assert_sound(at=B)
+
+
+def test_a_switch_that_cannot_be_had_ends_the_move_in_time_with_the_guest_untouched() -> None:
+    move = Move()
+    fault = Fault(A, "start_post_copy", FaultKind.FAILS, times=10_000)
+    move.fleet.inject(fault)
+    ended_s: list[float] = []
+
+    async def main() -> None:
+        while not move.folder.news().result:  # noqa: ASYNC110 - in virtual time
+            await asyncio.sleep(0.1)
+        ended_s.append(asyncio.get_running_loop().time())
+
+    result = move.told(main)
+    assert result.reason is not None
+    assert result.reason.code is Code.POST_COPY_NOT_STARTED
+    assert ended_s[0] < SWITCH_S + 2
+    move.assert_sound(at=A)
+    assert move.fleet.half(B, GUEST.uuid) is None
+
+
+def test_an_abort_before_the_switch_stops_it_and_after_the_switch_comes_too_late() -> None:
+    early, late = Move(), Move()
+    early.fleet.inject(Fault(A, "start_post_copy", FaultKind.FAILS, times=10_000))
+
+    async def abort_early() -> None:
+        await asyncio.sleep(0.5)
+        early.folder.set(Mark.ABORT)
+
+    async def abort_late() -> None:
+        await asyncio.sleep(3.0)
+        late.folder.set(Mark.ABORT)
+
+    assert early.told(abort_early).aborted
+    early.assert_sound(at=A)
+    result = late.told(abort_late)
+    assert (result.aborted, result.error) == (False, "")
+    assert late.fleet.calls(A, "abort") == 0
+    late.assert_sound(at=B)
+
+
+@pytest.mark.parametrize("cut_s", [1.0, 40.0, 100.0])
+def test_a_stream_that_breaks_is_resumed_once_the_network_is_back(cut_s: float) -> None:
+    move = Move()
+
+    async def meanwhile() -> None:
+        await asyncio.sleep(5.0)
+        move.fleet.migration_network_is_cut = True
+        await asyncio.sleep(cut_s)
+        assert move.phase is TransferPhase.POST_COPY_BROKEN
+        move.fleet.migration_network_is_cut = False
+
+    assert move.told(meanwhile).error == ""
+    move.assert_sound(at=B)
+    assert move.fleet.calls(A, "abort") == 0
+
+
+def test_a_network_that_stays_away_is_left_to_others_after_so_many_attempts() -> None:
+    move = Move()
+    ended_s: list[float] = []
+
+    async def meanwhile() -> None:
+        await asyncio.sleep(5.0)
+        move.fleet.migration_network_is_cut = True
+        while not move.folder.news().result:  # noqa: ASYNC110 - in virtual time
+            await asyncio.sleep(1.0)
+        ended_s.append(asyncio.get_running_loop().time())
+
+    assert "no route to host" in move.told(meanwhile).error
+    assert move.fleet.calls(A, "resume_post_copy") == RESUME_ATTEMPTS_MAX
+    assert ended_s[0] < 5 + (RESUME_ATTEMPTS_MAX + 2) * LOOK_PAUSE_S
+    assert move.fleet.violations() == ()
+
+
+def test_a_source_that_does_not_answer_is_asked_again_before_anything_is_made_of_it() -> None:
+    move = Move()
+
+    async def meanwhile() -> None:
+        await asyncio.sleep(5.0)
+        move.fleet.migration_network_is_cut = True
+        await asyncio.sleep(1.0)
+        move.fleet.disconnect(A)
+        move.fleet.migration_network_is_cut = False
+        await asyncio.sleep(20.0)
+        move.fleet.reconnect(A)
+
+    assert move.told(meanwhile).error == ""
+    move.assert_sound(at=B)
