@@ -71,6 +71,9 @@ class GuestSpec:
     nic: bool = True
     machine: str = MACHINE
     cpu: str = "qemu64"
+    cpu_features: tuple[str, ...] = ()
+    more_devices: tuple[str, ...] = ()
+    """The XML of each further device."""
     persistent: bool = True
     autostart: bool = False
     given_uuid: uuid.UUID | None = None
@@ -208,6 +211,8 @@ def domain_xml(spec: GuestSpec, program: GuestProgram) -> str:
     SubElement(SubElement(domain, "features"), "acpi")
     cpu = SubElement(domain, "cpu", mode="custom", match="exact")
     SubElement(cpu, "model").text = spec.cpu
+    for feature in spec.cpu_features:
+        SubElement(cpu, "feature", policy="require", name=feature)
     _add_devices(domain, spec)
     ElementTree.indent(domain)
     return ElementTree.tostring(domain, encoding="unicode") + "\n"
@@ -240,6 +245,7 @@ def _add_devices(domain: Element, spec: GuestSpec) -> None:
     SubElement(serial, "source", path=f"{LOG_FOLDER}/{spec.name}.serial", append="on")
     SubElement(serial, "target", port="0")
     SubElement(devices, "memballoon", model="none")
+    devices.extend(ElementTree.fromstring(device) for device in spec.more_devices)
 
 
 def _add_disk(devices: Element, disk: GuestDisk, device: str) -> None:

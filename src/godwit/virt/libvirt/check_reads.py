@@ -19,10 +19,12 @@ from godwit.virt.libvirt.sighting import Reading, qemu_status
 from godwit.virt.libvirt.volumes import pool_on, refresh_pools
 from godwit.virt.libvirt.xml import MachineOffer, domain_facts, machine_offer
 
-CPU_REFUSED: Final = frozenset(
-    {int(Trouble.CPU_INCOMPATIBLE), int(Trouble.INVALID_ARG), int(Trouble.CONFIG_UNSUPPORTED)}
-)
-"""The last two: this host has no such kind of virtualisation at all."""
+NO_SUCH_MACHINE: Final = frozenset({int(Trouble.INVALID_ARG), int(Trouble.CONFIG_UNSUPPORTED)})
+"""This host has no such kind of virtualisation at all."""
+CPU_REFUSED: Final = NO_SUCH_MACHINE | {
+    int(Trouble.CPU_INCOMPATIBLE),
+    int(Trouble.INTERNAL_ERROR),  # it has never heard of one of the features: "Unknown CPU feature"
+}
 NO_SUCH_PAGES: Final = frozenset({int(Trouble.OPERATION_FAILED), int(Trouble.NO_SUPPORT)})
 NO_SUCH_SECRET: Final = frozenset({int(Trouble.NO_SECRET), int(Trouble.NO_SUPPORT)})
 
@@ -72,7 +74,7 @@ def _machine_offer(libvirt: Libvirt, platform: Platform, host: reads.HostLook) -
         lambda: libvirt.getDomainCapabilities(
             None, platform.architecture, platform.machine_type, platform.virtualisation
         ),
-        also=CPU_REFUSED,
+        also=NO_SUCH_MACHINE,
     )
     return machine_offer(text) if text else MachineOffer(None, None)
 
