@@ -45,6 +45,22 @@ def cpu_too_new(move: Move) -> None:
     move.instance = replace(move.instance, platform=replace(platform, cpu=cpu))
 
 
+def lacks(**taken: object) -> Callable[[Move], None]:
+    """The guest's definition takes something that the destination does not have."""
+
+    def spoil(move: Move) -> None:
+        platform = move.instance.platform
+        assert platform is not None
+        move.instance = replace(move.instance, platform=replace(platform, **taken))
+
+    spoil.__name__ = f"lacks {taken}"
+    return spoil
+
+
+def memory_short(move: Move) -> None:
+    move.instance = replace(move.instance, memory_mib=2**30)
+
+
 def disk_exists(move: Move) -> None:
     create_disk(move.there, LOCAL)
 
@@ -75,6 +91,15 @@ CASES: list[tuple[Callable[[Move], None], tuple[GuestDisk, ...], Code]] = [
     (bridge_missing, (), Code.BRIDGE_MISSING),
     (machine_unknown, (), Code.MACHINE_TYPE_UNSUPPORTED),
     (cpu_too_new, (), Code.INVALID_CPU_INFO),
+    (memory_short, (), Code.HOST_MEMORY_SHORT),
+    (lacks(huge_pages_kib=(2048,)), (), Code.HUGE_PAGES_SHORT),
+    (lacks(huge_pages_kib=(16,)), (), Code.HUGE_PAGES_SHORT),
+    (lacks(pinned_cpus=(0, 4000)), (), Code.PINNED_CPUS_MISSING),
+    (lacks(memory_cells=(0, 63)), (), Code.NUMA_CELLS_MISSING),
+    (lacks(links=("eth9",)), (), Code.LINK_MISSING),
+    (lacks(firmware="/usr/share/OVMF/OVMF_CODE_4M.fd"), (), Code.FIRMWARE_MISSING),
+    (lacks(tpm="emulator"), (), Code.TPM_UNSUPPORTED),
+    (lacks(secrets=(str(STRANGER),)), (), Code.SECRET_MISSING),
     (disk_exists, (LOCAL,), Code.DISK_EXISTS),
     (no_pool, (LOCAL,), Code.STORAGE_POOL_MISSING),
     (disk_too_big, (LOCAL,), Code.NOT_ENOUGH_DISK),
@@ -118,6 +143,29 @@ def test_a_cpu_refusal_names_what_is_missing(lab: Lab) -> None:
             cpu_too_new(move)
             (refusal,) = (await move.check()).refusals
             assert "avx512-fp16" in refusal.words
+
+    run(test())
+
+
+def test_what_ties_a_guest_to_its_host_is_named_by_its_definition_or_by_qemu(lab: Lab) -> None:
+    here = lab.hosts[0].migration_address
+    devices = (
+        '<serial type="dev"><source path="/dev/tty9"/><target port="1"/></serial>',
+        f'<graphics type="vnc" autoport="yes" listen="{here}"/>',
+        '<shmem name="s" role="peer"><model type="ivshmem-plain"/><size unit="M">1</size></shmem>',
+    )
+
+    async def test() -> None:
+        async with a_move(lab, GuestSpec("vm1", more_devices=devices)) as move:
+            refusals = {refusal.code: refusal.words for refusal in (await move.check()).refusals}
+            assert set(refusals) == {
+                Code.HOST_DEVICE_ATTACHED,
+                Code.LISTENS_ON_ITS_HOST,
+                Code.MIGRATION_BLOCKED,
+            }
+            assert "/dev/tty9" in refusals[Code.HOST_DEVICE_ATTACHED]
+            assert here in refusals[Code.LISTENS_ON_ITS_HOST]
+            assert "ivshmem" in refusals[Code.MIGRATION_BLOCKED]
 
     run(test())
 

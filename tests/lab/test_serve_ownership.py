@@ -1,0 +1,90 @@
+"""Whose guests are moved: what the settings of a host say, and what a guest says of itself."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from demo.control_plane import ControlPlane
+from tests.lab.whole import SETTINGS, Site, guests
+
+from godwit.cli.exits import Exit
+from godwit.lab.control_plane import settings_for
+from godwit.lab.guest import GuestSpec
+
+pytest_plugins = ["tests.lab.serve_fixtures"]
+
+TAG = ("urn:godwit:guest", "--key", "godwit", "--set", "<managed/>", "--live", "--config")
+"""As docs/operating/serve.md has it."""
+NOVA = ("http://openstack.org/xmlns/libvirt/nova/1.1", "--key", "nova", "--set", "<instance/>")
+STRICT = '[hosts.host-a]\nmanage = "tagged"\nnested = "refuse"\n'
+
+
+@pytest.fixture
+def strict(site: Site, tmp_path: Path) -> Iterator[ControlPlane]:
+    """A second Godwit, which may move only tagged guests off `host-a`, and none with nesting."""
+    hosts = settings_for(site.lab).replace("[hosts.host-a]\n", STRICT)
+    plane = ControlPlane(tmp_path, SETTINGS + hosts)
+    plane.start()
+    try:
+        yield plane
+    finally:
+        plane.stop()
+
+
+def test_only_guests_that_are_godwits_to_move_are_moved(site: Site, strict: ControlPlane) -> None:
+    mine, stranger, novas = GuestSpec("mine"), GuestSpec("stranger"), GuestSpec("novas")
+    nested = GuestSpec("nested", cpu_features=("svm",))
+    with guests(site, a=(mine, stranger, novas, nested)):
+        for spec in (mine, novas, nested):
+            site.host("host-a").run("virsh", "-q", "metadata", spec.name, *TAG)
+        site.host("host-a").run("virsh", "-q", "metadata", novas.name, *NOVA, "--live", "--config")
+        site.until(
+            "the tags to be seen",
+            lambda: (
+                whose(strict)
+                == {
+                    "mine": ["godwit"],
+                    "stranger": [],
+                    "novas": ["nova", "godwit"],
+                    "nested": ["godwit"],
+                }
+            ),
+        )
+        assert "nova, godwit" in strict.typed("server", "list").stdout
+        refused(strict, stranger, "not-tagged", f"virsh metadata {stranger.name}")
+        refused(strict, novas, "other-manager", "managed by nova")
+        refused(strict, nested, "nested-virtualisation", "svm")
+        typed = strict.typed("migrate", mine.name, "--to", "host-b")
+        assert typed.returncode == Exit.MOVED, typed.stdout + typed.stderr
+        tag = site.host("host-b").run("virsh", "-q", "metadata", mine.name, TAG[0])
+        assert "managed" in tag.stdout
+        site.until("the move to be seen", lambda: host_of(site, mine) == "host-b")
+        site.moved(nested.name, "host-b")
+        site.assert_at_rest({mine: "host-b", stranger: "host-a", novas: "host-a", nested: "host-b"})
+
+
+def whose(plane: ControlPlane) -> dict[str, list[str]]:
+    """Who manages each server, as the API has it."""
+    servers = plane.ask("server", "list")["servers"]
+    return {server["name"]: server["godwit"]["managed_by"] for server in servers}
+
+
+def host_of(site: Site, spec: GuestSpec) -> str:
+    """Where a server is on record."""
+    server = site.server(spec.name)
+    return server.host if server is not None else ""
+
+
+def refused(plane: ControlPlane, spec: GuestSpec, code: str, words: str) -> None:
+    """Both the dry run and the move, which names the code only beside a host's refusal."""
+    assert code in plane.typed("migrate", spec.name, "--to", "host-b", "--check").stdout
+    for options in (("--check",), ()):
+        typed: subprocess.CompletedProcess[str] = plane.typed(
+            "migrate", spec.name, "--to", "host-b", *options
+        )
+        said = typed.stdout + typed.stderr
+        assert typed.returncode == Exit.REFUSED, said
+        assert words in said
