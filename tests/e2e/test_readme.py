@@ -16,8 +16,9 @@ TYPED = {
     "godwit host list",
     "godwit migrate web-1 --check",
     "godwit migrate web-1 --to host-b",
+    "godwit migrate --from host-a",
 }
-"""What the tests of this file type, with their own names for settings, server and host."""
+"""What the tests here and in `test_many` type, with their own names for settings, server, host."""
 
 SERVER_PARTS = (
     *("sqlalchemy", "starlette", "uvicorn", "libvirt", "structlog"),
@@ -67,7 +68,7 @@ def test_a_migration_tells_its_story_and_can_be_shown_afterwards(godwit: Godwit)
         (("migrate", "nobody"), 1, "no server is known as nobody"),
         (("migration", "show", "99"), 1, "no migration is known as 99"),
         (("host", "list", "--url", "unix:/nonexistent"), 1, "does not answer"),
-        (("migrate",), 2, "Missing argument"),
+        (("migrate",), 2, "name the servers to move"),
         (("migrate", "host-a-guest-1", "--block", "--shared"), 2, "exclude each other"),
         (("migrate", "host-a-guest-1", "--to", "host-c"), 3, "destination-hypervisor-too-old"),
         (("migrate", "host-a-guest-1", "--to", "host-c", "--check"), 3, "host-c"),

@@ -4,14 +4,15 @@ import os
 import pwd
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Concatenate, Final, ParamSpec
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 import click
 import msgspec
 
+from godwit.cli.board import Board, PlainBoard, SilentBoard
 from godwit.cli.client import Client
 from godwit.cli.exits import Exit, Failure
 from godwit.cli.screen import PlainScreen, Screen, SilentScreen
@@ -19,8 +20,20 @@ from godwit.cli.show import failure_lines
 from godwit.cli.transport import Transport, transport_to
 
 P = ParamSpec("P")
+T = TypeVar("T")
+R = TypeVar("R")
 
+AT_ONCE_MAX: Final = 8
+"""So many requests are under way at the same time."""
 URL_DEFAULT: Final = "http://127.0.0.1:8774"
+
+
+class Each(Protocol):
+    """Does the same for many."""
+
+    def __call__(self, work: Callable[[T], R], items: Sequence[T], /) -> list[R]:
+        """The results, in the order of the items."""
+        ...
 
 
 def user_name() -> str:
@@ -41,6 +54,45 @@ def screen_for_stdout() -> Screen:
     return TerminalScreen()
 
 
+def board_for_stdout() -> Board:
+    """As `screen_for_stdout`, for many moves at once."""
+    if not sys.stdout.isatty():
+        return PlainBoard()
+    from godwit.cli.terminal import TerminalBoard
+
+    return TerminalBoard()
+
+
+def each_at_once(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """`work` of each, `AT_ONCE_MAX` at the same time; the results in the order of the items."""
+    # Imported where it is needed, as most verbs ask one thing and go.
+    from concurrent.futures import ThreadPoolExecutor
+
+    workers = ThreadPoolExecutor(AT_ONCE_MAX)
+    try:
+        return list(workers.map(work, items))
+    finally:
+        workers.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for the rest
+
+
+def wants_to_cancel(count: int) -> bool:
+    """Ask who pressed Ctrl-C. Where nobody can be asked, and at a second Ctrl-C, nothing is
+    cancelled.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    try:
+        wish = click.prompt(
+            f"\n{count} under way. Leave them running, or cancel them?",
+            type=click.Choice(["leave", "cancel"]),
+            default="leave",
+            err=True,
+        )
+    except click.Abort:
+        return False
+    return bool(wish == "cancel")
+
+
 @dataclass(frozen=True)
 class Wiring:
     """What the verbs touch outside; tests put another one into click's context."""
@@ -48,7 +100,10 @@ class Wiring:
     connect: Callable[[str], Transport] = transport_to
     user: Callable[[], str] = user_name
     screen: Callable[[], Screen] = screen_for_stdout
+    board: Callable[[], Board] = board_for_stdout
     pause: Callable[[float], object] = threading.Event().wait
+    each: Each = each_at_once
+    wants_to_cancel: Callable[[int], bool] = wants_to_cancel
 
 
 @dataclass(frozen=True)
@@ -82,6 +137,10 @@ class Asking:
     def screen(self) -> Screen:
         """Where a story appears."""
         return SilentScreen() if self.as_json else self.wiring.screen()
+
+    def board(self) -> Board:
+        """Where many moves appear."""
+        return SilentBoard() if self.as_json else self.wiring.board()
 
 
 def verb(

@@ -1,15 +1,15 @@
 """What the verbs ask of the server, in the server's paths; errors become `Failure`s here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
 
-from godwit.cli.answers import Reason, Server, Servers, decode, fault_in
+from godwit.cli.answers import Host, OneHost, Reason, Server, Servers, decode, fault_in
 from godwit.cli.exits import Exit, Failure, exit_of_fault
-from godwit.cli.migration_answers import Migration, OneMigration, Timeline
+from godwit.cli.migration_answers import Checked, Migration, Migrations, OneMigration, Timeline
 from godwit.cli.transport import HttpRequest, HttpResponse, Transport, Unanswered
 
 T = TypeVar("T")
@@ -109,28 +109,41 @@ class Client:
         if looks_like_a_uuid(named):
             path = f"/v2.1/servers/{named.lower()}"
             return self.read(self.get(path), dict[str, Server])["server"]
-        every = msgspec.convert({"servers": self.servers(name=named)}, Servers).servers
-        found = [server for server in every if server.name == named]
-        if len(found) == 1:
-            return found[0]
-        if not found:
-            raise Failure(
-                Exit.CANNOT_ASK,
-                f"no server is known as {named}",
-                "godwit server list shows the known ones",
-                "server-unknown",
-            )
-        raise Failure(
-            Exit.CANNOT_ASK,
-            f"{named} names {len(found)} servers",
-            "name the server by its uuid",
-            "server-name-ambiguous",
-            tuple(Reason(host=s.host, words=f"{s.id} on {s.host}, {s.status}") for s in found),
-        )
+        return the_one(named, self.all_servers(name=named))
 
-    def migration(self, named: str) -> tuple[Migration, bytes]:
-        """The migration with this number or uuid, and the answer as it came."""
-        raw = self.get(f"/godwit/v1/migrations/{quote(named, safe='')}")
+    def all_servers(self, **query: str | None) -> tuple[Server, ...]:
+        """As `servers`, as far as this client reads them."""
+        return msgspec.convert({"servers": self.servers(**query)}, Servers).servers
+
+    def host(self, name: str) -> Host:
+        """The host of this name."""
+        raw = self.get(f"/godwit/v1/hosts/{quote(name, safe='')}")
+        return self.read(raw, OneHost).host
+
+    def check(self, server: Server, wish: Mapping[str, object]) -> tuple[Checked, bytes]:
+        """Which hosts would take the server, and the answer as it came."""
+        path = f"/godwit/v1/servers/{server.id}/check"
+        raw = self.change("POST", path, wish, timeout_s=CHECK_S).body
+        return self.read(raw, Checked), raw
+
+    def migrations(self, *, limit: int) -> tuple[Migration, ...]:
+        """The newest ones, without outcome and phase."""
+        raw = self.get("/godwit/v1/migrations", {"limit": limit})
+        return self.read(raw, Migrations).migrations
+
+    def abort(self, uuid: str, *, why: str) -> None:
+        """Ask a migration to stop."""
+        self.change("POST", f"/godwit/v1/migrations/{quote(uuid)}/abort", {"reason": why})
+
+    def migration(self, named: str, *, wait_s: float = 0.0) -> tuple[Migration, bytes]:
+        """The migration with this number or uuid, and the answer as it came; with `wait_s` as soon
+        as it has ended.
+        """
+        raw = self.get(
+            f"/godwit/v1/migrations/{quote(named, safe='')}",
+            {"wait_s": wait_s or None},
+            timeout_s=LOOK_S + wait_s,
+        )
         return self.read(raw, OneMigration).migration, raw
 
     def timeline(
@@ -163,6 +176,28 @@ class Client:
     def _stranger(self) -> Failure:
         message = f"{self.url} does not answer like a Godwit server"
         return Failure(Exit.CANNOT_ASK, message, "check --url or GODWIT_URL")
+
+
+def the_one(named: str, servers: Sequence[Server]) -> Server:
+    """The only one of these with this uuid or name. Raises `Failure` if there is none, or more."""
+    found = [server for server in servers if named.lower() == server.id]
+    found = found or [server for server in servers if server.name == named]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise Failure(
+            Exit.CANNOT_ASK,
+            f"no server is known as {named}",
+            "godwit server list shows the known ones",
+            "server-unknown",
+        )
+    raise Failure(
+        Exit.CANNOT_ASK,
+        f"{named} names {len(found)} servers",
+        "name the server by its uuid",
+        "server-name-ambiguous",
+        tuple(Reason(host=s.host, words=f"{s.id} on {s.host}, {s.status}") for s in found),
+    )
 
 
 def looks_like_a_uuid(text: str) -> bool:

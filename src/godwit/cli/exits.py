@@ -1,6 +1,6 @@
 """How a client verb ends: the exit codes that scripts rely on, and the error that ends a verb."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -35,6 +35,17 @@ BY_OUTCOME: Final[Mapping[str, Exit]] = {
 }
 """The exit code for each outcome the server names."""
 
+WORST_FIRST: Final = (
+    Exit.PERSON_NEEDED,
+    Exit.FAILED,
+    Exit.CANNOT_ASK,
+    Exit.WRONG_USAGE,
+    Exit.REFUSED,
+    Exit.CANCELLED,
+    Exit.MOVED,
+)
+"""Which of many ends is the exit code."""
+
 UNKNOWN_NAMES: Final = frozenset(
     {
         "server-unknown",
@@ -59,6 +70,11 @@ def exit_of_fault(status: int, fault: Fault) -> Exit:
     if status == 404 or status >= 500 or fault.reason in UNKNOWN_NAMES:
         return Exit.CANNOT_ASK
     return Exit.REFUSED
+
+
+def worst_of(ends: Iterable[Exit]) -> Exit:
+    """The exit code for many ends."""
+    return min(ends, key=WORST_FIRST.index, default=Exit.MOVED)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,12 @@
-"""`godwit migrate`: move a guest, or ask which hosts would take it."""
+"""`godwit migrate`: move guests, or ask which hosts would take them."""
 
 import click
 
-from godwit.cli.answers import Server
 from godwit.cli.asking import Asking, verb
-from godwit.cli.client import CHECK_S
 from godwit.cli.completion import complete_hosts, complete_servers
 from godwit.cli.exits import Exit, exit_of_outcome
-from godwit.cli.migration_answers import Checked, Migration
+from godwit.cli.many import Order, migrate_many
+from godwit.cli.migration_answers import Migration
 from godwit.cli.show import verdict_lines, would_do
 from godwit.cli.story import how_to_stop, how_to_watch
 from godwit.cli.watch import follow
@@ -19,15 +18,23 @@ Wish = dict[str, bool | str | None]
 @click.command(
     epilog="Exit codes: 0 moved (--check: some host would do; --no-wait: accepted), "
     "1 cannot ask, 2 wrong usage, 3 refused by a check, 4 failed and the guest is safe at the "
-    "source, 5 a person is needed, 6 cancelled, 130 interrupted by Ctrl-C: the migration goes on."
+    "source, 5 a person is needed, 6 cancelled, 130 interrupted by Ctrl-C: the migration goes on. "
+    "Of many, the worst: 5, 4, 1, 3, 6, 0."
 )
-@click.argument("named", metavar="SERVER", shell_complete=complete_servers)
+@click.argument("named", metavar="[SERVER]...", nargs=-1, shell_complete=complete_servers)
+@click.option(
+    "--from",
+    "source",
+    metavar="HOST",
+    shell_complete=complete_hosts,
+    help="All servers of this host.",
+)
 @click.option(
     "--to",
     "host",
     metavar="HOST",
     shell_complete=complete_hosts,
-    help="This host, if its checks agree. Without: the best one.",
+    help="This host, if its checks agree. Without: the best one, for each.",
 )
 @click.option("--check", is_flag=True, help="Only say which hosts would take it; change nothing.")
 @click.option("--auto", is_flag=True, help="Copy the disks the hosts do not share (the default).")
@@ -41,16 +48,50 @@ Wish = dict[str, bool | str | None]
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept with the migration.")
 @click.option("--no-wait", is_flag=True, help="Return as soon as the migration is accepted.")
 @verb
-def migrate(asking: Asking, /, named: str, host: str | None, reason: str, **flags: bool) -> Exit:
-    """Move a running guest to another host, without stopping it."""
+def migrate(
+    asking: Asking,
+    /,
+    named: tuple[str, ...],
+    source: str | None,
+    host: str | None,
+    reason: str,
+    **flags: bool,
+) -> Exit:
+    """Move running guests to other hosts, without stopping them.
+
+    Many are checked first; then those that can go are moved, a few at a time.
+    """
+    if not named and source is None:
+        raise click.UsageError("name the servers to move, or a host to empty with --from")
+    if source is not None and source == host:
+        raise click.UsageError(f"--from and --to both say {host}")
     wish: Wish = {"host": host, "block_migration": _disks(flags)}
     if flags["disk_over_commit"]:
         wish["disk_over_commit"] = True
+    order = Order(
+        named=tuple(dict.fromkeys(named)),
+        source=source,
+        wish=wish,
+        why=reason,
+        only_check=flags["check"],
+        wait=not flags["no_wait"],
+    )
+    if source is not None or len(order.named) > 1:
+        return migrate_many(asking, order)
+    return _migrate_one(asking, order)
+
+
+def _migrate_one(asking: Asking, order: Order) -> Exit:
+    """The one server that was named; its story is shown step by step."""
+    [named] = order.named
     server = asking.client.server(named)
-    if flags["check"]:
-        return _checked(asking, server, wish)
-    found, raw = asking.client.migration(asking.client.migrate(server, wish, why=reason))
-    if flags["no_wait"]:
+    if order.only_check:
+        checked, raw = asking.client.check(server, order.wish)
+        asking.put(raw, lambda: verdict_lines(server.name, checked, order.host))
+        return Exit.MOVED if would_do(checked) else Exit.REFUSED
+    uuid = asking.client.migrate(server, order.wish, why=order.why)
+    found, raw = asking.client.migration(uuid)
+    if not order.wait:
         asking.put(raw, lambda: [f"migration {found.id} accepted; {_what_next(found)}"])
         return Exit.MOVED
     return watched(asking, found)
@@ -63,15 +104,6 @@ def _disks(flags: dict[str, bool]) -> bool | str:
         raise click.UsageError(f"--{given[0]} and --{given[1]} exclude each other")
     wish: dict[str, bool | str] = {"auto": "auto", "block": True, "shared": False}
     return wish[given[0] if given else "auto"]
-
-
-def _checked(asking: Asking, server: Server, wish: Wish) -> Exit:
-    path = f"/godwit/v1/servers/{server.id}/check"
-    raw = asking.client.change("POST", path, wish, timeout_s=CHECK_S).body
-    checked = asking.client.read(raw, Checked)
-    host = wish["host"]
-    asking.put(raw, lambda: verdict_lines(server.name, checked, str(host) if host else None))
-    return Exit.MOVED if would_do(checked) else Exit.REFUSED
 
 
 def watched(asking: Asking, migration: Migration) -> Exit:

@@ -65,8 +65,7 @@ def abort(asking: Asking, named: str, reason: str) -> None:
     After the switch it is too late: then the answer says so (exit code 3).
     """
     found, _ = asking.client.migration(named)
-    body = {"reason": reason}
-    asking.client.change("POST", f"/godwit/v1/migrations/{quote(found.uuid)}/abort", body)
+    asking.client.abort(found.uuid, why=reason)
     line = f"migration {found.id} was asked to stop; {how_to_watch(found)}"
     asking.done(line, abort_requested=found.uuid)
 

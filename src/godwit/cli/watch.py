@@ -5,13 +5,16 @@ the watching, for a while.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 from godwit.cli.client import POLL_WAIT_S, Client
 from godwit.cli.exits import Exit, Failure
 from godwit.cli.migration_answers import Entry, Migration, Timeline
 from godwit.cli.screen import Screen
 from godwit.cli.story import closing, entry_lines, has_no_figures_yet, opening
+
+T = TypeVar("T")
 
 RETRIES_MAX: Final = 90
 RETRY_PAUSE_S: Final = 1.0
@@ -29,14 +32,15 @@ def follow(
     heard: list[Entry] = []
     teller = _Teller(screen)
     seen = ""
-    news = _ask(client, screen, pause, lambda: client.timeline(uuid))
+    ask = partial(patiently, client.url, screen.line, pause)
+    news = ask(lambda: client.timeline(uuid))
     screen.line(opening(news.migration))
     while not _over(news, seen):
         heard += news.entries
         teller.tell(news.entries, news.migration)
         screen.now(news.migration)
         seen = news.seen
-        news = _ask(client, screen, pause, _more(client, uuid, heard, news))
+        news = ask(_more(client, uuid, heard, news))
     heard += news.entries
     teller.tell(news.entries, news.migration, at_the_end=True)
     for line in closing(news.migration, heard):
@@ -83,13 +87,13 @@ def _over(news: Timeline, seen: str) -> bool:
     return migration.person_needed or migration.direction in ("", "ended") or news.seen == seen
 
 
-def _ask(
-    client: Client,
-    screen: Screen,
+def patiently(
+    url: str,
+    tell: Callable[[str], object],
     pause: Callable[[float], object],
-    question: Callable[[], Timeline],
-) -> Timeline:
-    """The answer, asked for again while the server does not answer."""
+    question: Callable[[], T],
+) -> T:
+    """The answer, asked for again while the server does not answer; the first silence is told."""
     for attempt in range(RETRIES_MAX):
         try:
             return question()
@@ -97,10 +101,10 @@ def _ask(
             if failure.exit_code is not Exit.CANNOT_ASK or failure.code == "migration-unknown":
                 raise
         if attempt == 0:
-            screen.line(f"  ~ {client.url} does not answer; asking again (the transfer goes on)")
+            tell(f"  ~ {url} does not answer; asking again (the transfer goes on)")
         pause(RETRY_PAUSE_S)
     raise Failure(
         Exit.CANNOT_ASK,
-        f"{client.url} has not answered for {RETRIES_MAX * RETRY_PAUSE_S:.0f} s",
+        f"{url} has not answered for {RETRIES_MAX * RETRY_PAUSE_S:.0f} s",
         "the migration does not need it to go on; once it answers: godwit migration list",
     )

@@ -8,6 +8,7 @@ from tests.unit.api.fake_house import FakeHouse, ask
 
 from godwit.__main__ import main
 from godwit.cli.asking import Wiring
+from godwit.cli.board import PlainBoard
 from godwit.cli.screen import PlainScreen
 from godwit.cli.transport import HttpRequest, HttpResponse, Transport, Unanswered
 from godwit.sim.loop import run
@@ -31,12 +32,13 @@ class HouseTransport:
 
     house: FakeHouse
     frames: list[Frame] = field(default_factory=list)
-    """One is played before each look at a timeline."""
+    """One is played before each look at a timeline, or at the list of migrations."""
     sent: list[HttpRequest] = field(default_factory=list)
 
     def send(self, ask_for: HttpRequest) -> HttpResponse:
         self.sent.append(ask_for)
-        if "/timeline" in ask_for.path and self.frames:
+        looks = "/timeline" in ask_for.path or "/v1/migrations?" in ask_for.path
+        if looks and self.frames:
             self.frames.pop(0)()
         said = run(
             ask(
@@ -65,14 +67,18 @@ def typed(
     *words: str,
     frames: Sequence[Frame] = (),
     transport: Transport | None = None,
+    cancel: bool = False,
 ) -> Result:
-    """What comes of typing `godwit WORDS`."""
+    """What comes of typing `godwit WORDS`. `cancel` is the answer to the question after Ctrl-C."""
     if transport is None:
         transport = HouseTransport(house, list(frames)) if house else SilentTransport()
     wiring = Wiring(
         connect=lambda _url: transport,
         user=lambda: "ana",
         screen=PlainScreen,
+        board=PlainBoard,
         pause=lambda _seconds: None,
+        each=lambda work, items: [work(item) for item in items],
+        wants_to_cancel=lambda _count: cancel,
     )
     return CliRunner().invoke(main, words, obj=wiring, prog_name="godwit")
