@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import replace
+
 from godwit.model.finding import InstanceChange, InstanceChangeKind
 from godwit.model.host import HostFacts, HostReport
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
@@ -15,7 +17,7 @@ from godwit.runtime.clock import SystemClock
 from godwit.saga.log import Story
 from godwit.sim.loop import VirtualClock, run
 from godwit.store import claims
-from godwit.store.interface import Fence, Needs
+from godwit.store.interface import Fence, Needs, StoryWrite
 from godwit.store.sql import SqlStore
 from godwit.store.statements import Connection
 
@@ -56,6 +58,13 @@ def told_in_a_file(tale: Tale, path: Path) -> None:
             store.close()
 
     asyncio.run(main())
+
+
+async def along(store: SqlStore, fence: Fence, write: StoryWrite) -> None:
+    """What a story writes along with its next record."""
+    unheard_of = Story(uuid=fence.migration_uuid, saga="s", step="a", facts=b"{}")
+    story = await store.story_of(fence.migration_uuid) or unheard_of
+    await store.record(replace(story, generation=fence.generation), along=write)
 
 
 def leaks(connection: Connection) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from tests.contract.store_records import (
     Tale,
     accepted,
     allocated,
+    along,
     guest,
     held,
     migration,
@@ -34,7 +35,7 @@ from godwit.model.migration import FINAL, IllegalTransition, MigrationStatus
 from godwit.model.progress import Progress, Statistics
 from godwit.model.reasons import Code, reason
 from godwit.saga.log import Direction, Story
-from godwit.store.interface import Fence, MigrationChanges, Needs
+from godwit.store.interface import Ending, Fence, HoldSource, MigrationChanges, Needs, NewHost
 from godwit.store.sql import SqlStore
 from godwit.store.statements import Connection, Reads
 from godwit.store.tables import metadata
@@ -103,7 +104,7 @@ def test_a_story_that_is_unwound_leaves_the_claims_as_they_were(tell: Tell, stat
         before = [await allocated(store, host) for host in (A, B, C)]
         fence = await accepted(store, 1)
         for _ in range(2):
-            await store.hold_source_allocation(fence)
+            await along(store, fence, HoldSource())
         for _ in range(2):
             assert await store.claim_destination(fence, B, NEEDS) is None
             assert await store.claim_destination(fence, C, NEEDS) is None
@@ -116,7 +117,7 @@ def test_a_story_that_is_unwound_leaves_the_claims_as_they_were(tell: Tell, stat
             await store.drop_claims(fence)
             await store.give_back_source_allocation(fence)
         for _ in range(2):
-            await store.finish(fence, status, WHY)
+            await along(store, fence, Ending(status, WHY))
         assert [await allocated(store, host) for host in (A, B, C)] == before
         move = await store.queries.migration(fence.migration_uuid)
         assert move is not None
@@ -130,12 +131,12 @@ def test_a_finish_alone_gives_back_whatever_the_migration_holds(tell: Tell) -> N
     async def tale(store: SqlStore) -> None:
         await with_guests(store, 1, 2)
         fence, waiting = await accepted(store, 1), await accepted(store, 2)
-        await store.hold_source_allocation(fence)
+        await along(store, fence, HoldSource())
         await store.claim_destination(fence, B, NEEDS)
         assert await store.take_slots(fence, slots_max={A: 1, B: 1})
         assert not await store.take_slots(waiting, slots_max={A: 1, C: 1})
         await store.change_migration(fence, MigrationChanges(person_needed=True))
-        await store.finish(fence, S.FAILED)
+        await along(store, fence, Ending(S.FAILED))
         assert await allocated(store, A) == (2, 1024)
         assert await allocated(store, B) == (0, 0)
         assert await store.take_slots(waiting, slots_max={A: 1, C: 1})
@@ -150,21 +151,24 @@ def test_a_finish_alone_gives_back_whatever_the_migration_holds(tell: Tell) -> N
 
 
 @pytest.mark.parametrize("status", [S.PREPARING, S.RUNNING])
-def test_the_new_host_is_recorded_with_its_claim_in_one_step(tell: Tell, status: S) -> None:
+def test_the_new_host_is_recorded_with_its_claim_and_gives_the_slots_back(
+    tell: Tell, status: S
+) -> None:
     async def tale(store: SqlStore) -> None:
         await with_guests(store, 1)
         fence = await accepted(store, 1)
-        await store.hold_source_allocation(fence)
+        await along(store, fence, HoldSource())
         await store.claim_destination(fence, B, NEEDS)
         for step in (S.PREPARING, status):
             await store.change_migration(fence, MigrationChanges(status=step))
         assert await store.take_slots(fence, slots_max={A: 1, B: 1})
         statistics = Statistics(total_ms=1200, downtime_ms=40)
         seen = guest(1, power_state=PowerState.PAUSED)
-        for arrived in (seen, None):
-            await store.record_new_host(
-                fence, host=B, node="b", guest=arrived, statistics=statistics if arrived else None
-            )
+        for arrival in (
+            NewHost(host=B, node="b", guest=seen, statistics=statistics),
+            NewHost(host=B, node="b"),
+        ):
+            await along(store, fence, arrival)
             server = await store.queries.instance(InstanceUuid("guest-1"))
             assert server is not None
             assert (server.host, server.node) == (B, "b")
@@ -176,10 +180,10 @@ def test_the_new_host_is_recorded_with_its_claim_in_one_step(tell: Tell, status:
         assert move is not None
         assert (move.status, move.dest_compute) == (S.POST_MIGRATING, B)
         assert move.statistics == statistics
-        assert (await store.queries.usage())[A].transfers == 1
+        assert (await store.queries.usage())[A].transfers == 0
         with pytest.raises(Conflict):
             await store.request_abort(fence.migration_uuid, WHY)
-        await store.finish(fence, S.COMPLETED)
+        await along(store, fence, Ending(S.COMPLETED))
         assert (await store.queries.usage())[A].transfers == 0
         assert await allocated(store, B) == (1, 512)
 
@@ -190,7 +194,7 @@ def test_a_claim_is_refused_where_memory_or_vcpus_are_short_and_takes_nothing(te
     async def tale(store: SqlStore) -> None:
         await with_guests(store, 1)
         fence = await accepted(store, 1)
-        await store.hold_source_allocation(fence)
+        await along(store, fence, HoldSource())
         tight = Needs(vcpus=1, memory_mib=512, vcpus_max=1, memory_max_mib=511)
         refusal = await store.claim_destination(fence, B, tight)
         assert refusal is not None
@@ -276,15 +280,15 @@ def all_writes(store: SqlStore, fence: Fence) -> list[Callable[[], Awaitable[obj
     """Every write on behalf of a story, in an order in which each is allowed."""
     change = MigrationChanges(status=S.PREPARING)
     return [
-        lambda: store.hold_source_allocation(fence),
+        lambda: along(store, fence, HoldSource()),
         lambda: store.claim_destination(fence, B, NEEDS),
         lambda: store.drop_claims(fence),
         lambda: store.take_slots(fence, slots_max={A: 1, B: 1}),
         lambda: store.give_slots_back(fence),
         lambda: store.give_back_source_allocation(fence),
         lambda: store.change_migration(fence, change),
-        lambda: store.record_new_host(fence, host=B, node="b", guest=None, statistics=None),
-        lambda: store.finish(fence, S.COMPLETED),
+        lambda: along(store, fence, NewHost(host=B, node="b", guest=None, statistics=None)),
+        lambda: along(store, fence, Ending(S.COMPLETED)),
     ]
 
 
@@ -294,24 +298,24 @@ def test_after_its_end_a_migration_takes_nothing_and_drops_nothing_of_the_next_o
     async def tale(store: SqlStore) -> None:
         await with_guests(store, 1)
         over = await accepted(store, 1)
-        await store.finish(over, S.FAILED, WHY)
+        await along(store, over, Ending(S.FAILED, WHY))
         following = await accepted(store, 1, key="next")
-        await store.hold_source_allocation(following)
+        await along(store, following, HoldSource())
         await store.claim_destination(following, B, NEEDS)
         assert await store.take_slots(following, slots_max={A: 1, B: 1})
         before = await store.queries.read(everything)
         for take in (
-            store.hold_source_allocation(over),
+            along(store, over, HoldSource()),
             store.claim_destination(over, C, NEEDS),
             store.take_slots(over, slots_max={A: 1, C: 1}),
-            store.record_new_host(over, host=C, node="c", guest=None, statistics=None),
+            along(store, over, NewHost(host=C, node="c", guest=None, statistics=None)),
         ):
             with pytest.raises(Superseded):
                 await take
         await store.drop_claims(over)
         await store.give_back_source_allocation(over)
         await store.give_slots_back(over)
-        await store.finish(over, S.FAILED, WHY)
+        await along(store, over, Ending(S.FAILED, WHY))
         await store.record_progress(over.migration_uuid, Progress(iteration=9))
         assert await store.queries.read(everything) == before
 
@@ -325,7 +329,7 @@ def test_a_status_goes_only_where_the_table_lets_it(tell: Tell) -> None:
         with pytest.raises(IllegalTransition):
             await store.change_migration(fence, MigrationChanges(status=S.COMPLETED))
         with pytest.raises(AssertionError):
-            await store.finish(fence, S.PREPARING)
+            await along(store, fence, Ending(S.PREPARING))
         changes = MigrationChanges(
             status=S.QUEUED, dest_compute=B, dest_node="b", refusals=(WHY,), reason=WHY
         )
@@ -356,7 +360,7 @@ def test_slots_go_first_come_first_served_whatever_order_the_waiting_look_in(tel
             got = [await store.take_slots(rest[i], slots_max=wants[i]) for i in looks]
             assert [looks[i] for i in range(3) if got[i]] == [0]
             for fence in rest:
-                await store.finish(fence, S.FAILED)
+                await along(store, fence, Ending(S.FAILED))
 
     tell(tale)
 
@@ -436,7 +440,7 @@ def test_an_abort_is_kept_once_wakes_its_story_and_is_refused_at_the_end(tell: T
         assert (await store.request_abort(fence.migration_uuid, WHY)).abort_requested
         assert (await store.request_abort(fence.migration_uuid, again)).abort_requested
         assert await store.abort_request(fence.migration_uuid) == WHY
-        await store.finish(fence, S.CANCELLED)
+        await along(store, fence, Ending(S.CANCELLED))
         with pytest.raises(Conflict) as caught:
             await store.request_abort(fence.migration_uuid, WHY)
         assert caught.value.reason.code is Code.MIGRATION_NOT_ABORTABLE
@@ -471,7 +475,7 @@ def test_a_persons_word_is_kept_only_where_one_is_needed(tell: Tell, how: str) -
         decision = await store.queries.decision(uuid)
         assert decision is not None
         assert (decision.at_host, decision.why) == (None, WHY)
-        await store.finish(fence, S.FAILED)
+        await along(store, fence, Ending(S.FAILED))
         with pytest.raises(Conflict):
             await store.resolve_by_person(uuid, at_host=A, why=WHY)
 
@@ -482,7 +486,7 @@ def test_final_statuses_are_what_unfinished_leaves_out(tell: Tell) -> None:
     async def tale(store: SqlStore) -> None:
         await with_guests(store, 1, 2, 3)
         fences = [await accepted(store, number) for number in (1, 2, 3)]
-        await store.finish(fences[0], S.FAILED)
+        await along(store, fences[0], Ending(S.FAILED))
         await store.claim_destination(fences[1], B, NEEDS)
         await store.change_migration(fences[1], MigrationChanges(dest_compute=B))
         queries = store.queries

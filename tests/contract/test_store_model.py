@@ -14,6 +14,7 @@ from tests.contract.store_records import (
     B,
     C,
     accepted,
+    along,
     change,
     held,
     leaks,
@@ -26,7 +27,7 @@ from godwit.model.finding import InstanceChangeKind
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.migration import MigrationStatus
 from godwit.sim.loop import VirtualLoop
-from godwit.store.interface import Fence, MigrationChanges, Needs
+from godwit.store.interface import Ending, Fence, HoldSource, MigrationChanges, Needs, NewHost
 from godwit.store.sql import SqlStore
 
 pytestmark = pytest.mark.slow
@@ -132,7 +133,7 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             assert guest not in self.model.moves
             self.model.moves[guest] = Move(guest, source, fence)
-            self.do(self.store.hold_source_allocation(fence))
+            self.do(along(self.store, fence, HoldSource()))
 
     @precondition(any_under_way)
     @rule(data=st.data(), host=st.sampled_from(HOSTS))
@@ -161,7 +162,7 @@ class StoreMachine(RuleBasedStateMachine):
         if back:
             self.do(self.store.give_back_source_allocation(fence))
         else:
-            self.do(self.store.hold_source_allocation(fence))
+            self.do(along(self.store, fence, HoldSource()))
 
     @precondition(any_under_way)
     @rule(data=st.data(), host=st.sampled_from(HOSTS))
@@ -196,10 +197,9 @@ class StoreMachine(RuleBasedStateMachine):
         if move.destination is None:
             return
         self.do(self.store.change_migration(move.fence, MigrationChanges(status=S.PREPARING)))
-        arrival = self.store.record_new_host(
-            move.fence, host=move.destination, node="there", guest=None, statistics=None
-        )
-        self.do(arrival)
+        arrival = NewHost(host=move.destination, node="there")
+        self.do(along(self.store, move.fence, arrival))
+        self.model.leave_line(move)
         self.model.at[move.guest] = move.destination
         move.moved = True
 
@@ -208,7 +208,7 @@ class StoreMachine(RuleBasedStateMachine):
     def finish(self, data: st.DataObject) -> None:
         move = data.draw(st.sampled_from(list(self.model.moves.values())))
         status = S.COMPLETED if move.moved else S.FAILED
-        self.do(self.store.finish(move.fence, status))
+        self.do(along(self.store, move.fence, Ending(status)))
         self.old.append(move.fence)
         del self.model.moves[move.guest]
         move.destination = None
@@ -228,9 +228,9 @@ class StoreMachine(RuleBasedStateMachine):
         slots_max = {A: 1, B: 1}
         for act in (
             self.store.claim_destination(late, host, NEEDS),
-            self.store.hold_source_allocation(late),
+            along(self.store, late, HoldSource()),
             self.store.take_slots(late, slots_max=slots_max),
-            self.store.record_new_host(late, host=host, node="", guest=None, statistics=None),
+            along(self.store, late, NewHost(host=host, node="")),
         ):
             with pytest.raises(Superseded):
                 self.do(act)
@@ -266,7 +266,7 @@ class StoreMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         for move in list(self.model.moves.values()):
             status = S.COMPLETED if move.moved else S.FAILED
-            self.do(self.store.finish(move.fence, status))
+            self.do(along(self.store, move.fence, Ending(status)))
         usage = self.do(self.store.queries.usage())
         assert sum(host.vcpus for host in usage.values()) == len(GUESTS)
         assert sum(host.transfers for host in usage.values()) == 0

@@ -13,6 +13,7 @@ from tests.contract.store_records import (
     Tale,
     accepted,
     allocated,
+    along,
     change,
     facts,
     guest,
@@ -31,7 +32,7 @@ from godwit.model.instance import Disk, Instance, PowerState, TaskState, VmState
 from godwit.model.migration import MigrationStatus
 from godwit.model.reasons import Code
 from godwit.saga.log import Debt
-from godwit.store.interface import Needs
+from godwit.store.interface import Ending, Needs
 from godwit.store.sql import SqlStore
 
 K = InstanceChangeKind
@@ -61,7 +62,7 @@ def test_hosts_of_the_settings_are_known_and_others_forgotten_unless_something_n
         await store.ensure_hosts((A,))
         assert [host.name for host in await store.queries.hosts()] == [A, B]
         fence = await accepted(store, 1, B)
-        await store.finish(fence, MigrationStatus.FAILED)
+        await along(store, fence, Ending(MigrationStatus.FAILED))
         await store.remove_instance(ONE)
         await store.ensure_hosts((C,))
         assert [host.name for host in await store.queries.hosts()] == [B, C]
@@ -218,7 +219,7 @@ def test_a_server_is_deleted_only_while_it_is_in_no_other_task(tell: Tell) -> No
             with pytest.raises(Conflict) as caught:
                 await refused
             assert caught.value.reason.code is Code.INSTANCE_BUSY
-        await store.finish(fence, MigrationStatus.FAILED, WHY)
+        await along(store, fence, Ending(MigrationStatus.FAILED, WHY))
         for _ in range(2):
             assert (await store.begin_delete(ONE)).task_state is TaskState.DELETING
         with pytest.raises(Conflict):

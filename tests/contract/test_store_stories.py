@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from tests.contract.store_records import WHY, Tale, told_in_a_file, told_in_memory
 
 from godwit.model.errors import NotFound, Superseded
-from godwit.saga.log import Debt, Direction, Entry, Story, What
+from godwit.saga.log import Debt, Direction, Entry, Recorded, Story, What
 from godwit.store import stories
 from godwit.store.sql import SqlStore
 
@@ -196,14 +196,14 @@ def test_a_record_that_gives_way_to_a_request_to_abort_writes_nothing_and_says_w
         story = await claimed(store)
         onward = replace(story, step="b")
         done = Entry(step="a", what=What.DONE)
-        assert await store.record(onward, done, unless_aborted=True) is None
+        assert await store.record(onward, done, unless_aborted=True) == Recorded()
         await abort_on_record(store)
-        assert await store.record(story, done, unless_aborted=True) == WHY
+        assert await store.record(story, done, unless_aborted=True) == Recorded(abort=WHY)
         assert await store.story_of(NEW.uuid) == replace(onward, abort=WHY)
         assert len(await store.queries.timeline(NEW.uuid)) == 2
         with pytest.raises(Superseded):
             await store.record(replace(story, generation=0), unless_aborted=True)
-        assert await store.record(story, done) is None
+        assert await store.record(story, done) == Recorded()
 
     tell(tale)
 

@@ -18,7 +18,7 @@ from godwit.model.errors import Unreachable
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid, RequestId
 from godwit.model.instance import Guest, Nic, PowerState
 from godwit.model.migration import FINAL, Migration
-from godwit.model.reasons import Code, Reason, reason
+from godwit.model.reasons import Code, reason
 from godwit.rpc.compute import ComputeRpc
 from godwit.rpc.conductor import AbortMigration, Asked, LiveMigrate, ResolveMigration
 from godwit.rpc.local import connect
@@ -27,7 +27,7 @@ from godwit.runtime.settings import (
     Settings,
     SimulatedHostSettings,
 )
-from godwit.saga.log import Debt, Entry, Story
+from godwit.saga.log import Debt, Entry, Recorded, Story
 from godwit.sim.loop import VirtualClock
 from godwit.store import claims
 from godwit.store.interface import Store
@@ -57,14 +57,17 @@ class MortalStore(SqlStore):
         story: Story,
         *entries: Entry,
         owed: Debt | None = None,
+        along: object = None,
         unless_aborted: bool = False,
-    ) -> Reason | None:
+    ) -> Recorded:
         self.records += 1
         number = self.records
         await self._perhaps_die(number == self.die_before)
-        abort = await super().record(story, *entries, owed=owed, unless_aborted=unless_aborted)
+        recorded = await super().record(
+            story, *entries, owed=owed, along=along, unless_aborted=unless_aborted
+        )
         await self._perhaps_die(number == self.die_after)
-        return abort
+        return recorded
 
     async def _perhaps_die(self, now: bool) -> None:
         if now:

@@ -7,13 +7,11 @@ beside it, and whoever lost the lease notices at its next record.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Generic, TypeVar, assert_never
 
 import structlog
 from msgspec.structs import replace
 
-from godwit.model.errors import GodwitError, Superseded
 from godwit.model.reasons import Code, Reason, reason
 from godwit.runtime.clock import Clock, iso
 from godwit.saga.course import (
@@ -29,6 +27,7 @@ from godwit.saga.course import (
 )
 from godwit.saga.course import Pace as Pace
 from godwit.saga.log import Debt, Direction, Entry, SagaLog, Story, What
+from godwit.saga.outcome import Failed, guarded, outcome_of, parted
 from godwit.saga.step import (
     Context,
     DidNotHappen,
@@ -47,14 +46,12 @@ T = TypeVar("T")
 
 PATIENT = Pace()
 
+
+def nobody_listens(_uuid: str) -> None:
+    """For an executor without a sweeper."""
+
+
 logger = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class _Failed:
-    """An act that raised, as people are told."""
-
-    reason: Reason
 
 
 class _CalledOff(Exception):
@@ -86,6 +83,8 @@ class Executor(Generic[W, F]):
         self._course = Course(saga)
         self._world = world
         self._pace = pace
+        self.notice: Callable[[str], None] = nobody_listens
+        """Called with every other story that a record has woken; the sweeper listens."""
         self._stopping = False
         self._untold: dict[str, tuple[Entry, ...]] = {}
         """Of stories that are being told: what happened since their last record."""
@@ -104,7 +103,7 @@ class Executor(Generic[W, F]):
             claim = self.log.claim(
                 uuid, owner=self.owner, until_s=until_s, now_s=now_s, alone=alone
             )
-            await self._under_lease(await _guarded(uuid, claim), self._go_on)
+            await self._under_lease(await guarded(uuid, claim), self._go_on)
 
     async def pay(self, debt: Debt, *, alone: bool = False) -> None:
         """Do what is owed; if it fails, it is due again later. Raises no `Exception`."""
@@ -114,7 +113,7 @@ class Executor(Generic[W, F]):
             claim = self.log.claim_debt(
                 debt, owner=self.owner, until_s=until_s, now_s=now_s, alone=alone
             )
-            story = await _guarded(debt.story_uuid, claim)
+            story = await guarded(debt.story_uuid, claim)
             await self._under_lease(story, lambda held: self._pay(debt, held))
 
     async def _go_on(self, story: Story) -> None:
@@ -155,15 +154,16 @@ class Executor(Generic[W, F]):
     async def _before_pivot(self, story: Story, step: Step[W, F]) -> Story:
         if story.abort is not None:
             return await self._turn_back(story, story.abort)
-        facts = await _outcome(step.do, self._context(story))
-        if isinstance(facts, _Failed):
-            return await self._turn_back(story, facts.reason)
+        outcome = await outcome_of(step.do, self._context(story))
+        if isinstance(outcome, Failed):
+            return await self._turn_back(story, outcome.reason)
+        facts, write = parted(outcome)
         story = learned(story, facts)
         if step.only_reads:
             return self._advance_unrecorded(story)
         try:
             # Heard with the record itself: a pivot's do cannot be called off from here.
-            return await self._advance(story, What.DONE, unless_aborted=True)
+            return await self._advance(story, What.DONE, along=write, unless_aborted=True)
         except _CalledOff as called_off:
             return await self._turn_back(story, called_off.reason)
 
@@ -175,8 +175,8 @@ class Executor(Generic[W, F]):
         )
 
     async def _pivot(self, story: Story, pivot: Pivot[W, F]) -> Story:
-        facts = await _outcome(pivot.do, self._context(story))
-        if isinstance(facts, _Failed):
+        facts = await outcome_of(pivot.do, self._context(story))
+        if isinstance(facts, Failed):
             story = replace(story, failure=facts.reason)
             entry = Entry(step=pivot.name, what=What.FAILED, words=facts.reason.words)
         else:
@@ -185,7 +185,7 @@ class Executor(Generic[W, F]):
         return await self._record(moved(story, Direction.RESOLVING, pivot.name), entry)
 
     async def _resolve(self, story: Story) -> Story:
-        found = await _outcome(self._saga.pivot.resolve, self._context(story))
+        found = await outcome_of(self._saga.pivot.resolve, self._context(story))
         match found:
             case Happened():
                 story = learned(replace(story, failure=None), found.facts)
@@ -199,18 +199,19 @@ class Executor(Generic[W, F]):
                 why = ASKING_AGAIN if seen is None else PERSON_NEEDED
                 words = why if seen is None else seen.words
                 return await self._rests(story, why, words, again_after_s)
-            case _Failed(reason=failure):
+            case Failed(reason=failure):
                 return await self._retries_later(story, failure)
             case _:
                 assert_never(found)
 
     async def _after_pivot(self, story: Story, forward: Forward[W, F]) -> Story:
-        facts = await self._insist(forward.do, story)
-        if not isinstance(facts, _Failed):
-            return await self._advance(learned(story, facts), What.DONE)
-        debt = self._debt(story, facts.reason)
+        outcome = await self._insist(forward.do, story)
+        if not isinstance(outcome, Failed):
+            facts, write = parted(outcome)
+            return await self._advance(learned(story, facts), What.DONE, along=write)
+        debt = self._debt(story, outcome.reason)
         if debt is None:
-            return await self._retries_later(story, facts.reason)
+            return await self._retries_later(story, outcome.reason)
         return await self._advance(story, What.OWED, owed=debt)
 
     async def _backward(self, story: Story) -> Story:
@@ -219,7 +220,7 @@ class Executor(Generic[W, F]):
         if undo is None:
             return back
         done = await self._insist(undo, story)
-        if not isinstance(done, _Failed):
+        if not isinstance(done, Failed):
             return await self._record(back, Entry(step=story.step, what=What.UNDONE))
         debt = self._debt(story, done.reason)
         if debt is None:
@@ -229,20 +230,21 @@ class Executor(Generic[W, F]):
 
     async def _unwound(self, story: Story) -> Story:
         done = await self._insist(self._saga.unwound, story)
-        if isinstance(done, _Failed):
+        if isinstance(done, Failed):
             return await self._retries_later(story, done.reason)
         words = "" if story.failure is None else story.failure.words
         story = moved(story, Direction.ENDED, story.step)
-        return await self._record(story, Entry(step=story.step, what=What.ENDED, words=words))
+        entry = Entry(step=story.step, what=What.ENDED, words=words)
+        return await self._record(story, entry, along=done)
 
     async def _pay(self, debt: Debt, story: Story) -> None:
         act: Callable[[Context[W, F]], Awaitable[object]] | None
         act = self._course.undo(debt.step) if debt.undo else self._course.part(debt.step).do
         try:
-            done = None if act is None else await _outcome(act, self._context(story))
+            done = None if act is None else await outcome_of(act, self._context(story))
         except Rest as rest:
-            done = _Failed(reason(Code.INTERNAL_ERROR, problem=f"a debt cannot rest: {rest.why}"))
-        if not isinstance(done, _Failed):
+            done = Failed(reason(Code.INTERNAL_ERROR, problem=f"a debt cannot rest: {rest.why}"))
+        if not isinstance(done, Failed):
             logger.info("debt_paid", story=story.uuid, step=debt.step, where=debt.where)
             entry = Entry(step=debt.step, what=What.PAID, words=debt.where)
             return await self.log.pay(debt, entry, generation=story.generation)
@@ -252,7 +254,13 @@ class Executor(Generic[W, F]):
         return await self.log.postpone(debt, generation=story.generation)
 
     async def _advance(
-        self, story: Story, what: What, *, owed: Debt | None = None, unless_aborted: bool = False
+        self,
+        story: Story,
+        what: What,
+        *,
+        owed: Debt | None = None,
+        along: object = None,
+        unless_aborted: bool = False,
     ) -> Story:
         """On to the step after this one: one ended and the next begun in one write."""
         words = "" if owed is None else owed.words
@@ -260,7 +268,9 @@ class Executor(Generic[W, F]):
         story = self._course.onward(story)
         ended = story.direction is Direction.ENDED
         then = Entry(step=story.step, what=What.ENDED if ended else What.BEGAN)
-        return await self._record(story, over, then, owed=owed, unless_aborted=unless_aborted)
+        return await self._record(
+            story, over, then, owed=owed, along=along, unless_aborted=unless_aborted
+        )
 
     def _advance_unrecorded(self, story: Story) -> Story:
         """On from a step that leaves nothing behind: who dies now does it again. Its entries are
@@ -291,15 +301,20 @@ class Executor(Generic[W, F]):
         story: Story,
         *entries: Entry,
         owed: Debt | None = None,
+        along: object = None,
         unless_aborted: bool = False,
     ) -> Story:
         """Raises `_CalledOff`, with nothing written, if `unless_aborted` and that was asked for."""
         if self._stopping and story.owner:
             story = replace(story, owner="", wake_at_s=0.0)
         entries = (*self._untold.get(story.uuid, ()), *entries)
-        abort = await self.log.record(story, *entries, owed=owed, unless_aborted=unless_aborted)
-        if abort is not None:
-            raise _CalledOff(abort)
+        recorded = await self.log.record(
+            story, *entries, owed=owed, along=along, unless_aborted=unless_aborted
+        )
+        if recorded.abort is not None:
+            raise _CalledOff(recorded.abort)
+        for uuid in recorded.woken:
+            self.notice(uuid)
         self._untold.pop(story.uuid, None)
         for entry in entries:
             logger.info(
@@ -313,14 +328,14 @@ class Executor(Generic[W, F]):
 
     async def _insist(
         self, act: Callable[[Context[W, F]], Awaitable[T]], story: Story
-    ) -> T | _Failed:
+    ) -> T | Failed:
         """An act that must not fail, tried a few times."""
-        outcome = await _outcome(act, self._context(story))
+        outcome = await outcome_of(act, self._context(story))
         for pause_s in self._pace.retries_s:
-            if not isinstance(outcome, _Failed):
+            if not isinstance(outcome, Failed):
                 break
             await asyncio.sleep(pause_s)
-            outcome = await _outcome(act, self._context(story))
+            outcome = await outcome_of(act, self._context(story))
         return outcome
 
     def _debt(self, story: Story, why: Reason) -> Debt | None:
@@ -339,7 +354,7 @@ class Executor(Generic[W, F]):
             return
         async with asyncio.TaskGroup() as group:
             renewing = group.create_task(self._renew(story), name=f"lease of {story.uuid}")
-            await _guarded(story.uuid, act(story))
+            await guarded(story.uuid, act(story))
             renewing.cancel()
 
     async def _renew(self, story: Story) -> None:
@@ -348,36 +363,4 @@ class Executor(Generic[W, F]):
             await asyncio.sleep(self._pace.lease_s / 3)
             until_s = self.clock.now_s() + self._pace.lease_s
             renewal = self.log.renew(story.uuid, generation=story.generation, until_s=until_s)
-            ours = await _guarded(story.uuid, renewal)
-
-
-async def _outcome(
-    act: Callable[[Context[W, F]], Awaitable[T]], context: Context[W, F]
-) -> T | _Failed:
-    """What an act returned, or the reason for which it failed. `Rest` and `Superseded` pass."""
-    try:
-        return await act(context)
-    except (Rest, Superseded):
-        raise
-    except GodwitError as error:
-        words, code = error.reason.words, error.reason.code
-        logger.warning("act_failed", story=context.story_uuid, code=code, words=words)
-        return _Failed(error.reason)
-    except Exception as error:
-        logger.exception("act_met_a_defect", story=context.story_uuid)
-        return _Failed(reason(Code.INTERNAL_ERROR, problem=f"{type(error).__name__}: {error}"))
-
-
-async def _guarded(uuid: str, act: Awaitable[T]) -> T | None:
-    """What the act returned, or None if it could not go on: then the lease runs out, and the story
-    is taken up again from its last record.
-    """
-    try:
-        return await act
-    except Superseded:
-        logger.info("story_is_anothers", story=uuid)
-    except GodwitError as error:
-        logger.warning("story_left", story=uuid, code=error.reason.code, words=error.reason.words)
-    except Exception:
-        logger.exception("story_left_by_a_defect", story=uuid)
-    return None
+            ours = await guarded(story.uuid, renewal)

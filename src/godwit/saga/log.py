@@ -89,6 +89,15 @@ class Debt(msgspec.Struct, frozen=True, kw_only=True):
     due_at_s: float = 0.0
 
 
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a record."""
+
+    abort: Reason | None = None
+    """The request to abort that kept it from being written."""
+    woken: tuple[str, ...] = ()
+    """Other stories that became due by what was written along."""
+
+
 class SagaLog(Protocol):
     """Keeps stories. Every method is one transaction, durable when it returns."""
 
@@ -115,12 +124,13 @@ class SagaLog(Protocol):
         story: Story,
         *entries: Entry,
         owed: Debt | None = None,
+        along: object = None,
         unless_aborted: bool = False,
-    ) -> Reason | None:
-        """Write the story as it is now and what happened. `owner` empty gives the lease back.
+    ) -> Recorded:
+        """Write the story as it is now, what happened, and what a do gave to be written `along`.
+        `owner` empty gives the lease back.
 
-        With `unless_aborted` nothing is written once a request to abort is on record: it is
-        returned. Otherwise None.
+        With `unless_aborted` nothing is written once a request to abort is on record.
 
         Does not touch `abort`. A story that rests although it was woken while it was told is due at
         once. Raises `Superseded` if `story.generation` is no longer the newest.

@@ -37,6 +37,9 @@ class Sweeper(Generic[W, F]):
     _called: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _stopping: bool = field(default=False, init=False)
 
+    def __post_init__(self) -> None:
+        self.executor.notice = self.notice
+
     async def run(self) -> None:
         """Work until `stop`. Acts that outlast the grace are abandoned, as by a crash: whoever
         comes next does them again.

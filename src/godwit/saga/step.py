@@ -32,7 +32,17 @@ class Context(Generic[W, F]):
     """Why the story unwinds; None while it goes forward."""
 
 
-Do = Callable[[Context[W, F]], Awaitable[F]]
+@dataclass(frozen=True)
+class Along(Generic[F]):
+    """What a do may return instead of facts alone: `write` is committed along with the step's
+    record, both or neither. What can be written so is the keeper's business (`store.interface`).
+    """
+
+    facts: F
+    write: object
+
+
+Do = Callable[[Context[W, F]], Awaitable[F | Along[F]]]
 Undo = Callable[[Context[W, F]], Awaitable[None]]
 Where = Callable[[F], str]
 
@@ -93,7 +103,7 @@ class Pivot(Generic[W, F]):
     """The point of no return. `do` may raise or not: `resolve` says what is true."""
 
     name: str
-    do: Do[W, F]
+    do: Callable[[Context[W, F]], Awaitable[F]]
     resolve: Callable[[Context[W, F]], Awaitable[Resolution[F]]]
     undo: Undo[W, F]
     where: Where[F] | None = None
@@ -101,7 +111,9 @@ class Pivot(Generic[W, F]):
 
 @dataclass(frozen=True)
 class Forward(Generic[W, F]):
-    """After the pivot. With `where`, a do that the host cannot do now becomes its debt."""
+    """After the pivot. With `where`, a do that the host cannot do now becomes its debt; such a do
+    writes nothing along.
+    """
 
     name: str
     do: Do[W, F]
@@ -117,8 +129,10 @@ class Saga(Generic[W, F]):
     before: tuple[Step[W, F], ...]
     pivot: Pivot[W, F]
     after: tuple[Forward[W, F], ...]
-    unwound: Undo[W, F]
-    """What is recorded when everything has been undone; `context.failure` says why. Repeatable."""
+    unwound: Callable[[Context[W, F]], Awaitable[object]]
+    """Everything has been undone; `context.failure` says why. What it returns is written along with
+    the record of the end. Repeatable.
+    """
 
 
 class Rest(Exception):

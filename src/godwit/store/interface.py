@@ -44,6 +44,36 @@ class MigrationChanges:
 
 
 @dataclass(frozen=True)
+class HoldSource:
+    """The server's claim at the source now belongs to the migration."""
+
+
+@dataclass(frozen=True)
+class NewHost:
+    """The guest is at `host`: `instance.host`, node, the migration's claim at the source and
+    `post-migrating`; the transfer slots are given back.
+    """
+
+    host: HostName
+    node: str
+    guest: Guest | None = None
+    """What was seen of it there."""
+    statistics: Statistics | None = None
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The end of the story: final status, server in no task, nothing held by the migration."""
+
+    status: MigrationStatus
+    reason: Reason | None = None
+
+
+StoryWrite = MigrationChanges | HoldSource | NewHost | Ending
+"""What a story may write along with a record, in one transaction. Each may be repeated."""
+
+
+@dataclass(frozen=True)
 class Needs:
     """What a claim takes at a host, and what the host has. Checked where it is claimed."""
 
@@ -124,12 +154,8 @@ class Store(SagaLog, Protocol):
         """Best effort and unfenced: the newest sample replaces the one before."""
         ...
 
-    async def hold_source_allocation(self, fence: Fence) -> None:
-        """The server's claim at the source now belongs to the migration."""
-        ...
-
     async def give_back_source_allocation(self, fence: Fence) -> None:
-        """Undo of `hold_source_allocation`: the claim belongs to the server again."""
+        """Undo of `HoldSource`: the claim belongs to the server again."""
         ...
 
     async def claim_destination(self, fence: Fence, host: HostName, needs: Needs) -> Reason | None:
@@ -154,25 +180,6 @@ class Store(SagaLog, Protocol):
         """Give slots or the place in the line back; returns the stories that got what they waited
         for, first first. They are due at once.
         """
-        ...
-
-    async def record_new_host(
-        self,
-        fence: Fence,
-        *,
-        host: HostName,
-        node: str,
-        guest: Guest | None,
-        statistics: Statistics | None,
-    ) -> None:
-        """The guest is at `host`: `instance.host`, node, the migration's claim at the source and
-        `post-migrating`, in one transaction. Slots stay held until `give_slots_back`."""
-        ...
-
-    async def finish(
-        self, fence: Fence, status: MigrationStatus, reason: Reason | None = None
-    ) -> None:
-        """The end of the story: final status, server in no task, nothing held by the migration."""
         ...
 
     async def request_abort(self, uuid: MigrationUuid, why: Reason) -> Migration:

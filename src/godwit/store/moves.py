@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from godwit.model.errors import Conflict, NotFound, Superseded
 from godwit.model.ids import HostName, MigrationUuid
-from godwit.model.instance import Guest, Instance, TaskState, vm_state_of
+from godwit.model.instance import Instance, TaskState, vm_state_of
 from godwit.model.migration import (
     FINAL,
     Migration,
@@ -21,11 +21,11 @@ from godwit.model.migration import (
     is_abortable,
     is_in_post_copy,
 )
-from godwit.model.progress import Progress, Statistics
+from godwit.model.progress import Progress
 from godwit.model.reasons import Code, Reason, reason
-from godwit.saga.log import Story
+from godwit.saga.log import Recorded, Story
 from godwit.store import claims, servers, slots, stories
-from godwit.store.interface import Fence, MigrationChanges, Needs
+from godwit.store.interface import Ending, Fence, HoldSource, MigrationChanges, Needs, NewHost
 from godwit.store.statements import Connection, Reads, Writes
 from godwit.store.tables import decisions, migrations
 from godwit.store.tables import stories as stories_table
@@ -70,16 +70,6 @@ PERSON_NEEDED = "person_needed"
 """Why a story rests that waits for a person."""
 
 
-@dataclass(frozen=True)
-class Arrival:
-    """Where a guest was seen to be, what was seen of it, what its transfer cost."""
-
-    host: HostName
-    node: str
-    guest: Guest | None
-    statistics: Statistics | None
-
-
 def find(connection: Connection, uuid: MigrationUuid) -> Migration | None:
     """The migration's record."""
     return FIND.first(connection, key=uuid)
@@ -111,11 +101,38 @@ def accept(connection: Connection, migration: Migration, story: Story, *, at: st
     return get(connection, migration.uuid)
 
 
+def record(
+    connection: Connection, story: Story, happened: stories.Happening, *, at: str
+) -> Recorded:
+    """See `SagaLog.record`. The record's own fence holds for what is written along, too."""
+    recorded = stories.record(connection, story, happened, at=at)
+    if happened.along is None or recorded.abort is not None:
+        return recorded
+    migration = get(connection, MigrationUuid(story.uuid))
+    match happened.along:
+        case MigrationChanges() as changes:
+            _change(connection, migration, changes, at)
+        case HoldSource():
+            _hold_source(connection, migration)
+        case NewHost() as arrival:
+            return Recorded(woken=_arrive(connection, migration, arrival, at))
+        case Ending() as ending:
+            return Recorded(woken=_end(connection, migration, ending, at))
+        case unknown:
+            raise AssertionError(f"{unknown!r} cannot be written along with a record")
+    return recorded
+
+
 def change(
     connection: Connection, fence: Fence, changes: MigrationChanges, *, at: str
 ) -> Migration:
     """See `Store.change_migration`."""
-    migration = _fenced(connection, fence)
+    return _change(connection, _fenced(connection, fence), changes, at)
+
+
+def _change(
+    connection: Connection, migration: Migration, changes: MigrationChanges, at: str
+) -> Migration:
     if changes.status is not None:
         migration = advance(migration, changes.status)
     given = {
@@ -136,10 +153,8 @@ def record_progress(connection: Connection, uuid: MigrationUuid, progress: Progr
     SAY_PROGRESS.run(connection, key=uuid, progress=progress)
 
 
-def hold_source(connection: Connection, fence: Fence) -> None:
-    """See `Store.hold_source_allocation`."""
-    migration = _taking(connection, fence)
-    source = migration.source_compute
+def _hold_source(connection: Connection, migration: Migration) -> None:
+    source = _not_over(migration).source_compute
     handed = claims.hand_over(
         connection, source, giver=migration.instance_uuid, taker=migration.uuid
     )
@@ -192,9 +207,10 @@ def give_slots_back(connection: Connection, fence: Fence) -> tuple[str, ...]:
     return slots.give_back(connection, _fenced(connection, fence).uuid)
 
 
-def record_new_host(connection: Connection, fence: Fence, arrival: Arrival, *, at: str) -> None:
-    """See `Store.record_new_host`."""
-    migration = _taking(connection, fence)
+def _arrive(
+    connection: Connection, migration: Migration, arrival: NewHost, at: str
+) -> tuple[str, ...]:
+    migration = _not_over(migration)
     if migration.status is S.PREPARING:
         # The guest moved before anybody could write `running`.
         migration = advance(migration, S.RUNNING)
@@ -219,27 +235,21 @@ def record_new_host(connection: Connection, fence: Fence, arrival: Arrival, *, a
         )
     servers.save(connection, moved)
     claims.only_at(connection, moved, migration.uuid)
+    return slots.give_back(connection, migration.uuid)
 
 
-def finish(
-    connection: Connection, fence: Fence, status: MigrationStatus, why: Reason | None, *, at: str
-) -> None:
-    """See `Store.finish`."""
-    migration = _fenced(connection, fence)
+def _end(connection: Connection, migration: Migration, ending: Ending, at: str) -> tuple[str, ...]:
+    ended = advance(migration, ending.status)
     if migration.status in FINAL:
-        advance(migration, status)
-        return
-    ended = advance(migration, status)
-    if status not in FINAL:
-        raise AssertionError(f"migration {ended.uuid} cannot finish as {status}")
-    _save(
-        connection,
-        structs.replace(ended, reason=why, person_needed=False, updated_at=at),
-    )
+        return ()
+    if ending.status not in FINAL:
+        raise AssertionError(f"migration {ended.uuid} cannot end as {ending.status}")
+    ended = structs.replace(ended, reason=ending.reason, person_needed=False, updated_at=at)
+    _save(connection, ended)
     instance = servers.get(connection, ended.instance_uuid)
     _set_task(connection, instance, None, at)
     claims.only_at(connection, instance, ended.uuid)
-    slots.give_back(connection, ended.uuid)
+    return slots.give_back(connection, ended.uuid)
 
 
 def request_abort(
@@ -280,7 +290,11 @@ def _fenced(connection: Connection, fence: Fence) -> Migration:
 
 def _taking(connection: Connection, fence: Fence) -> Migration:
     """The migration, if it may still take something."""
-    migration = _fenced(connection, fence)
+    return _not_over(_fenced(connection, fence))
+
+
+def _not_over(migration: Migration) -> Migration:
+    """The migration, unless it is final: then its server may belong to a later one."""
     if migration.status in FINAL:
         raise Superseded(reason(Code.SUPERSEDED, migration=migration.uuid))
     return migration

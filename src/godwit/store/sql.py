@@ -11,13 +11,13 @@ from typing import Self, TypeVar
 from godwit.model.host import HostReport
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
 from godwit.model.instance import Guest, Instance
-from godwit.model.migration import Migration, MigrationStatus
-from godwit.model.progress import Progress, Statistics
+from godwit.model.migration import Migration
+from godwit.model.progress import Progress
 from godwit.model.reasons import Reason
 from godwit.runtime.clock import Clock, iso
-from godwit.saga.log import Debt, Entry, Story
+from godwit.saga.log import Debt, Entry, Recorded, Story
 from godwit.store import database, moves, servers, stories
-from godwit.store.interface import Fence, InstanceChange, MigrationChanges, Needs
+from godwit.store.interface import Ending, Fence, InstanceChange, MigrationChanges, Needs
 from godwit.store.queries import InlineReader, Queries, ReaderThreads
 from godwit.store.stories import Lease
 from godwit.store.writer import InlineWriter, Work, Writer, WriterThread
@@ -107,13 +107,15 @@ class SqlStore:
         story: Story,
         *entries: Entry,
         owed: Debt | None = None,
+        along: object = None,
         unless_aborted: bool = False,
-    ) -> Reason | None:
+    ) -> Recorded:
         """See `SagaLog.record`."""
-        at, happened = self._at(), stories.Happening(entries, owed)
+        at, happened = self._at(), stories.Happening(entries, owed, along, unless_aborted)
         return await self._write_of(
             story.uuid,
-            lambda c: stories.record(c, story, happened, unless_aborted=unless_aborted, at=at),
+            lambda c: moves.record(c, story, happened, at=at),
+            ended=isinstance(along, Ending),
         )
 
     async def abort_request(self, uuid: str) -> Reason | None:
@@ -211,10 +213,6 @@ class SqlStore:
         """See `Store.record_progress`."""
         await self._write_of(uuid, lambda c: moves.record_progress(c, uuid, progress))
 
-    async def hold_source_allocation(self, fence: Fence) -> None:
-        """See `Store.hold_source_allocation`."""
-        await self._write(lambda c: moves.hold_source(c, fence))
-
     async def give_back_source_allocation(self, fence: Fence) -> None:
         """See `Store.give_back_source_allocation`."""
         await self._write(lambda c: moves.give_back_source(c, fence))
@@ -237,33 +235,6 @@ class SqlStore:
     async def give_slots_back(self, fence: Fence) -> tuple[str, ...]:
         """See `Store.give_slots_back`."""
         return await self._write(lambda c: moves.give_slots_back(c, fence))
-
-    async def record_new_host(
-        self,
-        fence: Fence,
-        *,
-        host: HostName,
-        node: str,
-        guest: Guest | None,
-        statistics: Statistics | None,
-    ) -> None:
-        """See `Store.record_new_host`."""
-        at = self._at()
-        arrival = moves.Arrival(host=host, node=node, guest=guest, statistics=statistics)
-        await self._write_of(
-            fence.migration_uuid, lambda c: moves.record_new_host(c, fence, arrival, at=at)
-        )
-
-    async def finish(
-        self, fence: Fence, status: MigrationStatus, reason: Reason | None = None
-    ) -> None:
-        """See `Store.finish`."""
-        at = self._at()
-        await self._write_of(
-            fence.migration_uuid,
-            lambda c: moves.finish(c, fence, status, reason, at=at),
-            ended=True,
-        )
 
     async def request_abort(self, uuid: MigrationUuid, why: Reason) -> Migration:
         """See `Store.request_abort`."""

@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from godwit.model.errors import NotFound, Superseded
 from godwit.model.reasons import Code, Reason, reason
-from godwit.saga.log import Debt, Direction, Entry, Story, What
+from godwit.saga.log import Debt, Direction, Entry, Recorded, Story, What
 from godwit.store.statements import Connection, Reads, Writes
 from godwit.store.tables import debts, stories, story_entries
 
@@ -145,6 +145,8 @@ class Happening:
 
     entries: tuple[Entry, ...]
     owed: Debt | None = None
+    along: object = None
+    unless_aborted: bool = False
 
 
 def begin(connection: Connection, story: Story, *, at: str) -> None:
@@ -185,27 +187,25 @@ def renew(connection: Connection, uuid: str, *, generation: int, until_s: float)
     return RENEW.run(connection, key=uuid, held=generation, lease_until_s=until_s) == 1
 
 
-def record(
-    connection: Connection, story: Story, happened: Happening, *, unless_aborted: bool, at: str
-) -> Reason | None:
-    """See `SagaLog.record`."""
+def record(connection: Connection, story: Story, happened: Happening, *, at: str) -> Recorded:
+    """See `SagaLog.record`. What goes along is written by `moves`."""
     recorded = (RECORD if story.owner else REST).run(
         connection,
         key=story.uuid,
         held=story.generation,
-        also_if_aborted=not unless_aborted,
+        also_if_aborted=not happened.unless_aborted,
         due_at_s=story.wake_at_s,
         **{name: getattr(story, name) for name in RECORDED},
     )
     if not recorded:
         _fenced(connection, story.uuid, story.generation)
         found = find(connection, story.uuid)
-        return None if found is None else found.abort
+        return Recorded(abort=None if found is None else found.abort)
     _add_entries(connection, story.uuid, happened.entries, at)
     if happened.owed is not None:
         DROP_DEBT.run(connection, **_is(happened.owed))
         OWE.run(connection, **structs.asdict(happened.owed))
-    return None
+    return Recorded()
 
 
 def request_abort(connection: Connection, uuid: str, why: Reason) -> None:

@@ -16,7 +16,7 @@ from godwit.model.migrate_data import LiveMigrateData
 from godwit.model.migration import BlockMigration
 from godwit.model.reasons import Reason
 from godwit.rpc.compute import Act, Move, TransferResult
-from godwit.saga.step import Context
+from godwit.saga.step import Along, Context
 from godwit.store.interface import Fence
 
 
@@ -45,6 +45,9 @@ class LiveMigrationFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 Telling: TypeAlias = Context[World, LiveMigrationFacts]
 """What every do and undo of this story is given."""
+
+Told: TypeAlias = Along[LiveMigrationFacts]
+"""What a do returns that writes to the store: committed with the record that it is done."""
 
 
 def uuid_of(context: Telling) -> MigrationUuid:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from godwit.conductor.groups import Group, group_of
 from godwit.conductor.hosts import host_states
 from godwit.conductor.tasks.checks import check_both_ends, no_valid_host, of_host
-from godwit.conductor.tasks.facts import LiveMigrationFacts, Telling, fence
+from godwit.conductor.tasks.facts import LiveMigrationFacts, Telling, Told, fence
 from godwit.conductor.world import World
 from godwit.model.host import HostFacts
 from godwit.model.ids import HostName
@@ -30,7 +30,7 @@ class Agreed:
     migrate_data: LiveMigrateData
 
 
-async def find_destination(context: Telling) -> LiveMigrationFacts:
+async def find_destination(context: Telling) -> Told:
     """Facts with `destination` and `migrate_data`; the destination is claimed and on record.
 
     Raises `Refused` (no-valid-host) with one reason per host. `Unreachable`: the source.
@@ -47,7 +47,7 @@ async def find_destination(context: Telling) -> LiveMigrationFacts:
         candidate = described(states, selection.hosts[0])
         outcome = await try_candidate(context, spec, candidate)
         if isinstance(outcome, Agreed):
-            return await settle_on(context, outcome, all_refusals(selection, refused))
+            return settled_on(context, outcome, all_refusals(selection, refused))
         refused[candidate.name] = outcome
     refusals = all_refusals(selection, refused)
     await context.world.store.change_migration(
@@ -73,22 +73,20 @@ async def try_candidate(
     return Agreed(candidate, answer.migrate_data)
 
 
-async def settle_on(
-    context: Telling, agreed: Agreed, refusals: tuple[Reason, ...]
-) -> LiveMigrationFacts:
-    """Put the destination on record."""
+def settled_on(context: Telling, agreed: Agreed, refusals: tuple[Reason, ...]) -> Told:
+    """The destination, to be put on record."""
     changes = MigrationChanges(
         dest_compute=agreed.destination.name,
         dest_node=agreed.destination.node,
         refusals=refusals,
     )
-    await context.world.store.change_migration(fence(context), changes)
-    return replace(
+    facts = replace(
         context.facts,
         destination=agreed.destination,
         migrate_data=agreed.migrate_data,
         refusals=refusals,
     )
+    return Told(facts, changes)
 
 
 async def drop_claims(context: Telling) -> None:

@@ -15,6 +15,7 @@ from godwit.conductor.tasks.decision import decision_of, said_to_be_lost
 from godwit.conductor.tasks.facts import (
     LiveMigrationFacts,
     Telling,
+    Told,
     at_destination,
     at_source,
     destination_of,
@@ -29,7 +30,7 @@ from godwit.model.migration import MigrationStatus
 from godwit.model.reasons import Code
 from godwit.saga.step import Forward, NothingToUndo, Pivot, Saga, Step
 from godwit.scheduler.host_state import why_unavailable
-from godwit.store.interface import MigrationChanges
+from godwit.store.interface import Ending, HoldSource, MigrationChanges, NewHost
 
 
 async def check_instance(context: Telling) -> LiveMigrationFacts:
@@ -44,10 +45,9 @@ async def check_instance(context: Telling) -> LiveMigrationFacts:
     return context.facts
 
 
-async def hold_source_allocation(context: Telling) -> LiveMigrationFacts:
+async def hold_source_allocation(context: Telling) -> Told:
     """The server's claim at the source now belongs to the migration."""
-    await context.world.store.hold_source_allocation(fence(context))
-    return context.facts
+    return Told(context.facts, HoldSource())
 
 
 async def give_back_source_allocation(context: Telling) -> None:
@@ -55,16 +55,16 @@ async def give_back_source_allocation(context: Telling) -> None:
     await context.world.store.give_back_source_allocation(fence(context))
 
 
-async def pre_live_migration(context: Telling) -> LiveMigrationFacts:
-    """The destination connects volumes and plugs networks, and adds what it made to the agreement.
+async def pre_live_migration(context: Telling) -> Told:
+    """The destination connects volumes and plugs networks, and adds what it made to the agreement;
+    the migration is `running` from here.
 
     Raises `Refused`, `Unreachable` or `HypervisorError`.
     """
-    preparing = MigrationChanges(status=MigrationStatus.PREPARING)
-    await context.world.store.change_migration(fence(context), preparing)
     destination = context.world.compute(at_destination(context.facts))
     prepared = await destination.pre_live_migration(move(context))
-    return replace(context.facts, migrate_data=prepared.migrate_data)
+    facts = replace(context.facts, migrate_data=prepared.migrate_data)
+    return Told(facts, MigrationChanges(status=MigrationStatus.RUNNING))
 
 
 async def rollback_at_destination(context: Telling) -> None:
@@ -85,22 +85,19 @@ async def rollback_at_source(context: Telling) -> None:
     await source.rollback_live_migration_at_source(move(context))
 
 
-async def record_new_host(context: Telling) -> LiveMigrationFacts:
-    """The record follows the guest: host, node and allocation in one transaction, then the slots.
+async def record_new_host(context: Telling) -> Told:
+    """The record follows the guest: host, node, allocation and slots in one transaction.
 
     The record comes first: if we die now, the guest is already findable, and what is left over at
     the source is a nuisance, not an outage.
     """
     destination, result = destination_of(context.facts), context.facts.result
-    await context.world.store.record_new_host(
-        fence(context),
+    arrival = NewHost(
         host=destination.name,
         node=destination.node,
-        guest=None,
         statistics=result.statistics if result else None,
     )
-    await give_slots_back(context)
-    return context.facts
+    return Told(context.facts, arrival)
 
 
 async def post_live_migration_at_destination(context: Telling) -> LiveMigrationFacts:
@@ -117,16 +114,14 @@ async def post_live_migration_at_source(context: Telling) -> LiveMigrationFacts:
     return context.facts
 
 
-async def finish(context: Telling) -> LiveMigrationFacts:
+async def finish(context: Telling) -> Told:
     """Nothing is held any more, the server is in no task: completed."""
     decided = await decision_of(context)
-    await context.world.store.finish(
-        fence(context), MigrationStatus.COMPLETED, decided.why if decided else None
-    )
-    return context.facts
+    ending = Ending(MigrationStatus.COMPLETED, decided.why if decided else None)
+    return Told(context.facts, ending)
 
 
-async def unwound(context: Telling) -> None:
+async def unwound(context: Telling) -> Ending:
     """Everything is undone: cancelled if that was asked for, else failed. A guest that a person has
     given up is the one case of `error`.
     """
@@ -135,7 +130,7 @@ async def unwound(context: Telling) -> None:
         status = MigrationStatus.CANCELLED
     if await said_to_be_lost(context):
         status = MigrationStatus.ERROR
-    await context.world.store.finish(fence(context), status, context.failure)
+    return Ending(status, context.failure)
 
 
 LIVE_MIGRATION: Final = Saga(

@@ -49,8 +49,6 @@ Outcome = Resolution[LiveMigrationFacts]
 
 async def live_migration(context: Telling) -> LiveMigrationFacts:
     """Begin the transfer, or find the one that was begun, and follow it until it has ended."""
-    running = MigrationChanges(status=MigrationStatus.RUNNING)
-    await context.world.store.change_migration(fence(context), running)
     await context.world.compute(at_source(context.facts)).live_migration(
         StartTransfer(
             act=act(context),

@@ -9,6 +9,7 @@ from godwit.conductor.tasks.checks import check_again
 from godwit.conductor.tasks.facts import (
     LiveMigrationFacts,
     Telling,
+    Told,
     destination_of,
     fence,
     uuid_of,
@@ -23,8 +24,9 @@ LOOK_ANYWAY_S: Final = 10.0
 """Whoever frees a slot wakes the next; should that wake be lost, the story looks by itself."""
 
 
-async def wait_for_turn(context: Telling) -> LiveMigrationFacts:
-    """A slot at the source and one at the destination; until both are free the story rests.
+async def wait_for_turn(context: Telling) -> Told:
+    """A slot at the source and one at the destination; until both are free the story rests. With
+    them the migration is `preparing`.
 
     After a wait both ends are checked again. Raises `Refused` if they no longer agree.
     """
@@ -40,8 +42,8 @@ async def wait_for_turn(context: Telling) -> LiveMigrationFacts:
         raise Rest(MigrationStatus.QUEUED.value, again_after_s=LOOK_ANYWAY_S)
     migration = await context.world.queries.migration(uuid_of(context))
     if migration is not None and migration.status is MigrationStatus.QUEUED:
-        return await _checked_again(context)
-    return facts
+        facts = await _checked_again(context)
+    return Told(facts, MigrationChanges(status=MigrationStatus.PREPARING))
 
 
 async def _checked_again(context: Telling) -> LiveMigrationFacts:
