@@ -16,13 +16,15 @@ DECLARED = Declared(
     {"lan": NetworkSettings(bridges={HostName("host-a"): "brvm", THERE: "brother"})},
 )
 CONSOLE = "<graphics type='vnc' autoport='yes' listen='10.98.0.1'/>"
+SERIAL = """<serial type='tcp'><source mode='bind' host='10.98.0.1' service='4555'/>
+<protocol type='raw'/><target port='1'/></serial>"""
 LOCAL = GuestDisk("vm1.qcow2", DiskPlace.LOCAL)
 SPEC = GuestSpec(
     "vm1",
     memory_mib=64,
     working_set_mib=40,
     disks=(LOCAL, GuestDisk("vm1s.qcow2", DiskPlace.SHARED)),
-    devices=(CONSOLE,),
+    devices=(CONSOLE, SERIAL),
     disk_write_ms=400,
 )
 

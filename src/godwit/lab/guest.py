@@ -72,8 +72,6 @@ class GuestSpec:
     machine: str = MACHINE
     cpu: str = "qemu64"
     cpu_features: tuple[str, ...] = ()
-    more_devices: tuple[str, ...] = ()
-    """The XML of each further device."""
     persistent: bool = True
     autostart: bool = False
     given_uuid: uuid.UUID | None = None
@@ -245,7 +243,6 @@ def _add_devices(domain: Element, spec: GuestSpec) -> None:
     SubElement(serial, "source", path=f"{LOG_FOLDER}/{spec.name}.serial", append="on")
     SubElement(serial, "target", port="0")
     SubElement(devices, "memballoon", model="none")
-    devices.extend(ElementTree.fromstring(device) for device in spec.more_devices)
 
 
 def _add_disk(devices: Element, disk: GuestDisk, device: str) -> None:

@@ -105,7 +105,8 @@ CHECKS: Final[Mapping[Code, Entry]] = {
         "(virsh blockpull)",
     ),
     Code.CONSOLE_ADDRESS_MISSING: Entry(
-        "a console of the guest listens on {address}, and {host} has no console_address",
+        "a console of the guest (or a serial device) listens on {address}, and {host} has no "
+        "console_address",
         "give {host} a console_address in its settings",
     ),
     Code.INVALID_SHARED_STORAGE: Entry(
@@ -170,10 +171,6 @@ CHECKS: Final[Mapping[Code, Entry]] = {
     Code.HOST_FOLDER_SHARED: Entry(
         "the guest shares a folder of its host: {folder} (virtiofs)",
         "unmount it in the guest and detach it (virsh detach-device --live)",
-    ),
-    Code.LISTENS_ON_ITS_HOST: Entry(
-        "the guest's {device} listens on {address}, an address of its host alone",
-        "let it listen on 0.0.0.0, [::] or 127.0.0.1: virsh update-device, or at its next start",
     ),
     Code.MEMORY_ENCRYPTED: Entry(
         "the guest's memory is encrypted by its host ({kind}), which nobody can move",

@@ -68,7 +68,6 @@ class Code(StrEnum):
     HAS_SNAPSHOTS = "has-snapshots"
     HOST_DEVICE_ATTACHED = "host-device-attached"
     HOST_FOLDER_SHARED = "host-folder-shared"
-    LISTENS_ON_ITS_HOST = "listens-on-its-host"
     MEMORY_ENCRYPTED = "memory-encrypted"
     INVARIANT_TSC = "invariant-tsc"
     NESTED_VIRTUALISATION = "nested-virtualisation"

@@ -5,14 +5,13 @@ named here. Where QEMU itself says what it cannot move (`blocked-reasons`), its 
 goes for shmem, vhost-user and a 9p folder, which some can move and some cannot.
 """
 
-import ipaddress
 from collections.abc import Iterator
 from typing import Final
 from xml.etree.ElementTree import Element
 
 from godwit.model.reasons import Code, Reason, reason
+from godwit.virt.libvirt.rewriting import CHARACTER_DEVICES
 
-CHARACTER_DEVICES: Final = ("serial", "parallel", "console", "channel")
 HOST_DEVICES: Final = (
     "hostdev",
     "interface[@type='hostdev']",
@@ -37,7 +36,6 @@ def ties_of(root: Element) -> tuple[Reason, ...]:
             (
                 *(reason(Code.HOST_DEVICE_ATTACHED, device=name) for name in _host_devices(root)),
                 *_shared_folders(root),
-                *_listeners(root),
                 *_encryption(root),
                 *_clock_rate(root),
             )
@@ -70,29 +68,6 @@ def _shared_folders(root: Element) -> Iterator[Reason]:
         if driver is not None and driver.get("type") == "virtiofs":
             folder = (source.get("dir") or source.get("socket")) if source is not None else ""
             yield reason(Code.HOST_FOLDER_SHARED, folder=folder or "(unnamed)")
-
-
-def _listeners(root: Element) -> Iterator[Reason]:
-    """An address that no other host has cannot be listened on there."""
-    found = [("console (graphics)", each.get("listen", "")) for each in root.iter("graphics")]
-    found += [
-        ("console (graphics)", listen.get("address", ""))
-        for listen in root.findall("devices/graphics/listen[@type='address']")
-    ]
-    for tag in CHARACTER_DEVICES:
-        sources = root.findall(f"devices/{tag}/source[@mode='bind']")
-        found += [(f"{tag} device", source.get("host", "")) for source in sources]
-    for device, address in found:
-        if _is_of_one_host(address):
-            yield reason(Code.LISTENS_ON_ITS_HOST, device=device, address=address)
-
-
-def _is_of_one_host(address: str) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False  # none, or a name, which may mean another address at another host
-    return not (parsed.is_loopback or parsed.is_unspecified)
 
 
 def _encryption(root: Element) -> Iterator[Reason]:

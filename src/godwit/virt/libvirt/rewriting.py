@@ -12,6 +12,7 @@ from godwit.model.migrate_data import LibvirtLiveMigrateData
 
 FILE_KEYS: Final = ("file", "dev", "dir")
 NETWORK_KEYS: Final = ("bridge", "network")
+CHARACTER_DEVICES: Final = ("serial", "parallel", "console", "channel")
 
 
 def destination_xml(text: str, agreed: LibvirtLiveMigrateData) -> str:
@@ -22,19 +23,16 @@ def destination_xml(text: str, agreed: LibvirtLiveMigrateData) -> str:
         _move_disk(disk, agreed)
     for source in root.findall("devices/interface/source"):
         _rename(source, NETWORK_KEYS, agreed.bridges_there)
-    for console in root.findall("devices/graphics"):
-        _listen_at(console, agreed.console_address)
+    for key, element in _listening(root):
+        if is_of_one_host(element.get(key, "")):
+            element.set(key, agreed.console_address)
     after = ElementTree.tostring(root)
     return after.decode() if after != before else ""
 
 
 def console_addresses(root: Element) -> tuple[str, ...]:
-    """The addresses of their host that the guest's consoles listen on."""
-    found = [
-        element.get(key, "")
-        for console in root.findall("devices/graphics")
-        for key, element in _listening(console)
-    ]
+    """The addresses of their host that the guest's consoles and serial devices listen on."""
+    found = [element.get(key, "") for key, element in _listening(root)]
     return tuple(sorted({address for address in found if is_of_one_host(address)}))
 
 
@@ -66,13 +64,16 @@ def _rename(source: Element, keys: tuple[str, ...], names: Mapping[str, str]) ->
             source.set(key, names[name])
 
 
-def _listening(console: Element) -> list[tuple[str, Element]]:
-    """Where a console's addresses stand: at the element itself and in its parts."""
-    parts = [part for part in console.findall("listen") if part.get("type") == "address"]
-    return [("listen", console), *(("address", part) for part in parts)]
-
-
-def _listen_at(console: Element, address: str) -> None:
-    for key, element in _listening(console):
-        if is_of_one_host(element.get(key, "")):
-            element.set(key, address)
+def _listening(root: Element) -> list[tuple[str, Element]]:
+    """Every place for an address to listen on: of a picture at the element itself and in its parts,
+    of a serial device at its source.
+    """
+    return [
+        *(("listen", console) for console in root.findall("devices/graphics")),
+        *(("address", part) for part in root.findall("devices/graphics/listen[@type='address']")),
+        *(
+            ("host", source)
+            for tag in CHARACTER_DEVICES
+            for source in root.findall(f"devices/{tag}/source[@mode='bind']")
+        ),
+    ]

@@ -188,6 +188,8 @@ DOMAIN = """<domain type='qemu'><name>vm1</name><devices>
 <listen type='address' address='10.0.0.1'/></graphics>
 <graphics type='spice' listen='0.0.0.0'><listen type='address' address='0.0.0.0'/></graphics>
 <graphics type='vnc'><listen type='socket' socket='/run/x'/></graphics>
+<serial type='tcp'><source mode='bind' host='10.0.0.1' service='4'/></serial>
+<serial type='tcp'><source mode='connect' host='10.0.0.9' service='4'/></serial>
 </devices></domain>"""
 
 
@@ -215,6 +217,8 @@ def test_paths_bridges_and_consoles_are_those_of_the_destination() -> None:
     assert [card.attrib for card in cards] == [{"bridge": "br1"}, {"network": "wan"}]
     consoles = root.findall("devices/graphics")
     assert [console.get("listen") for console in consoles] == ["10.0.0.2", "0.0.0.0", None]
+    serials = root.findall("devices/serial/source")
+    assert [source.get("host") for source in serials] == ["10.0.0.2", "10.0.0.9"]
     assert [part.get("address") for part in root.iter("listen")] == ["10.0.0.2", "0.0.0.0", None]
 
 
