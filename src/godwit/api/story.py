@@ -45,6 +45,9 @@ _NOT_A_CHECK: Final = frozenset(
     {
         Code.TRANSFER_FAILED,
         Code.TRANSFER_STALLED,
+        Code.TRANSFER_TOO_SLOW,
+        Code.MEMORY_NOT_CONVERGING,
+        Code.DISKS_NOT_CONVERGING,
         Code.SOURCE_TOOK_THE_GUEST_BACK,
         Code.HYPERVISOR_ERROR,
         Code.SUPERSEDED,

@@ -93,4 +93,5 @@ def simulated_transfer_driver(
         destination=ask.destination.name,
         uuid=ask.instance.uuid,
         migrate_data=ask.migrate_data,
+        steering=ask.steering,
     )

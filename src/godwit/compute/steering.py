@@ -1,12 +1,13 @@
 """The transfer's watch: samples it, carries out what `convergence` decides, stops it when asked.
 
-Part of the transfer process (`compute/transfer.py`). Decides nothing but when to ask again.
+Part of the transfer process (`compute/transfer.py`); once that has died, the compute manager
+watches with it in its place (`compute/orphans.py`). Decides nothing but when to ask again.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import assert_never
+from typing import Final, assert_never
 
 import structlog
 
@@ -17,11 +18,10 @@ from godwit.compute.convergence import (
     Limit,
     Policy,
     SwitchToPostCopy,
-    begun,
-    done,
-    followed,
+    first_limits,
     next_action,
 )
+from godwit.compute.course import begun, followed, limited, told
 from godwit.compute.post_copy import switch_at_once
 from godwit.compute.transfer_folder import Mark, TransferFolder
 from godwit.model.errors import GodwitError
@@ -29,9 +29,9 @@ from godwit.model.progress import Progress
 from godwit.model.reasons import Reason
 from godwit.virt.driver import TransferDriver, TransferOutcome
 
-SAMPLE_S = 0.25
+SAMPLE_S: Final = 0.25
 """How often progress, the abort mark and the limits are looked at."""
-ABORT_AGAIN_S = 5.0
+ABORT_AGAIN_S: Final = 5.0
 """An abort that has not ended the call is asked for again after so long."""
 
 log = structlog.get_logger()
@@ -66,25 +66,25 @@ class Helm:
         self._driver = driver
         self._policy = policy
         self._tell = tell
+        self._course = begun(_now_s())
+        self._stopped = Stopped()
+
+    async def set_first_limits(self) -> None:
+        """Before the call begins. Raises what the hypervisor does: then nothing has begun."""
+        limits = first_limits(self._steered())
+        await self._driver.limit(limits)
+        self._course = begun(_now_s(), limits)
 
     async def steer(self, call: asyncio.Task[TransferOutcome]) -> Stopped:
         """Watch the call until it is back; say why it was stopped, if it was."""
-        loop = asyncio.get_running_loop()
-        course, stopped = begun(loop.time()), Stopped()
         if self._policy.hold_back:
-            stopped = Stopped(why=await self._switch_at_once(call))
+            self._stopped = Stopped(why=await self._switch_at_once(call))
         while not await _is_back(call):
             progress = await self._sample()
             if call.done():
                 break
-            course = followed(course, progress, loop.time())
-            action = next_action(course, loop.time(), self._policy)
-            stopped = self._why_stop(stopped, action, in_post_copy=course.in_post_copy)
-            if stopped.at_all and not course.in_post_copy:
-                stopped = await self._ask_to_stop(stopped)
-            elif await self._carry_out(action):
-                course = done(course, action)
-        return stopped
+            await self.act_on(progress)
+        return self._stopped
 
     async def _switch_at_once(self, call: asyncio.Task[TransferOutcome]) -> Reason | None:
         return await switch_at_once(
@@ -95,59 +95,85 @@ class Helm:
             tell=self._tell,
         )
 
-    def _why_stop(self, stopped: Stopped, action: Action, *, in_post_copy: bool) -> Stopped:
-        if stopped.at_all or in_post_copy:
-            return stopped
+    async def look(self) -> Stopped:
+        """One look at a transfer that nobody waits for: sample it, and do what is to be done."""
+        await self.act_on(await self._sample())
+        return self._stopped
+
+    async def act_on(self, progress: Progress | None) -> None:
+        """Do the one thing that is to be done after this sample."""
+        self._course = followed(self._course, progress, _now_s())
+        if progress is not None:
+            self._tell(told(self._course, progress))
+        action = next_action(self._course, _now_s(), self._steered())
+        self._stopped = self._why_stop(action)
+        if self._stopped.at_all and not self._course.in_post_copy:
+            await self._ask_to_stop()
+        else:
+            await self._carry_out(action)
+
+    def _steered(self) -> Policy:
+        """The policy with the newest steering."""
+        newest = self._folder.steering()
+        if newest is None or newest.revision <= self._policy.steering.revision:
+            return self._policy
+        log.info("steered by request", steering=newest)
+        self._policy = replace(self._policy, steering=newest)
+        return self._policy
+
+    def _why_stop(self, action: Action) -> Stopped:
+        if self._stopped.at_all or self._course.in_post_copy:
+            return self._stopped
         if self._folder.has(Mark.ABORT):
             return Stopped(aborted=True)
-        return Stopped(why=action.why) if isinstance(action, Abort) else stopped
+        return Stopped(why=action.why) if isinstance(action, Abort) else self._stopped
 
     async def _sample(self) -> Progress | None:
         try:
-            progress = await self._driver.progress()
+            return await self._driver.progress()
         except GodwitError as error:
             log.debug("no progress to be had", words=error.reason.words)
             return None
-        if progress is not None:
-            self._tell(progress)
-        return progress
 
-    async def _carry_out(self, action: Action) -> bool:
-        """True: the hypervisor has done it. What fails is decided anew at the next sample."""
+    async def _carry_out(self, action: Action) -> None:
+        """What fails is decided anew at the next sample."""
         match action:
             case KeepGoing() | Abort():
-                return False
+                pass
             case Limit(limits):
-                return await self._done("limits", self._driver.limit(limits))
+                if await _is_done("limits", self._driver.limit(limits), limits=limits):
+                    self._course = limited(self._course, limits, _now_s())
             case SwitchToPostCopy():
-                return await self._done("post-copy", self._driver.start_post_copy())
+                await _is_done("post-copy", self._driver.start_post_copy())
             case _:
                 assert_never(action)
 
-    async def _done(self, what: str, asking: Awaitable[None]) -> bool:
-        try:
-            await asking
-        except GodwitError as error:
-            log.warning("the transfer was not steered", what=what, words=error.reason.words)
-            return False
-        log.info("steered the transfer", what=what)
-        return True
-
-    async def _ask_to_stop(self, stopped: Stopped) -> Stopped:
+    async def _ask_to_stop(self) -> None:
         """Ask now and then: an abort may be lost, and a hypervisor may take long."""
-        now_s = asyncio.get_running_loop().time()
-        if stopped.asked_s is not None and now_s - stopped.asked_s < ABORT_AGAIN_S:
-            return stopped
-        why = stopped.why.words if stopped.why else ""
-        log.info("asked to stop the job", aborted=stopped.aborted, why=why)
-        try:
-            await self._driver.abort()
-        except GodwitError as error:
-            log.warning("could not ask to stop the job", words=error.reason.words)
-        return replace(stopped, asked_s=now_s)
+        asked_s = self._stopped.asked_s
+        if asked_s is not None and _now_s() - asked_s < ABORT_AGAIN_S:
+            return
+        why = self._stopped.why.words if self._stopped.why else "by request"
+        log.info("asked to stop the job", why=why)
+        self._stopped = replace(self._stopped, asked_s=_now_s())
+        await _is_done("abort", self._driver.abort())
+
+
+async def _is_done(what: str, asking: Awaitable[None], **fields: object) -> bool:
+    try:
+        await asking
+    except GodwitError as error:
+        log.warning("the transfer was not steered", what=what, words=error.reason.words)
+        return False
+    log.info("the transfer was steered", what=what, **fields)
+    return True
 
 
 async def _is_back(call: asyncio.Task[TransferOutcome]) -> bool:
     """True as soon as the call is back, False after `SAMPLE_S` without it."""
     finished, _ = await asyncio.wait({call}, timeout=SAMPLE_S)
     return bool(finished)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

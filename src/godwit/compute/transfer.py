@@ -117,6 +117,7 @@ class _Move:
         await self._driver.open()
         if not self._is_unwanted():
             await self._driver.clear_autostart()
+            await self._helm.set_first_limits()
         if self._is_unwanted():
             return TransferResult(error="stopped before it began", aborted=True)
         # The mark comes first: if we die between these two lines, the move may have begun.

@@ -8,6 +8,7 @@ the same folder. On disk it is a folder named after the migration:
     process.json          the process's pid and start time, by the process itself
     progress.json         the newest sample; its `beat` is the sign of life
     result.json           how it ended; the last thing the process writes
+    steering.json         the newest steering, by the compute manager; a higher revision replaces it
     log                   what the process said
     abort, closed, began, stopped-as-migrated, ended-by-us      marks: empty files, set once
 """
@@ -21,6 +22,7 @@ import msgspec
 
 from godwit.compute.disk import sync_folder, write_whole
 from godwit.model.progress import Progress
+from godwit.model.steering import Steering
 from godwit.rpc.compute import TransferNews, TransferResult
 from godwit.virt.driver import TransferEvidence
 
@@ -61,6 +63,10 @@ class TransferFolder(Protocol):
         """Set the mark. It survives a crash from the moment this returns."""
         ...
 
+    def steering(self) -> Steering | None:
+        """The newest steering that was asked for since the start, if any was."""
+        ...
+
     def show(self, sign: Sign) -> None:
         """Replace the sign of life."""
         ...
@@ -79,6 +85,7 @@ class MemoryFolder:
         self.alive = False
         """It has not ended."""
         self._marks: set[Mark] = set()
+        self._steering: Steering | None = None
         self._sign = Sign()
         self._result: TransferResult | None = None
         self._news = asyncio.Event()
@@ -90,6 +97,15 @@ class MemoryFolder:
     def set(self, mark: Mark) -> None:
         """See `TransferFolder`."""
         self._marks.add(mark)
+
+    def steering(self) -> Steering | None:
+        """See `TransferFolder`."""
+        return self._steering
+
+    def steer(self, steering: Steering) -> None:
+        """The newest steering; an older one changes nothing."""
+        if self._steering is None or steering.revision > self._steering.revision:
+            self._steering = steering
 
     def show(self, sign: Sign) -> None:
         """See `TransferFolder`."""
@@ -141,6 +157,17 @@ class DiskFolder:
         """See `TransferFolder`."""
         (self.path / mark).touch()
         sync_folder(self.path)
+
+    def steering(self) -> Steering | None:
+        """See `TransferFolder`."""
+        return self._read("steering.json", Steering)
+
+    def steer(self, steering: Steering) -> None:
+        """The newest steering; an older one changes nothing."""
+        known = self.steering()
+        if known is None or steering.revision > known.revision:
+            content = msgspec.json.encode(steering)
+            write_whole(self.path / "steering.json", content, durable=True)
 
     def show(self, sign: Sign) -> None:
         """See `TransferFolder`. Not forced to disk: after a power cut nobody needs it."""

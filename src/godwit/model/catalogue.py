@@ -77,6 +77,24 @@ ALL_BUT_CHECKS: Final[Mapping[Code, Entry]] = {
         "the post-copy could not be begun in time and was given up: {problem}",
         "the guest runs on at the source; see libvirtd's log there, or migrate without post-copy",
     ),
+    Code.TRANSFER_TOO_SLOW: Entry(
+        "it cannot be over within the {timeout_s:.0f} s given and was stopped after "
+        "{elapsed_s:.0f} s: {left_mib:.0f} MiB are left at {rate_mib_per_s:.1f} MiB/s, the guest "
+        "writes {dirty_mib_per_s:.1f} MiB/s",
+        "the guest runs on at the source; give it more: --timeout, --bandwidth",
+    ),
+    Code.MEMORY_NOT_CONVERGING: Entry(
+        "the guest writes {dirty_mib_per_s:.1f} MiB/s and {rate_mib_per_s:.1f} MiB/s can be sent: "
+        "it would have to pause for {needed_ms} ms, {allowed_ms} ms are allowed (tried: {tried})",
+        "the guest runs on at the source; allow a longer pause (--max-downtime), --auto-converge, "
+        "send faster (--bandwidth, another network), or wait until the guest writes less",
+    ),
+    Code.DISKS_NOT_CONVERGING: Entry(
+        "the guest writes to its disks as fast as they are copied: never less than "
+        "{left_mib:.1f} MiB were left, at {rate_mib_per_s:.1f} MiB/s",
+        "the guest runs on at the source; send faster (--bandwidth, another network), or wait "
+        "until the guest writes less",
+    ),
     Code.GUEST_ENDED: Entry(
         "the guest ended during the migration ({how})",
         "nothing here ended it on purpose: see QEMU's log at the source, then start it again",

@@ -39,9 +39,18 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     disk_remaining_bytes: int = 0
     rate_bytes_per_s: int = 0
     dirty_rate_bytes_per_s: int = 0
+    limit_bytes_per_s: int = 0
+    """The hypervisor sends no faster; 0: no limit."""
     iteration: int = 0
     eta_s: float | None = None
     converging: bool = True
+    """False once rounds of the copy no longer come closer to the end."""
+    expected_downtime_ms: int | None = None
+    """So long the guest would pause if the newest round were the last."""
+    allowed_downtime_ms: int | None = None
+    """So long it may pause at the switch, now."""
+    throttle_percent: int = 0
+    """By how much the hypervisor slows the guest down."""
 
     @property
     def moved_bytes(self) -> int:

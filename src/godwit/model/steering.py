@@ -4,9 +4,27 @@ The settings give the defaults, a request may differ, and the limits can be chan
 transfer runs. Kept with the migration; obeyed by the transfer process.
 """
 
+from enum import StrEnum
 from typing import Final
 
 import msgspec
+
+
+class ForceKind(StrEnum):
+    """How a transfer is brought to its end at once."""
+
+    POST_COPY = "post-copy"
+    """The guest runs on at the destination, the rest of its memory following."""
+    PAUSE = "pause"
+    """The pause at the switch may be longer, up to a bound."""
+
+
+class Force(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody asked for the end of the transfer now."""
+
+    kind: ForceKind
+    pause_ms: int = 0
+    """The guest may pause for so long at the switch (`PAUSE`)."""
 
 
 class Steering(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +42,9 @@ class Steering(msgspec.Struct, frozen=True, kw_only=True):
     """The hypervisor may slow a guest down that writes faster than can be sent."""
     parallel_connections: int = 1
     """So many connections carry the memory."""
+    force: Force | None = None
+    revision: int = 0
+    """Counts the changes that were asked for since the migration was accepted."""
 
 
 UNSTEERED: Final = Steering()

@@ -1,7 +1,7 @@
 """One transfer, told from opening to result, against a driver that does what the test says."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -15,7 +15,7 @@ from godwit.model.migrate_data import Guard
 from godwit.model.progress import Progress, Statistics, TransferPhase
 from godwit.model.reasons import Code, reason
 from godwit.model.sighting import SourceWord
-from godwit.model.steering import TransferLimits
+from godwit.model.steering import Force, ForceKind, Steering, TransferLimits
 from godwit.rpc.compute import TransferResult
 from godwit.sim.loop import run
 from godwit.virt.driver import TransferOutcome
@@ -37,11 +37,12 @@ class ScriptedDriver:
     error: str = ""
     moves: int = 100
     gone: bool = True
-    raises: Mapping[str, list[GodwitError]] = field(default_factory=dict)
+    raises: dict[str, list[GodwitError]] = field(default_factory=dict)
     on_call: Callable[[str], None] = lambda call: None
     progress_takes_s: float = 0.0
     abort_works: bool = True
     diary: list[str] = field(default_factory=list)
+    limits: list[TransferLimits] = field(default_factory=list)
     _aborted: asyncio.Event = field(default_factory=asyncio.Event)
     _began_s: float | None = None
 
@@ -72,6 +73,7 @@ class ScriptedDriver:
         return Progress(phase=TransferPhase.COPYING_MEMORY, memory_processed_bytes=moved)
 
     async def limit(self, limits: TransferLimits) -> None:
+        self.limits.append(limits)
         self._noted("limit")
 
     async def start_post_copy(self) -> None:
@@ -143,6 +145,7 @@ def test_a_transfer_lets_the_guest_run_once_the_source_is_proven_gone() -> None:
     assert driver.diary == [
         "open",
         "clear_autostart",
+        "limit",
         "transfer",
         "source_is_gone",
         "let_run_at_destination",
@@ -279,6 +282,41 @@ def test_a_transfer_whose_progress_cannot_be_had_is_taken_for_stalled() -> None:
 def test_a_slow_transfer_that_moves_is_not_stopped() -> None:
     driver = ScriptedDriver(transfer_s=1_000.0)
     assert transferred(driver, MemoryFolder(), terms(stall_timeout_s=5.0)).error == ""
+
+
+async def steer_at(
+    folder: MemoryFolder, at_s: float, driver: ScriptedDriver, steering: Steering, under: Terms
+) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(run_transfer(folder, driver, under))
+        await asyncio.sleep(at_s)
+        folder.steer(steering)
+
+
+def test_new_limits_are_set_while_it_runs_and_only_once() -> None:
+    driver, folder = ScriptedDriver(transfer_s=20.0), MemoryFolder()
+    newer = Steering(bandwidth_mib_per_s=8, max_downtime_ms=60, downtime_steps=1, revision=1)
+    run(steer_at(folder, 5.0, driver, newer, terms()))
+    assert driver.limits == [
+        TransferLimits(max_downtime_ms=100),
+        TransferLimits(bandwidth_mib_per_s=8, max_downtime_ms=60),
+    ]
+
+
+def test_limits_that_could_not_be_set_are_set_again() -> None:
+    driver, folder = ScriptedDriver(transfer_s=20.0), MemoryFolder()
+    driver.on_call = lambda call: (
+        driver.raises.update({"limit": [UNREACHABLE] * 2}) if call == "transfer" else None
+    )
+    run(steer_at(folder, 5.0, driver, Steering(bandwidth_mib_per_s=8, revision=1), terms()))
+    assert driver.limits[1:] == [TransferLimits(bandwidth_mib_per_s=8)] * 3
+
+
+def test_post_copy_that_was_forced_is_asked_for_until_it_is_seen() -> None:
+    driver, folder = ScriptedDriver(transfer_s=12.0), MemoryFolder()
+    forced = Steering(force=Force(kind=ForceKind.POST_COPY), revision=1)
+    run(steer_at(folder, 5.0, driver, forced, terms(guard=Guard.POSTCOPY)))
+    assert driver.diary.count("start_post_copy") > 1
 
 
 def test_hosts_that_cannot_be_reached_leave_an_error_and_nothing_begun() -> None:

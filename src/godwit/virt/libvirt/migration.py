@@ -336,9 +336,9 @@ def _sample(libvirt: Libvirt, uuid: InstanceUuid) -> Progress | None:
     if domain is None:
         return None
     state, reason = domain.state()[:2]
-    stats = reads.job_stats(domain)
+    stats, limit = reads.job_stats(domain), reads.bandwidth_limit(domain)
     phase = in_post_copy(state, reason)
-    sample = progress_of(stats) if stats is not None else None
+    sample = progress_of(stats, limit_bytes_per_s=limit) if stats is not None else None
     return sample if sample is None or phase is None else replace(sample, phase=phase)
 
 

@@ -8,7 +8,7 @@ from godwit.virt.libvirt.abi import MIGRATION_OUT, JobType, Paused, State
 Job = Mapping[str, int]
 
 
-def progress_of(job: Job) -> Progress | None:
+def progress_of(job: Job, *, limit_bytes_per_s: int = 0) -> Progress | None:
     """A sample of a running migration; `None` if no migration out of here runs."""
     if job.get("type", JobType.NONE) not in (JobType.BOUNDED, JobType.UNBOUNDED):
         return None
@@ -27,9 +27,11 @@ def progress_of(job: Job) -> Progress | None:
         disk_remaining_bytes=job.get("disk_remaining", 0),
         rate_bytes_per_s=rate,
         dirty_rate_bytes_per_s=dirty_bytes_per_s,
+        limit_bytes_per_s=limit_bytes_per_s,
         iteration=job.get("memory_iteration", 0),
         eta_s=_eta_s(job, rate, dirty_bytes_per_s),
-        converging=dirty_bytes_per_s == 0 or dirty_bytes_per_s < rate,
+        expected_downtime_ms=job.get("downtime") if job.get("memory_iteration", 0) > 1 else None,
+        throttle_percent=job.get("auto_converge_throttle", 0),
     )
 
 

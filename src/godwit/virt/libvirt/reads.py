@@ -13,6 +13,7 @@ from typing import Final
 from godwit.model.ids import InstanceUuid
 from godwit.virt.libvirt.abi import (
     POOL_RUNNING,
+    SPEED_UNLIMITED,
     Domain,
     DomainXml,
     JobStats,
@@ -233,6 +234,12 @@ def read_transfer(libvirt: Libvirt, uuid: InstanceUuid) -> Reading | None:
 def job_stats(domain: Domain) -> dict[str, int] | None:
     """The running job's figures; None if libvirt has none. May wait for QEMU."""
     return or_none(domain.jobStats, also=NOT_NOW)
+
+
+def bandwidth_limit(domain: Domain) -> int:
+    """What the guest's transfers are held to, in bytes per second; 0: no limit."""
+    limit_mib = or_none(domain.migrateGetMaxSpeed, also=NOT_NOW) or 0
+    return limit_mib * 2**20 if limit_mib < SPEED_UNLIMITED else 0
 
 
 def completed_stats(domain: Domain) -> dict[str, int] | None:

@@ -10,12 +10,15 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
+from msgspec import structs
+
 from godwit.model.errors import HypervisorError, Unreachable
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Guest, PowerState
 from godwit.model.reasons import Code, Reason, reason
 from godwit.model.steering import TransferLimits
 from godwit.runtime.settings import SimulatedHostSettings
+from godwit.virt.simulated.copying import QUIET, Writes
 from godwit.virt.simulated.faults import Fault, FaultKind, TransferFault
 from godwit.virt.simulated.half import WHOLE, Half, HalfState, Stream
 
@@ -41,6 +44,7 @@ class SimulatedFleet:
         self._hosts = {name: _Host(settings) for name, settings in hosts.items()}
         self._latest: dict[InstanceUuid, int] = {}
         self._violations: list[str] = []
+        self._writes: dict[InstanceUuid, Writes] = {}
         self._limits: dict[InstanceUuid, TransferLimits] = {}
         self._faults: dict[tuple[HostName, str], Fault] = {}
         self._transfer_faults: dict[InstanceUuid, TransferFault] = {}
@@ -124,9 +128,18 @@ class SimulatedFleet:
         self._hosts[host].halves.pop(uuid, None)
         self._hosts[host].changed.set()
 
+    def set_writes(self, uuid: InstanceUuid, writes: Writes) -> None:
+        """From now on the guest writes to its memory like this."""
+        self._writes[uuid] = writes
+
+    def writes(self, uuid: InstanceUuid) -> Writes:
+        """How the guest writes to its memory; a new one does not."""
+        return self._writes.get(uuid, QUIET)
+
     def limit(self, uuid: InstanceUuid, limits: TransferLimits) -> None:
-        """The guest's transfers are held within `limits`."""
-        self._limits[uuid] = limits
+        """The guest's transfers are held within `limits`; `None` leaves one as it is."""
+        given = {name: value for name, value in structs.asdict(limits).items() if value is not None}
+        self._limits[uuid] = structs.replace(self.limits(uuid), **given)
 
     def limits(self, uuid: InstanceUuid) -> TransferLimits:
         """What the guest's transfers were held within last."""

@@ -11,9 +11,10 @@ from godwit.model.migrate_data import Guard, SimulatedLiveMigrateData
 from godwit.model.progress import Progress, Statistics, TransferPhase
 from godwit.model.reasons import Code, reason
 from godwit.model.sighting import SourceWord
-from godwit.model.steering import TransferLimits
+from godwit.model.steering import UNSTEERED, Steering, TransferLimits
 from godwit.virt.driver import TransferEvidence, TransferOutcome
 from godwit.virt.simulated import post_copy
+from godwit.virt.simulated.copying import Copying, Terms, begun, copied
 from godwit.virt.simulated.driver import let_run
 from godwit.virt.simulated.faults import TransferFault
 from godwit.virt.simulated.fleet import SimulatedFleet
@@ -22,6 +23,10 @@ from godwit.virt.simulated.sighting import source_sighting
 
 STEP_S = 0.25
 """How often a copy looks whether a host has lost its power."""
+
+HELD_BACK_MIB_PER_S = 1
+DOWNTIME_MS = 300
+"""The pause that is allowed where nobody has set one, as QEMU has it."""
 
 T = TransferFault
 _BREAKS = frozenset({T.FAILS_MID_COPY, T.HALF_LEFT_OVER, T.STALLS, T.GUEST_ENDS})
@@ -46,6 +51,7 @@ class SimulatedTransferDriver:
         destination: HostName,
         uuid: InstanceUuid,
         migrate_data: SimulatedLiveMigrateData,
+        steering: Steering = UNSTEERED,
     ) -> None:
         self._fleet = fleet
         self._source = source
@@ -54,7 +60,10 @@ class SimulatedTransferDriver:
         self._migrate_data = migrate_data
         self._abort = asyncio.Event()
         self._in_post_copy = False
+        self._steering = steering
+        self._copying: Copying | None = None
         self._began_s: float | None = None
+        self._advanced_s = 0.0
         self._stalled = False
 
     async def open(self) -> None:
@@ -94,6 +103,7 @@ class SimulatedTransferDriver:
             if half is None or not half.job or self._began_s is None:
                 return None
             elapsed_s = asyncio.get_running_loop().time() - self._began_s
+            self._advance()
             return self._sample(half, elapsed_s)
 
     async def limit(self, limits: TransferLimits) -> None:
@@ -155,7 +165,8 @@ class SimulatedTransferDriver:
             return "domain is not running"
         if self._fleet.half(self._destination, self._uuid) is not None:
             return f"the guest exists at {self._destination} already"
-        self._began_s = asyncio.get_running_loop().time()
+        self._began_s = self._advanced_s = asyncio.get_running_loop().time()
+        self._copying = begun(half.guest.memory_mib * 2**20)
         self._fleet.put(self._source, change(half, job=True, outcome=None, took_back=False))
         guest = replace(half.guest, persistent=False, autostart=self._autostart(half))
         arriving = Half(guest, HalfState.RECEIVING, beat=half.beat)
@@ -167,34 +178,30 @@ class SimulatedTransferDriver:
 
     async def _copy(self, fault: TransferFault | None) -> TransferOutcome | None:
         """Wait until everything is sent. An outcome means: it was not."""
-        transfer_s = self._fleet.settings(self._source).transfer_s
-        if self._migrate_data.hold_back and fault not in _BREAKS:
-            return await self._wait(None)
         if fault not in _BREAKS:
-            return await self._wait(transfer_s)
-        broken = await self._wait(transfer_s / 2)
+            return await self._wait(1.0)
+        broken = await self._wait(0.5)
         if broken is not None:
             return broken
         if fault is T.STALLS:
             self._stalled = True
-            return await self._wait(None)
+            return await self._wait(1.0)
         if fault is T.GUEST_ENDS:
             self._fleet.power_off_guest(self._source, self._uuid)
             return self._end(CopyOutcome.FAILED, "domain is not running")
         left_over = fault is T.HALF_LEFT_OVER
         return self._end(CopyOutcome.FAILED, "unable to write to socket", left_over=left_over)
 
-    async def _wait(self, for_s: float | None) -> TransferOutcome | None:
-        """Let time pass (`None`: until an abort), step by step."""
-        loop = asyncio.get_running_loop()
-        until_s = None if for_s is None else loop.time() + for_s
-        while not self._in_post_copy and (until_s is None or loop.time() < until_s):
-            step_s = STEP_S if until_s is None else min(STEP_S, until_s - loop.time())
+    async def _wait(self, part: float) -> TransferOutcome | None:
+        """Copy step by step until it is whole, or such a part of the memory is sent."""
+        while not self._is_sent(part):
+            step_s = min(STEP_S, self._to_go_s(part))
             try:
                 async with asyncio.timeout(step_s):
                     await self._abort.wait()
                 return self._end(CopyOutcome.CANCELLED, "operation aborted: canceled by client")
             except TimeoutError:
+                self._advance()
                 if not (self._fleet.is_up(self._source) and self._fleet.is_up(self._destination)):
                     return self._end(CopyOutcome.FAILED, "client socket is closed")
         return None
@@ -212,6 +219,49 @@ class SimulatedTransferDriver:
                 return TransferOutcome(error="job 'migration in' failed in post-copy phase")
         post_copy.finish(self._fleet, self._source, self._uuid)
         return TransferOutcome(statistics=self._statistics())
+
+    def _is_sent(self, part: float) -> bool:
+        copying = self._copying
+        if self._stalled or (self._migrate_data.hold_back and not self._in_post_copy):
+            return False
+        if copying is None or copying.is_whole or self._in_post_copy or self._terms is None:
+            return True
+        return part < 1.0 and copying.sent_bytes >= part * copying.total_bytes - 1
+
+    def _to_go_s(self, part: float) -> float:
+        if self._stalled or self._copying is None or self._terms is None:
+            return STEP_S
+        if self._migrate_data.hold_back:
+            return STEP_S
+        left = self._copying.remaining_bytes
+        if part < 1.0:
+            left -= (1.0 - part) * self._copying.total_bytes
+        return left / self._terms.rate_bytes_per_s
+
+    def _advance(self) -> None:
+        """The copy as it is by now."""
+        now_s = asyncio.get_running_loop().time()
+        for_s, self._advanced_s = now_s - self._advanced_s, now_s
+        if not self._stalled and self._copying is not None and self._terms is not None:
+            writes = self._fleet.writes(self._uuid)
+            self._copying = copied(self._copying, for_s, self._terms, writes)
+
+    @property
+    def _terms(self) -> Terms | None:
+        """None: a transfer from here takes no time."""
+        transfer_s = self._fleet.settings(self._source).transfer_s
+        if transfer_s == 0 or self._copying is None:
+            return None
+        rate = self._copying.total_bytes / transfer_s
+        limits = self._fleet.limits(self._uuid)
+        held_back = HELD_BACK_MIB_PER_S if self._migrate_data.hold_back else 0
+        for limit in (limits.bandwidth_mib_per_s, held_back):
+            rate = min(rate, limit * 2**20) if limit else rate
+        return Terms(
+            rate_bytes_per_s=rate,
+            downtime_ms=limits.max_downtime_ms or DOWNTIME_MS,
+            auto_converge=self._steering.auto_converge,
+        )
 
     def _end(self, outcome: CopyOutcome, error: str, *, left_over: bool = False) -> TransferOutcome:
         """The copy is over and the guest never left."""
@@ -251,20 +301,25 @@ class SimulatedTransferDriver:
         return TransferOutcome(error=error, statistics=None if error else self._statistics())
 
     def _sample(self, half: Half, elapsed_s: float) -> Progress:
-        total = half.guest.memory_mib * 2**20
-        transfer_s = self._fleet.settings(self._source).transfer_s
-        share = min(1.0, elapsed_s / transfer_s) if transfer_s else 1.0
-        share = min(share, 0.5) if self._stalled else share
-        processed = int(total * share)
+        copying, terms = self._copying, self._terms
+        if copying is None or terms is None:
+            return Progress(phase=_PHASES[half.stream], elapsed_s=elapsed_s, iteration=1)
+        rate = 0.0 if self._stalled else terms.rate_bytes_per_s
+        dirty = self._fleet.writes(self._uuid).dirtied_bytes(1.0, copying.throttle_percent)
         return Progress(
             phase=_PHASES[half.stream],
             elapsed_s=elapsed_s,
-            memory_total_bytes=total,
-            memory_processed_bytes=processed,
-            memory_remaining_bytes=total - processed,
-            rate_bytes_per_s=0 if self._stalled else int(total / transfer_s) if transfer_s else 0,
-            iteration=1,
-            eta_s=None if self._stalled else max(0.0, transfer_s - elapsed_s),
+            memory_total_bytes=int(copying.total_bytes),
+            memory_processed_bytes=int(copying.sent_bytes),
+            memory_remaining_bytes=int(copying.remaining_bytes),
+            rate_bytes_per_s=int(rate),
+            dirty_rate_bytes_per_s=int(dirty) if copying.iteration > 1 else 0,
+            iteration=copying.iteration,
+            eta_s=None if self._stalled else copying.remaining_bytes / terms.rate_bytes_per_s,
+            expected_downtime_ms=(
+                int(copying.pause_ms(terms.rate_bytes_per_s)) if copying.iteration > 1 else None
+            ),
+            throttle_percent=copying.throttle_percent,
         )
 
     def _statistics(self) -> Statistics:
