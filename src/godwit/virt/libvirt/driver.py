@@ -40,7 +40,7 @@ from godwit.virt.libvirt.checks import console_refusals, destination_refusals, s
 from godwit.virt.libvirt.connection import Connection
 from godwit.virt.libvirt.guard_facts import guard_facts, was_paused
 from godwit.virt.libvirt.guests import DiskSizes, guest_of, host_facts_of
-from godwit.virt.libvirt.handshake import OwnListener
+from godwit.virt.libvirt.handshake import OwnListener, beside
 from godwit.virt.libvirt.migration import resume_post_copy
 from godwit.virt.libvirt.networks import bridge_at, bridges_there, network_of
 from godwit.virt.libvirt.reads import HostLook
@@ -117,21 +117,24 @@ class LibvirtDriver:
             self._connection.unsubscribe(changed)
 
     async def check_can_live_migrate_destination(self, spec: RequestSpec) -> Checked:
-        """See `ComputeDriver`. TLS first: without it, libvirtd may only be unreachable."""
-        untrusted = await self._listener.refusals_as_destination()
-        if untrusted:
-            return Checked(untrusted)
+        """See `ComputeDriver`."""
 
         def plan_for(host: HostLook) -> DiskPlan:
             there = self._facts_of(host)
             return plan_disks(spec.instance.disks, spec.source, there, spec.block_migration)
 
-        host, look = await self._connection.call(
-            "checking whether the guest can come",
-            lambda libvirt: check_reads.look_at_destination(
-                libvirt, spec.instance, lambda host: plan_for(host).files_there
+        untrusted, looked = await beside(
+            self._listener.refusals_as_destination(),
+            self._connection.call(
+                "checking whether the guest can come",
+                lambda libvirt: check_reads.look_at_destination(
+                    libvirt, spec.instance, lambda host: plan_for(host).files_there
+                ),
             ),
         )
+        if untrusted:
+            return Checked(untrusted)
+        host, look = looked()
         plan = plan_for(host)
         refusals = destination_refusals(spec, self._facts_of(host), look, plan)
         address = peer_uri(self._settings)
@@ -164,15 +167,18 @@ class LibvirtDriver:
     ) -> Checked:
         """See `ComputeDriver`."""
         agreed = _ours(migrate_data)
-        untrusted = await self._listener.refusals_as_source(agreed.destination_uri)
+        uuid = spec.instance.uuid
+        untrusted, looked = await beside(
+            self._listener.refusals_as_source(agreed.destination_uri),
+            self._connection.call(
+                "checking whether the guest may leave",
+                lambda libvirt: check_reads.look_at_source(libvirt, uuid),
+                key=uuid,
+            ),
+        )
         if untrusted:
             return Checked(untrusted)
-        uuid = spec.instance.uuid
-        look = await self._connection.call(
-            "checking whether the guest may leave",
-            lambda libvirt: check_reads.look_at_source(libvirt, uuid),
-            key=uuid,
-        )
+        look = looked()
         if look is None:
             problem = f"it has no guest with uuid {uuid}"
             refusal = reason(Code.MIGRATION_PRE_CHECK_ERROR, host=self._host, problem=problem)

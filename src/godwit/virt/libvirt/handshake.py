@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import os
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
+from godwit.model.errors import GodwitError
 from godwit.model.ids import HostName
 from godwit.model.reasons import Code, Reason, reason
 from godwit.runtime.settings import LibvirtHostSettings
@@ -24,6 +25,8 @@ from godwit.virt.libvirt.tls import (
     problem_of_certificate,
     problem_of_peer,
 )
+
+T = TypeVar("T")
 
 TIMEOUT_S: Final = 2.0
 SILENT_FOR_S: Final = 300.0
@@ -79,6 +82,18 @@ class OwnListener:
         return (reason(Code.TLS_UNUSABLE, host=self._host, problem=words),)
 
 
+async def beside(
+    trust: Coroutine[Any, Any, tuple[Reason, ...]], look: Coroutine[Any, Any, T]
+) -> tuple[tuple[Reason, ...], Callable[[], T]]:
+    """Both at once, so that trust costs no time: what speaks against the host's TLS, and a way to
+    what `look` found or raised. Untrusted, a host may be out of reach for that reason alone.
+    """
+    async with asyncio.TaskGroup() as group:
+        trusting = group.create_task(trust, name="TLS handshake")
+        looking = group.create_task(_outcome(look), name="look beside a TLS handshake")
+    return trusting.result(), looking.result()
+
+
 async def handshake(listener: Listener, credentials: Credentials) -> Handshake:
     """What one handshake shows; bounded. An address out of reach shows nothing: it may be one that
     only the hosts reach.
@@ -108,6 +123,19 @@ def readable(places: Sequence[Credentials]) -> Credentials | None:
 def own_home() -> Path | None:
     """The folder in which libvirt looks for a user's own certificate; None for root."""
     return None if os.geteuid() == 0 else Path.home()
+
+
+async def _outcome(look: Coroutine[Any, Any, T]) -> Callable[[], T]:
+    try:
+        found = await look
+    except GodwitError as error:
+        trouble = error
+
+        def fail() -> T:
+            raise trouble
+
+        return fail
+    return lambda: found
 
 
 async def _is_accepted(reader: asyncio.StreamReader) -> bool | None:
