@@ -20,6 +20,7 @@ from godwit.model.ids import InstanceUuid
 from godwit.model.instance import Guest, Instance, Nic, PowerState, vm_state_of
 from godwit.model.migrate_data import LiveMigrateData
 from godwit.model.reasons import Code
+from godwit.model.rehearsal import twin_name
 from godwit.model.request_spec import RequestSpec
 from godwit.model.sighting import DestinationWord, SourceWord
 from godwit.rpc.compute import TransferResult
@@ -112,7 +113,10 @@ async def agree(world: DriverWorld, hosts: TwoHosts, *, paused: bool = False) ->
 
 async def prepare(world: DriverWorld, hosts: TwoHosts, *, paused: bool = False) -> Agreed:
     """A new guest, checked at both ends, for which room was made at the destination."""
-    agreed = await agree(world, hosts, paused=paused)
+    return await _prepared(hosts, await agree(world, hosts, paused=paused))
+
+
+async def _prepared(hosts: TwoHosts, agreed: Agreed) -> Agreed:
     prepared = await hosts.destination.pre_live_migration(agreed.instance, agreed.migrate_data)
     return Agreed(agreed.instance, agreed.destination, prepared)
 
@@ -220,6 +224,25 @@ class DriverContract:
             assert at_destination.word is DestinationWord.GONE
             assert at_source.seen
             assert at_destination.seen
+
+        world.run(claim)
+
+    def test_a_rehearsal_leaves_both_hosts_as_they_were_and_the_guest_running(
+        self, world: DriverWorld
+    ) -> None:
+        async def claim(hosts: TwoHosts) -> None:
+            agreed = await agree(world, hosts)
+            before = await hosts.source.guests(), await hosts.destination.guests()
+            twin = twin_name(1.8e9, agreed.instance.uuid)
+            definition = await hosts.source.rehearse_departure(
+                agreed.instance, agreed.migrate_data, twin
+            )
+            await hosts.destination.rehearse_arrival(definition, twin)
+            for _ in range(2):
+                await hosts.destination.end_rehearsal(twin)
+            assert (await hosts.source.guests(), await hosts.destination.guests()) == before
+            result = await move(world, await _prepared(hosts, agreed))
+            assert (result.error, result.ran_at_destination) == ("", True)
 
         world.run(claim)
 

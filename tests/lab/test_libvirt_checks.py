@@ -10,8 +10,10 @@ from tests.lab.libvirt_moves import Move, a_move, run
 
 from godwit.lab.guest import DiskPlace, GuestDisk, GuestSpec, create_disk, define_guest
 from godwit.lab.lab import Lab
+from godwit.model.errors import Refused
 from godwit.model.migration import BlockMigration
 from godwit.model.reasons import Code
+from godwit.model.rehearsal import twin_name
 
 SHARED = GuestDisk("vm1.qcow2", DiskPlace.SHARED)
 LOCAL = GuestDisk("vm1.qcow2", DiskPlace.LOCAL)
@@ -133,6 +135,30 @@ def test_each_obstacle_is_refused_with_its_code(lab: Lab) -> None:
                     move.here.run("virsh", "-q", "snapshot-delete", "vm1", "s1")
             assert await move.refusals(BlockMigration.SHARED) == [Code.INVALID_SHARED_STORAGE]
             assert await move.refusals(BlockMigration.BLOCK) == [Code.INVALID_LOCAL_STORAGE]
+
+    run(test())
+
+
+def test_a_rehearsal_refuses_in_libvirts_words_what_cannot_start_there(lab: Lab) -> None:
+    async def test() -> None:
+        async with a_move(lab, GuestSpec("vm1", disks=(SHARED,))) as move:
+            checked = await move.check()
+            assert checked.migrate_data is not None
+            twin = twin_name(1.8e9, move.instance.uuid)
+            definition = await move.source.rehearse_departure(
+                move.instance, checked.migrate_data, twin
+            )
+            await move.destination.rehearse_arrival(definition, twin)
+            for known, unknown in (("brvm", "brnone"), ("pc-i440fx-7.2", "pc-i440fx-99.0")):
+                with pytest.raises(Refused) as refused:
+                    await move.destination.rehearse_arrival(
+                        definition.replace(known, unknown), twin
+                    )
+                assert refused.value.reason.code is Code.REHEARSAL_FAILED
+                assert unknown in refused.value.reason.words
+            assert await move.destination.guests() == ()
+            await move.wait_for_beat(move.here)
+            move.assert_ran_once()
 
     run(test())
 

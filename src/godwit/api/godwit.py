@@ -31,7 +31,9 @@ from godwit.saga.log import Debt, Entry
 
 
 async def check(request: Request) -> Response:
-    """`POST /servers/{id}/check`: the verdict of every host; nothing changes anywhere."""
+    """`POST /servers/{id}/check`: the verdict of every host; nothing changes anywhere. With
+    `rehearse`, hosts that agree have a twin of the guest sent to them.
+    """
     body = await read_body(request, CheckBody)
     server = await instance_or_404(world_of(request).queries, request.path_params["server_id"])
     ask = CheckLiveMigration(
@@ -41,7 +43,12 @@ async def check(request: Request) -> Response:
         disk_over_commit=disk_over_commit_of(body.disk_over_commit),
     )
     with names_in_the_body():
-        verdicts = await world_of(request).conductor.check_live_migration(ask)
+        conductor = world_of(request).conductor
+        verdicts = await (
+            conductor.rehearse_live_migration(ask)
+            if body.rehearse
+            else conductor.check_live_migration(ask)
+        )
     return answer({"server_uuid": server.uuid, "source": server.host, "verdicts": verdicts})
 
 

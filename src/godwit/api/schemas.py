@@ -67,6 +67,7 @@ class CheckBody(Body, frozen=True, kw_only=True):
     host: Word | None = None
     block_migration: bool | str = "auto"
     disk_over_commit: bool | str | None = None
+    rehearse: bool = False
 
 
 class ResolveBody(Body, frozen=True, kw_only=True):

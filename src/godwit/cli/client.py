@@ -17,6 +17,7 @@ T = TypeVar("T")
 LOOK_S: Final = 15.0
 CHANGE_S: Final = 20.0
 CHECK_S: Final = 75.0
+REHEARSAL_S: Final = 310.0
 CREATE_S: Final = 160.0
 DELETE_S: Final = 100.0
 POLL_WAIT_S: Final = 20.0
@@ -123,7 +124,8 @@ class Client:
     def check(self, server: Server, wish: Mapping[str, object]) -> tuple[Checked, bytes]:
         """Which hosts would take the server, and the answer as it came."""
         path = f"/godwit/v1/servers/{server.id}/check"
-        raw = self.change("POST", path, wish, timeout_s=CHECK_S).body
+        limit_s = REHEARSAL_S if wish.get("rehearse") else CHECK_S
+        raw = self.change("POST", path, wish, timeout_s=limit_s).body
         return self.read(raw, Checked), raw
 
     def migrations(self, *, limit: int) -> tuple[Migration, ...]:

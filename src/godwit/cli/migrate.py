@@ -37,6 +37,12 @@ Wish = dict[str, bool | str | None]
     help="This host, if its checks agree. Without: the best one, for each.",
 )
 @click.option("--check", is_flag=True, help="Only say which hosts would take it; change nothing.")
+@click.option(
+    "--rehearse",
+    is_flag=True,
+    help="With --check, of one server: send a tiny twin of the guest to each of these hosts, start "
+    "one of its size there, paused and without its disks, and end both.",
+)
 @click.option("--auto", is_flag=True, help="Copy the disks the hosts do not share (the default).")
 @click.option("--block", is_flag=True, help="Copy all disks: refuse if the hosts share one.")
 @click.option("--shared", is_flag=True, help="Copy no disk: refuse if the hosts do not share all.")
@@ -68,6 +74,8 @@ def migrate(
     wish: Wish = {"host": host, "block_migration": _disks(flags)}
     if flags["disk_over_commit"]:
         wish["disk_over_commit"] = True
+    if flags["rehearse"]:
+        wish["rehearse"] = True
     order = Order(
         named=tuple(dict.fromkeys(named)),
         source=source,
@@ -76,7 +84,10 @@ def migrate(
         only_check=flags["check"],
         wait=not flags["no_wait"],
     )
-    if source is not None or len(order.named) > 1:
+    many = source is not None or len(order.named) > 1
+    if flags["rehearse"] and (many or not order.only_check):
+        raise click.UsageError("--rehearse goes with --check of one server")
+    if many:
         return migrate_many(asking, order)
     return _migrate_one(asking, order)
 

@@ -115,6 +115,7 @@ class HostVerdict(Answer, frozen=True, kw_only=True):
 
     host: str
     refusals: tuple[Reason, ...] = ()
+    rehearsed: bool = False
 
 
 class Verdicts(Answer, frozen=True, kw_only=True):

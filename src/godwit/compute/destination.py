@@ -3,9 +3,11 @@
 from godwit.rpc.compute import (
     CheckAnswer,
     CheckDestination,
+    EndRehearsal,
     Move,
     Nothing,
     PreparedAtDestination,
+    RehearseArrival,
 )
 from godwit.virt.driver import ComputeDriver
 
@@ -14,6 +16,18 @@ async def check_can_live_migrate(driver: ComputeDriver, ask: CheckDestination) -
     """Could the guest run here? Leaves nothing behind."""
     checked = await driver.check_can_live_migrate_destination(ask.spec)
     return CheckAnswer(refusals=checked.refusals, migrate_data=checked.migrate_data)
+
+
+async def rehearse_arrival(driver: ComputeDriver, ask: RehearseArrival) -> Nothing:
+    """Start a twin in the guest's place, and end it."""
+    await driver.rehearse_arrival(ask.definition, ask.twin)
+    return Nothing()
+
+
+async def end_rehearsal(driver: ComputeDriver, ask: EndRehearsal) -> Nothing:
+    """Remove a twin that has arrived. Harmless if there is none."""
+    await driver.end_rehearsal(ask.twin)
+    return Nothing()
 
 
 async def pre_live_migration(driver: ComputeDriver, ask: Move) -> PreparedAtDestination:

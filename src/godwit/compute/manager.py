@@ -13,12 +13,16 @@ from godwit.rpc.compute import (
     CheckAnswer,
     CheckDestination,
     CheckSource,
+    Departed,
     DestroyGuest,
+    EndRehearsal,
     FollowTransfer,
     ForTransfer,
     Move,
     Nothing,
     PreparedAtDestination,
+    RehearseArrival,
+    RehearseDeparture,
     SpawnGuest,
     StartTransfer,
     TransferNews,
@@ -122,6 +126,20 @@ class ComputeManager:
         """See `ComputeRpc`."""
         async with self._fence.acting(ask.act, Deed.POST_AT_SOURCE):
             return await source.post_live_migration(self.driver, self._transfers, ask)
+
+    # --- rehearsals -------------------------------------------------------------------------------
+
+    async def rehearse_departure(self, ask: RehearseDeparture) -> Departed:
+        """See `ComputeRpc`."""
+        return await source.rehearse_departure(self.driver, ask)
+
+    async def rehearse_arrival(self, ask: RehearseArrival) -> Nothing:
+        """See `ComputeRpc`."""
+        return await destination.rehearse_arrival(self.driver, ask)
+
+    async def end_rehearsal(self, ask: EndRehearsal) -> Nothing:
+        """See `ComputeRpc`."""
+        return await destination.end_rehearsal(self.driver, ask)
 
     # --- guests of our own ------------------------------------------------------------------------
 

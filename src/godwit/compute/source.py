@@ -11,9 +11,11 @@ from godwit.model.reasons import Code, reason
 from godwit.rpc.compute import (
     CheckAnswer,
     CheckSource,
+    Departed,
     ForTransfer,
     Move,
     Nothing,
+    RehearseDeparture,
     StartTransfer,
     TransferNews,
 )
@@ -26,6 +28,12 @@ async def check_can_live_migrate(driver: ComputeDriver, ask: CheckSource) -> Che
         ask.spec, ask.destination, ask.migrate_data
     )
     return CheckAnswer(refusals=checked.refusals, migrate_data=checked.migrate_data)
+
+
+async def rehearse_departure(driver: ComputeDriver, ask: RehearseDeparture) -> Departed:
+    """Send a twin in the guest's place. The guest is not touched."""
+    definition = await driver.rehearse_departure(ask.instance, ask.migrate_data, ask.twin)
+    return Departed(definition=definition)
 
 
 async def live_migration(transfers: Transfers, ask: StartTransfer) -> TransferNews:

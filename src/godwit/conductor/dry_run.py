@@ -3,6 +3,7 @@ changed and nothing is left behind.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 from godwit.conductor.hosts import host_states
@@ -41,15 +42,22 @@ async def check(world: World, ask: CheckLiveMigration) -> Verdicts:
     refusals = against_moving(instance, source)
     if source is None or source.facts is None or refusals:
         return Verdicts(hosts=(), refusals=refusals)
+    spec = await question(world, ask, instance, source.facts)
+    return Verdicts(hosts=await _verdicts(world, spec, states))
+
+
+async def question(
+    world: World, ask: CheckLiveMigration, instance: Instance, source: HostFacts
+) -> RequestSpec:
+    """What scheduler and checks are asked."""
     facts = LiveMigrationFacts(
         instance=instance,
-        source=source.facts,
+        source=source,
         requested_host=ask.host,
         block_migration=ask.block_migration,
         disk_over_commit=ask.disk_over_commit,
     )
-    spec = await request_spec(world, facts)
-    return Verdicts(hosts=await _verdicts(world, spec, states))
+    return await request_spec(world, facts)
 
 
 def against_moving(instance: Instance, source: HostState | None) -> tuple[Reason, ...]:
@@ -85,8 +93,13 @@ async def _verdicts(
         for why in selection.refusals
         if why.host is not None
     ]
-    refused += [verdict for verdict in answers if verdict.refusals]
-    possible = [verdict for verdict in answers if not verdict.refusals]
+    return sorted_verdicts([*answers, *refused])
+
+
+def sorted_verdicts(verdicts: Sequence[HostVerdict]) -> tuple[HostVerdict, ...]:
+    """Those that would take the guest, as they come; then the others by name."""
+    possible = [verdict for verdict in verdicts if not verdict.refusals]
+    refused = [verdict for verdict in verdicts if verdict.refusals]
     return (*possible, *sorted(refused, key=_by_name))
 
 

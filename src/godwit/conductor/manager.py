@@ -2,7 +2,7 @@
 `rpc/conductor.py`. The work is done in the modules beside it.
 """
 
-from godwit.conductor import dry_run, requests, servers
+from godwit.conductor import dry_run, rehearsal, requests, servers
 from godwit.conductor.reports import Reports
 from godwit.conductor.world import World
 from godwit.model.host import HostReport
@@ -36,6 +36,10 @@ class ComputeTaskManager:
     async def check_live_migration(self, ask: CheckLiveMigration) -> Verdicts:
         """The dry run: a verdict per host."""
         return await dry_run.check(self._world, ask)
+
+    async def rehearse_live_migration(self, ask: CheckLiveMigration) -> Verdicts:
+        """The dry run with a rehearsal where the checks agree."""
+        return await rehearsal.rehearse(self._world, ask)
 
     async def abort_live_migration(self, ask: AbortMigration) -> Migration:
         """The request is on record; it is too late (`Conflict`) once the guest has moved."""

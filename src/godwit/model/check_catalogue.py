@@ -185,6 +185,11 @@ CHECKS: Final[Mapping[Code, Entry]] = {
         " move such",
         'remove {feature} from its CPU at its next start, or set nested = "move" for its host',
     ),
+    Code.REHEARSAL_FAILED: Entry(
+        "{host}: {doing} failed: {problem}",
+        "the guest was left alone; mend what the hypervisor names (its log on {host} says more), "
+        "then rehearse again",
+    ),
     Code.TLS_UNUSABLE: Entry(
         "the TLS of {host} cannot be used: {problem}",
         "give that host a certificate that is valid now, issued by the CA of both hosts and made "

@@ -72,6 +72,7 @@ class Code(StrEnum):
     INVARIANT_TSC = "invariant-tsc"
     NESTED_VIRTUALISATION = "nested-virtualisation"
     TLS_UNUSABLE = "tls-unusable"
+    REHEARSAL_FAILED = "rehearsal-failed"
     HYPERVISOR_UNAVAILABLE = "hypervisor-unavailable"
     # the story
     CANCELLED_BY_REQUEST = "cancelled-by-request"

@@ -15,6 +15,7 @@ from godwit.model.instance import Instance
 from godwit.model.migrate_data import LiveMigrateData
 from godwit.model.progress import Progress, Statistics
 from godwit.model.reasons import Reason
+from godwit.model.rehearsal import TwinName
 from godwit.model.request_spec import RequestSpec
 from godwit.model.sighting import DestinationSighting, SourceSighting
 from godwit.model.steering import UNSTEERED, Steering
@@ -118,6 +119,33 @@ class ForTransfer(msgspec.Struct, frozen=True, kw_only=True):
     act: Act
 
 
+class RehearseDeparture(msgspec.Struct, frozen=True, kw_only=True):
+    """Send something that stands in for the guest, under this name."""
+
+    instance: Instance
+    migrate_data: LiveMigrateData
+    twin: TwinName
+
+
+class Departed(msgspec.Struct, frozen=True, kw_only=True):
+    """It has arrived; what the destination needs to know to rehearse the rest."""
+
+    definition: str
+
+
+class RehearseArrival(msgspec.Struct, frozen=True, kw_only=True):
+    """Start what stands in for the guest, and end it again."""
+
+    definition: str
+    twin: TwinName
+
+
+class EndRehearsal(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing of this twin is to be left."""
+
+    twin: TwinName
+
+
 class SpawnGuest(msgspec.Struct, frozen=True, kw_only=True):
     """Make and start a guest of our own."""
 
@@ -188,6 +216,15 @@ class ComputeRpc(Protocol):
 
     @remote(timeout_s=60, repeat="the guest is already forgotten")
     async def post_live_migration_at_source(self, ask: Move) -> Nothing: ...
+
+    @remote(timeout_s=90, repeat="another twin of the same name is sent")
+    async def rehearse_departure(self, ask: RehearseDeparture) -> Departed: ...
+
+    @remote(timeout_s=60, repeat="another twin is started and ended")
+    async def rehearse_arrival(self, ask: RehearseArrival) -> Nothing: ...
+
+    @remote(timeout_s=30, repeat="the twin is already gone")
+    async def end_rehearsal(self, ask: EndRehearsal) -> Nothing: ...
 
     @remote(timeout_s=120, repeat="the guest is already there")
     async def spawn_guest(self, ask: SpawnGuest) -> Nothing: ...

@@ -1,6 +1,6 @@
 """What the API and the compute managers may ask of a conductor (Nova: ComputeTaskAPI)."""
 
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -11,6 +11,9 @@ from godwit.model.migration import BlockMigration, Migration
 from godwit.model.reasons import Reason
 from godwit.rpc.compute import Nothing
 from godwit.rpc.contract import remote
+
+REHEARSAL_S: Final = 300.0
+"""Several hosts, a few at a time."""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +39,8 @@ class HostVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
     host: HostName
     refusals: tuple[Reason, ...] = ()
+    rehearsed: bool = False
+    """The move there was rehearsed as well."""
 
 
 class CheckLiveMigration(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +108,9 @@ class ComputeTaskApi(Protocol):
 
     @remote(timeout_s=60, repeat="only looks")
     async def check_live_migration(self, ask: CheckLiveMigration) -> Verdicts: ...
+
+    @remote(timeout_s=REHEARSAL_S, repeat="rehearses again")
+    async def rehearse_live_migration(self, ask: CheckLiveMigration) -> Verdicts: ...
 
     @remote(timeout_s=10, repeat="the request is already on record")
     async def abort_live_migration(self, ask: AbortMigration) -> Migration: ...

@@ -16,6 +16,7 @@ from godwit.model.instance import Guest, Instance
 from godwit.model.migrate_data import LiveMigrateData
 from godwit.model.progress import Progress, Statistics
 from godwit.model.reasons import Reason
+from godwit.model.rehearsal import TwinName
 from godwit.model.request_spec import RequestSpec
 from godwit.model.sighting import DestinationSighting, SourceSighting, SourceWord
 from godwit.model.steering import TransferLimits
@@ -143,6 +144,28 @@ class ComputeDriver(Protocol):
         self, instance: Instance, migrate_data: LiveMigrateData
     ) -> None:
         """At the source: forget the guest and remove the disks that were copied away."""
+        ...
+
+    # --- rehearsals: may be repeated; the guest is not touched, nothing is left -------------------
+
+    async def rehearse_departure(
+        self, instance: Instance, migrate_data: LiveMigrateData, twin: TwinName
+    ) -> str:
+        """At the source: send something that stands in for the guest, as the guest would be sent.
+
+        Returns what `rehearse_arrival` is to start. `Refused`: it did not arrive.
+        Undone by `end_rehearsal` at the destination.
+        """
+        ...
+
+    async def rehearse_arrival(self, definition: str, twin: TwinName) -> None:
+        """At the destination: start what stands in for the guest, paused, and end it. `Refused`: it
+        did not start.
+        """
+        ...
+
+    async def end_rehearsal(self, twin: TwinName) -> None:
+        """At either end: remove this twin, and those that rehearsals of long ago left behind."""
         ...
 
     # --- guests of our own ------------------------------------------------------------------------

@@ -233,6 +233,11 @@ class FakeHouse:
         self._ask(ask)
         return self.verdicts
 
+    async def rehearse_live_migration(self, ask: CheckLiveMigration) -> Verdicts:
+        self._ask(ask)
+        hosts = [replace(each, rehearsed=not each.refusals) for each in self.verdicts.hosts]
+        return replace(self.verdicts, hosts=tuple(hosts))
+
     async def abort_live_migration(self, ask: AbortMigration) -> Migration:
         self._ask(ask)
         return await self.move(ask.migration_uuid)

@@ -67,6 +67,15 @@ def test_a_dry_run_answers_the_conductors_verdicts_and_changes_nothing() -> None
     assert (wish.instance_uuid, wish.host) == (GUEST, "host-b")
 
 
+def test_a_dry_run_rehearses_only_when_asked_to() -> None:
+    house = FakeHouse()
+    house.verdicts = Verdicts(hosts=(HostVerdict(host=HOST_B),))
+    path = f"/godwit/v1/servers/{GUEST}/check"
+    answers = [asked(house, "POST", path, body=body) for body in ({}, {"rehearse": True})]
+    rehearsed = [answer.body["verdicts"]["hosts"][0]["rehearsed"] for answer in answers]
+    assert rehearsed == [False, True]
+
+
 def test_forgetting_asks_the_conductor_with_the_reason() -> None:
     house = FakeHouse()
     path = f"/godwit/v1/servers/{GUEST}/forget"

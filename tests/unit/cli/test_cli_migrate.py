@@ -358,6 +358,18 @@ def test_a_reason_that_no_host_can_change_comes_first_and_is_exit_code_3() -> No
     assert state.remedy in shown
 
 
+def test_a_dry_run_with_a_rehearsal_says_which_hosts_have_rehearsed() -> None:
+    code, shown = checked(verdicts(HOST_B), "--rehearse")
+    assert code == 0
+    assert "  host-b  yes, and rehearsed\n" in shown
+
+
+def test_a_rehearsal_without_a_dry_run_is_wrong_usage() -> None:
+    house = FakeHouse()
+    assert typed(house, "migrate", "guest-1", "--rehearse").exit_code == Exit.WRONG_USAGE
+    assert house.asked == []
+
+
 def test_a_dry_run_as_json_is_the_servers_answer() -> None:
     code, shown = checked(verdicts(HOST_B), "--json")
     assert code == 0

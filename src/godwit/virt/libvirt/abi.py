@@ -127,6 +127,13 @@ class DomainXml(IntFlag):
     MIGRATABLE = 8
 
 
+class Start(IntFlag):
+    """virDomainCreateFlags, as far as Godwit uses them."""
+
+    PAUSED = 1
+    AUTODESTROY = 2
+
+
 UNDEFINE_LEFTOVERS: Final = 1 | 2 | 8 | 16
 """virDomainUndefineFlags: with managed save, snapshot and checkpoint metadata; never storage, and
 never the UEFI variables, whose file both hosts may share."""
@@ -264,4 +271,5 @@ class Libvirt(Protocol):
     def lookupByUUIDString(self, uuidstr: str) -> Domain: ...  # noqa: N802
     def lookupByName(self, name: str) -> Domain: ...  # noqa: N802
     def storageVolLookupByPath(self, path: str) -> Volume: ...  # noqa: N802
+    def createXML(self, xmlDesc: str, flags: int = 0) -> Domain: ...  # noqa: N802, N803
     def defineXML(self, xml: str) -> Domain: ...  # noqa: N802

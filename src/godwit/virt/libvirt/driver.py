@@ -5,7 +5,6 @@ Thin: each method makes one or two bounded calls whose work stands in `reads`, `
 and lets the pure `checks`, `storages` and `sighting` judge what came back.
 """
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
@@ -18,6 +17,7 @@ from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Guest, Instance
 from godwit.model.migrate_data import Guard, LibvirtLiveMigrateData, LiveMigrateData
 from godwit.model.reasons import Code, reason
+from godwit.model.rehearsal import TwinName, is_twin
 from godwit.model.request_spec import RequestSpec
 from godwit.model.sighting import (
     DestinationSighting,
@@ -36,6 +36,7 @@ from godwit.virt.libvirt.addresses import (
     migration_uri,
     peer_uri,
 )
+from godwit.virt.libvirt.changes import changes_at
 from godwit.virt.libvirt.checks import console_refusals, destination_refusals, source_refusals
 from godwit.virt.libvirt.connection import Connection
 from godwit.virt.libvirt.guard_facts import guard_facts, was_paused
@@ -44,12 +45,11 @@ from godwit.virt.libvirt.handshake import OwnListener, beside
 from godwit.virt.libvirt.migration import resume_post_copy
 from godwit.virt.libvirt.networks import bridge_at, bridges_there, network_of
 from godwit.virt.libvirt.reads import HostLook
+from godwit.virt.libvirt.rehearsals import Rehearsals
 from godwit.virt.libvirt.sighting import destination_sighting, source_sighting
 from godwit.virt.libvirt.storages import DiskPlan, images_of, plan_disks, storages_of
 
 NO_NETWORKS: Final[Mapping[str, NetworkSettings]] = {}
-RETRY_S: Final = 2.0
-"""How often a libvirtd that is away is looked for, while someone waits for changes."""
 ENDING_TIMEOUT_S: Final = 25.0
 """libvirt gives a QEMU that does not end 15 s or more before it kills it."""
 SPAWN_TIMEOUT_S: Final = 100.0
@@ -76,6 +76,7 @@ class LibvirtDriver:
         self._sizes = DiskSizes()
         self._connection = Connection(host, settings)
         self._listener = OwnListener(host, settings)
+        self._rehearsals = Rehearsals(host, self._connection)
 
     # --- looks ---
 
@@ -92,29 +93,16 @@ class LibvirtDriver:
         )
         storages = storages_of(self._host, self._storages, pools)
         await self._sizes.learn(self._connection, looks)
-        found = (guest_of(look, storages, self._sizes, self._network_of) for look in looks)
+        found = (
+            guest_of(look, storages, self._sizes, self._network_of)
+            for look in looks
+            if not is_twin(look.facts.name)
+        )
         return tuple(sorted(found, key=lambda guest: guest.uuid))
 
     def changes(self) -> AsyncIterator[None]:
-        """See `ComputeDriver`. Also at the start, and whenever the connection is lost or back."""
-        changed = self._connection.subscribe()
-        changed.set()
-        return self._changes(changed)
-
-    async def _changes(self, changed: asyncio.Event) -> AsyncIterator[None]:
-        try:
-            while True:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(RETRY_S):
-                        await changed.wait()
-                if changed.is_set():
-                    changed.clear()
-                    yield
-                elif not self._connection.is_open:
-                    with contextlib.suppress(Unreachable, HypervisorError):
-                        await self._connection.call("looking again", lambda _: None)
-        finally:
-            self._connection.unsubscribe(changed)
+        """See `ComputeDriver`."""
+        return changes_at(self._connection)
 
     async def check_can_live_migrate_destination(self, spec: RequestSpec) -> Checked:
         """See `ComputeDriver`."""
@@ -337,6 +325,22 @@ class LibvirtDriver:
             return seen
 
         await self._act("forgetting the guest", clean_up, timeout_s=ENDING_TIMEOUT_S)
+
+    # --- rehearsals ---
+
+    async def rehearse_departure(
+        self, instance: Instance, migrate_data: LiveMigrateData, twin: TwinName
+    ) -> str:
+        """See `ComputeDriver`."""
+        return await self._rehearsals.depart(instance.uuid, _ours(migrate_data), twin)
+
+    async def rehearse_arrival(self, definition: str, twin: TwinName) -> None:
+        """See `ComputeDriver`."""
+        await self._rehearsals.arrive(definition, twin)
+
+    async def end_rehearsal(self, twin: TwinName) -> None:
+        """See `ComputeDriver`."""
+        await self._rehearsals.end(twin)
 
     # --- guests of our own ---
 

@@ -12,6 +12,7 @@ from godwit.model.ids import HostName, InstanceUuid, StorageId
 from godwit.model.instance import Guest, Instance, PowerState
 from godwit.model.migrate_data import LiveMigrateData, SimulatedLiveMigrateData
 from godwit.model.reasons import Code, Reason, reason
+from godwit.model.rehearsal import TwinName
 from godwit.model.request_spec import RequestSpec
 from godwit.model.sighting import (
     DestinationSighting,
@@ -187,6 +188,27 @@ class SimulatedDriver:
         """See `ComputeDriver`."""
         async with self._fleet.calling(self._host, "post_live_migration_at_source"):
             self._forget(instance, "post_live_migration_at_source")
+
+    # --- rehearsals: nothing to send here, only questions that may fail ---------------------------
+
+    async def rehearse_departure(
+        self, instance: Instance, migrate_data: LiveMigrateData, twin: TwinName
+    ) -> str:
+        """See `ComputeDriver`."""
+        async with self._fleet.calling(self._host, "rehearse_departure"):
+            if self._fleet.half(self._host, instance.uuid) is None:
+                raise self._failed("rehearse_departure", "no such guest")
+            return instance.name
+
+    async def rehearse_arrival(self, definition: str, twin: TwinName) -> None:
+        """See `ComputeDriver`."""
+        async with self._fleet.calling(self._host, "rehearse_arrival"):
+            return
+
+    async def end_rehearsal(self, twin: TwinName) -> None:
+        """See `ComputeDriver`."""
+        async with self._fleet.calling(self._host, "end_rehearsal"):
+            return
 
     # --- guests of our own ------------------------------------------------------------------------
 
