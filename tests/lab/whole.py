@@ -302,25 +302,28 @@ def guests(site: Site, **placed: tuple[GuestSpec, ...]) -> Iterator[Heartbeats]:
     specs = [spec for here in placed.values() for spec in here]
     with Heartbeats(site.lab, [spec.name for spec in specs]) as beats:
         for letter, here in placed.items():
-            _start(site.host(f"host-{letter}"), here)
+            start(site.host(f"host-{letter}"), here)
         for letter, here in placed.items():
             for spec in here:
                 beats.wait(spec.name, f"host-{letter}")
-                site.until(f"{spec.name} to be known", _is_known(site, spec), timeout_s=15.0)
+                site.until(f"{spec.name} to be known", is_known(site, spec), timeout_s=15.0)
         yield beats
         for spec in specs:
             beats.wait(spec.name)
             assert beats.check_ran_once(spec.name) == []
 
 
-def _start(host: LabHost, specs: tuple[GuestSpec, ...]) -> None:
+def start(host: LabHost, specs: tuple[GuestSpec, ...]) -> None:
+    """Make the guests' disks, and start them."""
     for spec in specs:
         for disk in spec.disks:
             create_disk(host, disk)
         start_guest(host, spec)
 
 
-def _is_known(site: Site, spec: GuestSpec) -> Callable[[], bool]:
+def is_known(site: Site, spec: GuestSpec) -> Callable[[], bool]:
+    """Asks whether the guest is on record and runs."""
+
     def known() -> bool:
         server = site.server(spec.name)
         return server is not None and server.status == "ACTIVE"

@@ -126,6 +126,8 @@ class _Move:
             call = tasks.create_task(self._call(), name="transfer call")
             steering = tasks.create_task(self._helm.steer(call), name="steering")
             outcome = await call
+            if outcome.guest_ended:
+                self._folder.set(Mark.SEEN_TO_END)
             # Not after `steering`: a sample that is slow to come must not keep the guest waiting.
             ran = await self._let_run_on_proof()
         stopped = steering.result()

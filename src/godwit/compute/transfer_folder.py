@@ -40,6 +40,8 @@ class Mark(StrEnum):
     """Written before the hypervisor is asked to begin."""
     STOPPED_AS_MIGRATED = "stopped-as-migrated"
     """The source was seen stopped because its guest had migrated."""
+    SEEN_TO_END = "seen-to-end"
+    """The guest was seen to end at the source, by anything but the move."""
     ENDED_BY_US = "ended-by-us"
     """Written before we end the source's half."""
 
@@ -201,6 +203,7 @@ def evidence_of(folder: TransferFolder) -> TransferEvidence:
     return TransferEvidence(
         began=folder.has(Mark.BEGAN),
         stopped_as_migrated=folder.has(Mark.STOPPED_AS_MIGRATED),
+        seen_to_end=folder.has(Mark.SEEN_TO_END),
         ended_by_us=folder.has(Mark.ENDED_BY_US),
     )
 

@@ -38,6 +38,8 @@ class TransferEvidence:
     """The hypervisor was asked to begin the transfer."""
     stopped_as_migrated: bool = False
     """The transfer process saw the source stop because the guest had migrated."""
+    seen_to_end: bool = False
+    """The transfer process saw the guest end at the source, by anything but the move."""
     ended_by_us: bool = False
     """We recorded that we would end the source's half, and then did."""
 
@@ -192,6 +194,8 @@ class TransferOutcome:
     reason: Reason | None = None
     """The catalogue's reason, where the hypervisor's error leaves no doubt."""
     statistics: Statistics | None = None
+    guest_ended: bool = False
+    """The guest was seen to end at the source, by anything but the move."""
 
 
 class TransferDriver(Protocol):

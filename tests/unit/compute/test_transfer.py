@@ -35,6 +35,7 @@ class ScriptedDriver:
 
     transfer_s: float = 4.0
     error: str = ""
+    guest_ended: bool = False
     moves: int = 100
     gone: bool = True
     raises: dict[str, list[GodwitError]] = field(default_factory=dict)
@@ -61,7 +62,9 @@ class ScriptedDriver:
             return TransferOutcome(error="canceled by client")
         except TimeoutError:
             statistics = None if self.error else STATISTICS
-            return TransferOutcome(error=self.error, statistics=statistics)
+            return TransferOutcome(
+                error=self.error, statistics=statistics, guest_ended=self.guest_ended
+            )
 
     async def progress(self) -> Progress | None:
         self._raise("progress")
@@ -179,6 +182,14 @@ def test_a_guest_that_does_not_wait_for_us_is_left_as_it_arrived(under: Terms) -
     assert (result.error, result.ran_at_destination) == ("", False)
     assert "let_run_at_destination" not in driver.diary
     assert folder.has(Mark.STOPPED_AS_MIGRATED)
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_guest_that_was_seen_to_end_is_on_record_as_such(ended: bool) -> None:
+    folder = MemoryFolder()
+    driver = ScriptedDriver(error="domain is not running", gone=False, guest_ended=ended)
+    transferred(driver, folder)
+    assert folder.evidence().seen_to_end is ended
 
 
 def test_the_beginning_is_on_record_before_the_call() -> None:

@@ -56,6 +56,7 @@ def test_a_result_in_memory_is_news_only_once_the_transfer_has_ended() -> None:
     [
         (Mark.BEGAN, TransferEvidence(began=True)),
         (Mark.STOPPED_AS_MIGRATED, TransferEvidence(stopped_as_migrated=True)),
+        (Mark.SEEN_TO_END, TransferEvidence(seen_to_end=True)),
         (Mark.ENDED_BY_US, TransferEvidence(ended_by_us=True)),
         (Mark.ABORT, TransferEvidence()),
         (Mark.CLOSED, TransferEvidence()),

@@ -53,6 +53,7 @@ from godwit.virt.libvirt.storages import images_of
 PROGRESS_TIMEOUT_S: Final = 2.0
 HELD_BACK_MIB_PER_S: Final = 1
 """The least that libvirt knows."""
+ENDINGS: Final = frozenset({Shutoff.SHUTDOWN, Shutoff.DESTROYED, Shutoff.CRASHED})
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ class LibvirtTransferDriver:
         self._source = Connection(source.host, source.settings, lifecycle=self._source_event)
         self._destination = Connection(destination.host, destination.settings)
         self._stopped_as_migrated = False
+        self._stopped_otherwise = False
         self._came_back_without_error = False
 
     async def open(self) -> None:
@@ -138,7 +140,7 @@ class LibvirtTransferDriver:
         except LibvirtError as error:
             problem = f"{error.message} (libvirt error {error.number})"
             why = self._certificate_problem(error) or await self._full_disk()
-            return TransferOutcome(error=problem, reason=why)
+            return TransferOutcome(error=problem, reason=why, guest_ended=await self._has_ended())
         except Unreachable as error:
             return TransferOutcome(error=error.reason.words, reason=error.reason)
         self._came_back_without_error = True
@@ -231,10 +233,23 @@ class LibvirtTransferDriver:
     def _source_event(self, uuid: str, event: int, detail: int) -> None:
         if uuid != self._uuid:
             return
-        if event == Event.STOPPED and detail == STOPPED_MIGRATED:
-            self._stopped_as_migrated = True
+        if event == Event.STOPPED:
+            self._stopped_as_migrated = detail == STOPPED_MIGRATED
+            self._stopped_otherwise = detail != STOPPED_MIGRATED
         elif event in (Event.RESUMED, Event.STARTED):
-            self._stopped_as_migrated = False
+            self._stopped_as_migrated = self._stopped_otherwise = False
+
+    async def _has_ended(self) -> bool:
+        """Was the guest seen to end here? Whoever looks later may find it undefined as well, which
+        alone would look as if it had left.
+        """
+        with contextlib.suppress(Unreachable, LibvirtError):
+            reading = await self._source.call(
+                "looking for the guest", lambda libvirt: reads.read_state(libvirt, self._uuid)
+            )
+            if reading is not None:
+                return reading.state == State.SHUTOFF and reading.reason in ENDINGS
+        return self._stopped_otherwise
 
     async def _full_disk(self) -> Reason | None:
         """libvirt only says that a copy failed. Its file is still there, so a full disk is, too."""

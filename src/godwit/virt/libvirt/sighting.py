@@ -67,10 +67,13 @@ def source_sighting(
 ) -> SourceSighting:
     """The word for the source. `reading` is None where libvirtd answered: no such domain."""
     if reading is None:
-        return SourceSighting(word=_source_absent(migrate_data, evidence), seen="absent")
+        word = _source_absent(migrate_data, evidence)
+        ended = word is SourceWord.ENDED
+        return SourceSighting(word=word, seen="it is no longer there" if ended else "absent")
     word = _source_word(reading, migrate_data, evidence)
     never_begun = word is SourceWord.KEPT and not _gave_up_this_time(reading, migrate_data)
-    return SourceSighting(word=word, seen=reading.account, never_begun=never_begun)
+    seen = ending(reading) if word is SourceWord.ENDED else reading.account
+    return SourceSighting(word=word, seen=seen, never_begun=never_begun)
 
 
 def destination_sighting(reading: Reading | None) -> DestinationSighting:
@@ -86,6 +89,8 @@ def destination_sighting(reading: Reading | None) -> DestinationSighting:
 def _source_absent(migrate_data: LibvirtLiveMigrateData, evidence: TransferEvidence) -> SourceWord:
     if evidence.ended_by_us or evidence.stopped_as_migrated:
         return SourceWord.GONE
+    if evidence.seen_to_end:
+        return SourceWord.ENDED
     # libvirt forgets a persistent guest only after the destination has taken it over; a transient
     # one is forgotten by any end.
     return SourceWord.GONE if migrate_data.persistent and evidence.began else SourceWord.ENDED
@@ -198,6 +203,20 @@ _PAUSED_THERE: Final[dict[int, DestinationWord]] = {
 
 
 # --- names, for people ---
+
+
+def ending(reading: Reading) -> str:
+    """How a guest came to its end."""
+    how = _ENDINGS.get(reading.reason, "") if reading.state == State.SHUTOFF else ""
+    return f"{how}: {reading.account}" if how else reading.account
+
+
+_ENDINGS: Final[dict[int, str]] = {
+    Shutoff.SHUTDOWN: "it has shut itself down",
+    Shutoff.DESTROYED: "somebody has destroyed it",
+    Shutoff.CRASHED: "it has crashed",
+    Shutoff.SAVED: "somebody has saved it to a file",
+}
 
 
 def state_name(state: int, reason: int) -> str:

@@ -55,6 +55,19 @@ def test_every_numbered_row_of_the_evidence_is_there() -> None:
     assert numbers == {*map(str, range(1, 24)), "6b", "1 paused", "2 paused", "10 paused"}
 
 
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (Shutoff.SHUTDOWN, "it has shut itself down"),
+        (Shutoff.DESTROYED, "somebody has destroyed it"),
+        (Shutoff.CRASHED, "it has crashed"),
+        (Shutoff.FAILED, "SHUTOFF(FAILED)"),
+    ],
+)
+def test_each_way_to_end_has_words_of_its_own(reason: Shutoff, words: str) -> None:
+    assert source_sighting(shut_off(reason), AS_RUNNING, BEGAN).seen.startswith(words)
+
+
 def test_a_transfer_that_qemu_never_saw_is_kept_but_may_still_begin() -> None:
     assert source_sighting(running(), AS_RUNNING, BEGAN).never_begun
     assert not source_sighting(running(qemu="cancelled"), AS_RUNNING, BEGAN).never_begun
