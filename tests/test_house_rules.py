@@ -10,6 +10,7 @@ from tools.docs import DOCS, DRAWN, page
 
 from godwit.conductor.manager import ComputeTaskManager
 from godwit.conductor.tasks.live_migrate import LIVE_MIGRATION
+from godwit.model.check_catalogue import CHECKS
 from godwit.model.reasons import CATALOGUE, Code
 from godwit.rpc.compute import ComputeRpc
 from godwit.rpc.conductor import ComputeTaskApi
@@ -18,8 +19,15 @@ from godwit.saga.step import NothingToUndo
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "godwit"
+TESTS = ROOT / "tests"
 MODULES = sorted(SOURCE.rglob("*.py"))
 BANNED_NAMES = {"utils", "util", "common", "helpers", "helper", "misc", "base", "core"}
+NEVER_ASKED = {
+    "startDirtyRateCalc": "in its dirty-bitmap mode it kills QEMU 7.2 under emulation",
+    "compareCPU": "it asks of the physical CPU: compareHypervisorCPU asks of what would run it",
+    "baselineHypervisorCPU": "it fails between libvirt versions that know different features",
+    "getFreeMemory": "it leaves out what the host could free: getMemoryStats tells all",
+}
 MODULE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
 MANAGER_METHOD_LINES_MAX = 12
@@ -125,6 +133,18 @@ def test_every_reason_code_is_in_the_catalogue_and_used() -> None:
     sources = "\n".join(path.read_text() for path in MODULES if path.name not in told)
     unused = [code.name for code in Code if f"Code.{code.name}" not in sources]
     assert not unused, "a code that nothing says is not a promise: remove it"
+
+
+def test_every_reason_against_a_move_is_produced_by_a_test() -> None:
+    tests = "\n".join(path.read_text() for path in TESTS.rglob("*.py") if path != Path(__file__))
+    untried = [c.name for c in CHECKS if f"Code.{c.name}" not in tests and f'"{c}"' not in tests]
+    assert not untried, "a refusal that no test produces may never come"
+
+
+@pytest.mark.parametrize(("call", "why"), NEVER_ASKED.items())
+def test_libvirt_is_never_asked_what_harms_or_misleads(call: str, why: str) -> None:
+    asking = [name_of(path) for path in MODULES if f".{call}(" in path.read_text()]
+    assert not asking, why
 
 
 @pytest.mark.parametrize("name", DRAWN)

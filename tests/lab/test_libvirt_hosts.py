@@ -151,6 +151,8 @@ def test_a_guest_of_our_own_is_made_once_and_removed_with_its_disk(lab: Lab) -> 
             (guest,) = await driver.guests()
             assert (guest.uuid, guest.power_state) == (uuid, PowerState.RUNNING)
             assert guest.disks[0].size_bytes == 24 * 2**20
+            assert guest.platform is not None
+            assert guest.platform.tagged
             await driver.destroy(uuid)
             await driver.destroy(uuid)
             assert await driver.guests() == ()

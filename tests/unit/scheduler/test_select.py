@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace as with_
+from tests.unit.said_codes import codes_said_by
 
 from godwit.model.host import Host, HostFacts, Manage, Storage, Usage, version_words
 from godwit.model.ids import HostName, InstanceUuid, StorageId
@@ -13,6 +14,8 @@ from godwit.model.instance import Disk, Instance, Nic, Platform, PowerState, VmS
 from godwit.model.migration import BlockMigration
 from godwit.model.reasons import Code, Reason
 from godwit.model.request_spec import RequestSpec
+from godwit.scheduler import filters, ownership
+from godwit.scheduler import host_state as host_state_module
 from godwit.scheduler.filters import MOVING, PLACING
 from godwit.scheduler.host_state import HostState, host_state
 from godwit.scheduler.select import refusal_of, select_destinations
@@ -71,6 +74,7 @@ SPEC = RequestSpec(instance=INSTANCE, source=facts("host-a"))
 WITH_LOCAL_DISK = with_(SPEC, instance=with_(INSTANCE, disks=(*INSTANCE.disks, LOCAL_DISK)))
 GROUPED = with_(INSTANCE, group="web")
 ON_Q35 = with_(SPEC, instance=with_(INSTANCE, platform=Platform(machine_type="pc-q35-7.2")))
+NOVAS = with_(SPEC, instance=with_(INSTANCE, platform=Platform(managers=("nova",))))
 B = HostName("host-b")
 
 
@@ -127,6 +131,7 @@ REFUSED: Mapping[str, tuple[RequestSpec, HostState, Code]] = {
         state("host-b", facts=fewer(facts("host-b"), manage=Manage.TAGGED)),
         Code.NOT_TAGGED,
     ),
+    "another manager's": (NOVAS, state("host-b"), Code.OTHER_MANAGER),
     "a disk is not shared": (
         with_(WITH_LOCAL_DISK, block_migration=BlockMigration.SHARED),
         state("host-b"),
@@ -205,6 +210,11 @@ def test_every_filter_refuses_something() -> None:
         if each(spec, host) is not None
     }
     assert refusing == {*MOVING, *PLACING}
+
+
+def test_every_code_of_the_scheduler_has_a_case() -> None:
+    tried = {code for _, _, code in REFUSED.values()}
+    assert codes_said_by(filters, host_state_module, ownership) == tried
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from godwit.virt.driver import NewGuest
 from godwit.virt.libvirt import acts, reads
 from godwit.virt.libvirt.abi import Libvirt
 from godwit.virt.libvirt.connection import or_none
+from godwit.virt.libvirt.platform import TAG
 from godwit.virt.libvirt.storages import PoolLook
 from godwit.virt.libvirt.volumes import pool_on, refresh_pools, remove_files
 from godwit.virt.libvirt.xml import capabilities, domain_facts, volume_xml
@@ -90,6 +91,7 @@ def domain_xml(
     domain = Element("domain", type=virtualisation)
     SubElement(domain, "name").text = instance.name
     SubElement(domain, "uuid").text = instance.uuid
+    SubElement(SubElement(domain, "metadata"), f"{{{TAG}}}managed")
     SubElement(domain, "memory", unit="MiB").text = str(instance.memory_mib)
     SubElement(domain, "vcpu").text = str(instance.vcpus)
     system = SubElement(domain, "os")

@@ -1,5 +1,6 @@
 """Pure parts of the libvirt driver: XML, storages, checks, progress, addresses, flags."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests.unit.said_codes import codes_said_by
 
 from godwit.model.host import HostFacts, Storage
 from godwit.model.ids import HostName, InstanceUuid, StorageId
@@ -19,6 +21,7 @@ from godwit.model.reasons import Code, reason
 from godwit.model.request_spec import RequestSpec
 from godwit.model.steering import UNSTEERED, Steering
 from godwit.runtime.settings import LibvirtHostSettings, StorageSettings
+from godwit.virt.libvirt import checks, cpu, storages
 from godwit.virt.libvirt.abi import (
     FROM_RPC,
     MIGRATION_OUT,
@@ -32,6 +35,7 @@ from godwit.virt.libvirt.addresses import migration_address, migration_uri, peer
 from godwit.virt.libvirt.checks import (
     DestinationLook,
     SourceLook,
+    console_refusals,
     destination_refusals,
     source_refusals,
 )
@@ -287,83 +291,83 @@ MAXIMUM = replace(PLATFORM, cpu='<cpu mode="maximum"/>', virtualisation="qemu")
 PASSTHROUGH = replace(PLATFORM, cpu='<cpu mode="host-passthrough"/>')
 
 
-@pytest.mark.parametrize(
-    ("there", "look", "instance", "code"),
-    [
-        (FACTS, a_destination(), INSTANCE, None),
-        (
-            facts_of(B, hypervisor_type="Xen"),
-            a_destination(),
-            INSTANCE,
-            Code.INVALID_HYPERVISOR_TYPE,
-        ),
-        (
-            facts_of(B, hypervisor_version=7_002_021),
-            a_destination(),
-            replace(INSTANCE, platform=None),
-            Code.DESTINATION_HYPERVISOR_TOO_OLD,
-        ),
-        (facts_of(B, hypervisor_version=7_002_021), a_destination(), INSTANCE, None),
-        (
-            facts_of(B, machine_types=("q35",)),
-            a_destination(),
-            INSTANCE,
-            Code.MACHINE_TYPE_UNSUPPORTED,
-        ),
-        (FACTS, a_destination(cpu_missing="avx"), INSTANCE, Code.INVALID_CPU_INFO),
-        (
-            facts_of(B, cpu_model="Xeon"),
-            a_destination(),
-            replace(INSTANCE, platform=PASSTHROUGH),
-            Code.INVALID_CPU_INFO,
-        ),
-        (
-            facts_of(B, cpu_features=("avx",)),
-            a_destination(),
-            replace(INSTANCE, platform=PASSTHROUGH),
-            Code.INVALID_CPU_INFO,
-        ),
-        (FACTS, a_destination(), replace(INSTANCE, platform=PASSTHROUGH), None),
-        (
-            facts_of(B, hypervisor_version=8_000_000),
-            a_destination(),
-            replace(INSTANCE, platform=MAXIMUM),
-            Code.INVALID_CPU_INFO,
-        ),
-        (FACTS, a_destination(), replace(INSTANCE, platform=MAXIMUM), None),
-        (FACTS, a_destination(cpu_missing="avx"), replace(INSTANCE, platform=None), None),
-        (FACTS, a_destination(has_same_uuid=True), INSTANCE, Code.UUID_TAKEN),
-        (FACTS, a_destination(uuid_of_same_name="u2"), INSTANCE, Code.NAME_TAKEN),
-        (facts_of(B, networks=()), a_destination(), INSTANCE, Code.BRIDGE_MISSING),
-        (facts_of(B, networks=()), a_destination(networks_known=False), INSTANCE, None),
-        (
-            FACTS,
-            a_destination(files={ON_SHARED.path: False, LOCAL.path: False}),
-            INSTANCE,
-            Code.DISK_UNREACHABLE,
-        ),
-        (FACTS, a_destination(files={LOCAL.path: False}), INSTANCE, None),
-        (FACTS, a_destination(files={}), INSTANCE, Code.STORAGE_POOL_MISSING),
-        (
-            FACTS,
-            a_destination(files={ON_SHARED.path: True, LOCAL.path: True}),
-            INSTANCE,
-            Code.DISK_EXISTS,
-        ),
-        (
-            facts_of(B, storages=tuple(map(full, STORAGES))),
-            a_destination(),
-            INSTANCE,
-            Code.NOT_ENOUGH_DISK,
-        ),
-        (
-            FACTS,
-            a_destination(),
-            replace(INSTANCE, disks=(ON_SHARED, replace(LOCAL, size_bytes=0))),
-            Code.MIGRATION_PRE_CHECK_ERROR,
-        ),
-    ],
-)
+DESTINATION_CASES: list[tuple[HostFacts, DestinationLook, Instance, Code | None]] = [
+    (FACTS, a_destination(), INSTANCE, None),
+    (
+        facts_of(B, hypervisor_type="Xen"),
+        a_destination(),
+        INSTANCE,
+        Code.INVALID_HYPERVISOR_TYPE,
+    ),
+    (
+        facts_of(B, hypervisor_version=7_002_021),
+        a_destination(),
+        replace(INSTANCE, platform=None),
+        Code.DESTINATION_HYPERVISOR_TOO_OLD,
+    ),
+    (facts_of(B, hypervisor_version=7_002_021), a_destination(), INSTANCE, None),
+    (
+        facts_of(B, machine_types=("q35",)),
+        a_destination(),
+        INSTANCE,
+        Code.MACHINE_TYPE_UNSUPPORTED,
+    ),
+    (FACTS, a_destination(cpu_missing="avx"), INSTANCE, Code.INVALID_CPU_INFO),
+    (
+        facts_of(B, cpu_model="Xeon"),
+        a_destination(),
+        replace(INSTANCE, platform=PASSTHROUGH),
+        Code.INVALID_CPU_INFO,
+    ),
+    (
+        facts_of(B, cpu_features=("avx",)),
+        a_destination(),
+        replace(INSTANCE, platform=PASSTHROUGH),
+        Code.INVALID_CPU_INFO,
+    ),
+    (FACTS, a_destination(), replace(INSTANCE, platform=PASSTHROUGH), None),
+    (
+        facts_of(B, hypervisor_version=8_000_000),
+        a_destination(),
+        replace(INSTANCE, platform=MAXIMUM),
+        Code.INVALID_CPU_INFO,
+    ),
+    (FACTS, a_destination(), replace(INSTANCE, platform=MAXIMUM), None),
+    (FACTS, a_destination(cpu_missing="avx"), replace(INSTANCE, platform=None), None),
+    (FACTS, a_destination(has_same_uuid=True), INSTANCE, Code.UUID_TAKEN),
+    (FACTS, a_destination(uuid_of_same_name="u2"), INSTANCE, Code.NAME_TAKEN),
+    (facts_of(B, networks=()), a_destination(), INSTANCE, Code.BRIDGE_MISSING),
+    (facts_of(B, networks=()), a_destination(networks_known=False), INSTANCE, None),
+    (
+        FACTS,
+        a_destination(files={ON_SHARED.path: False, LOCAL.path: False}),
+        INSTANCE,
+        Code.DISK_UNREACHABLE,
+    ),
+    (FACTS, a_destination(files={LOCAL.path: False}), INSTANCE, None),
+    (FACTS, a_destination(files={}), INSTANCE, Code.STORAGE_POOL_MISSING),
+    (
+        FACTS,
+        a_destination(files={ON_SHARED.path: True, LOCAL.path: True}),
+        INSTANCE,
+        Code.DISK_EXISTS,
+    ),
+    (
+        facts_of(B, storages=tuple(map(full, STORAGES))),
+        a_destination(),
+        INSTANCE,
+        Code.NOT_ENOUGH_DISK,
+    ),
+    (
+        FACTS,
+        a_destination(),
+        replace(INSTANCE, disks=(ON_SHARED, replace(LOCAL, size_bytes=0))),
+        Code.MIGRATION_PRE_CHECK_ERROR,
+    ),
+]
+
+
+@pytest.mark.parametrize(("there", "look", "instance", "code"), DESTINATION_CASES)
 def test_the_destination_refuses_with_this_code_alone(
     there: HostFacts, look: DestinationLook, instance: Instance, code: Code | None
 ) -> None:
@@ -416,6 +420,29 @@ def test_the_source_refuses_with_this_code_alone(look: SourceLook, code: Code | 
     refusals = source_refusals(A, INSTANCE, look, plan, nested_moves=False)
     assert [refusal.code for refusal in refusals] == ([code] if code else [])
     assert all(refusal.host == A for refusal in refusals)
+
+
+CONSOLE = Code.CONSOLE_ADDRESS_MISSING
+
+
+@pytest.mark.parametrize(
+    ("listening_on", "address_there", "codes"),
+    [((), "", []), (("10.0.0.1",), "", [CONSOLE]), (("10.0.0.1",), "10.0.0.2", [])],
+)
+def test_a_console_on_an_address_of_its_host_needs_one_at_the_destination(
+    listening_on: tuple[str, ...], address_there: str, codes: list[Code]
+) -> None:
+    look = a_source()
+    listening = dataclasses.replace(look.facts, console_addresses=listening_on)
+    refusals = console_refusals(B, dataclasses.replace(look, facts=listening), address_there)
+    assert [refusal.code for refusal in refusals] == codes
+
+
+def test_every_code_of_these_checks_has_a_case() -> None:
+    tried = {code for _, _, _, code in DESTINATION_CASES} | {code for _, code in SOURCE_CASES}
+    of_disks = {Code.INVALID_SHARED_STORAGE, Code.INVALID_LOCAL_STORAGE, Code.DISK_BASE_UNREACHABLE}
+    said = codes_said_by(checks, cpu, storages) - of_disks - {CONSOLE}
+    assert said <= tried, "give the new code a case"
 
 
 def test_a_guest_that_may_run_guests_itself_moves_where_the_settings_say_so() -> None:

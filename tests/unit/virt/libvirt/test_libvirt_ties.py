@@ -5,13 +5,18 @@ from xml.etree import ElementTree
 
 import pytest
 from msgspec.structs import replace
+from tests.unit.said_codes import codes_said_by
 from tests.unit.virt.libvirt.test_libvirt_records import INSTANCE, B
 
 from godwit.model.instance import Platform
 from godwit.model.reasons import Code
+from godwit.virt.driver import NewGuest
+from godwit.virt.libvirt import devices as devices_module
+from godwit.virt.libvirt import needs
 from godwit.virt.libvirt.devices import nested_feature, ties_of
 from godwit.virt.libvirt.needs import HostOffer, unmet_needs
 from godwit.virt.libvirt.platform import platform_of
+from godwit.virt.libvirt.spawning import domain_xml
 from godwit.virt.libvirt.xml import MachineOffer, machine_offer
 
 DEVICE = Code.HOST_DEVICE_ATTACHED
@@ -91,19 +96,19 @@ def test_a_device_that_cannot_move_is_named_and_no_other(
     assert all(named in tie.words for tie in ties)
 
 
-@pytest.mark.parametrize(
-    ("text", "code"),
-    [
-        ('<launchSecurity type="sev"/>', Code.MEMORY_ENCRYPTED),
-        ('<cpu><feature policy="require" name="invtsc"/></cpu>', Code.INVARIANT_TSC),
-        ('<cpu><feature policy="disable" name="invtsc"/></cpu>', None),
-        (
-            '<cpu><feature policy="require" name="invtsc"/></cpu>'
-            '<clock><timer name="tsc" frequency="2500000000"/></clock>',
-            None,
-        ),
-    ],
-)
+BOUND: list[tuple[str, Code | None]] = [
+    ('<launchSecurity type="sev"/>', Code.MEMORY_ENCRYPTED),
+    ('<cpu><feature policy="require" name="invtsc"/></cpu>', Code.INVARIANT_TSC),
+    ('<cpu><feature policy="disable" name="invtsc"/></cpu>', None),
+    (
+        '<cpu><feature policy="require" name="invtsc"/></cpu>'
+        '<clock><timer name="tsc" frequency="2500000000"/></clock>',
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "code"), BOUND)
 def test_a_guest_that_relies_on_its_hosts_processor_stays(text: str, code: Code | None) -> None:
     ties = ties_of(ElementTree.fromstring(f"<domain>{text}</domain>"))
     assert [tie.code for tie in ties] == ([code] if code else [])
@@ -154,6 +159,12 @@ def test_what_a_definition_takes_of_its_host_is_read_from_it() -> None:
     assert platform.tagged
 
 
+def test_a_guest_that_godwit_makes_carries_its_tag() -> None:
+    made = NewGuest(INSTANCE, image_path="/srv/i", disk_mib=1)
+    root = ElementTree.fromstring(domain_xml(made, "/srv/d", "kvm", lambda network: network))
+    assert platform_of(root).tagged
+
+
 def test_huge_pages_without_a_size_are_of_the_usual_one() -> None:
     text = "<domain><memoryBacking><hugepages/></memoryBacking></domain>"
     assert platform_of(ElementTree.fromstring(text)).huge_pages_kib == (2048,)
@@ -198,6 +209,12 @@ def test_a_host_without_what_the_guest_takes_refuses_with_this_code_alone(
     refusals = unmet_needs(instance, B, offer)
     assert [refusal.code for refusal in refusals] == ([code] if code else [])
     assert all(refusal.host == B for refusal in refusals)
+
+
+def test_every_code_of_a_tie_or_of_a_need_has_a_case() -> None:
+    tried = {code for _, code, _ in TIES} | {code for _, code in BOUND}
+    assert codes_said_by(devices_module) == tried - {None}
+    assert codes_said_by(needs) == {code for _, _, code in NEEDS} - {None}
 
 
 def test_what_a_host_would_give_to_a_machine_is_read_from_its_domain_capabilities() -> None:
