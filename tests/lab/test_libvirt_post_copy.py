@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.lab.libvirt_moves import Declared, Move, a_move, run
+import pytest
+from tests.lab.announcements import announced_by
+from tests.lab.libvirt_moves import AS_THE_LAB_IS, Declared, Move, a_move, run
 
 from godwit.compute.transfer_folder import MemoryFolder, Sign
 from godwit.lab.guest import DiskPlace, GuestDisk, GuestSpec
@@ -26,10 +28,11 @@ IDLE = GuestSpec(
     disks=(GuestDisk("idle.qcow2", DiskPlace.SHARED),),
     disk_write_ms=400,
 )
-"""All but a few MiB of its memory are empty: its pre-copy is over within a second, held back or
-not."""
+"""All but a few MiB of its memory are empty: its pre-copy would be over after some ten
+milliseconds, and held back after two seconds."""
 
 
+HEARD_WITHIN_S = 0.5
 FENCING = Declared({"shared": StorageSettings(path="/srv/shared", fences=True)}, {})
 
 
@@ -121,20 +124,28 @@ def _refuse_the_switch(move: Move) -> None:
     move.moving.start_post_copy = start_post_copy  # type: ignore[method-assign]
 
 
-def test_a_guest_on_storage_that_fences_runs_there_without_waiting_for_us(lab: Lab) -> None:
+@pytest.mark.parametrize("guard", Guard)
+def test_the_network_hears_at_once_where_a_guest_runs_now(lab: Lab, guard: Guard) -> None:
+    """Under each guard; with `locks` and `postcopy` it runs there without waiting for us."""
+
     async def test() -> None:
-        async with a_move(lab, IDLE, FENCING) as move:
-            move.rely_on_fencing = True
+        declared = FENCING if guard is Guard.LOCKS else AS_THE_LAB_IS
+        async with a_move(lab, IDLE, declared) as move:
+            move.rely_on_fencing = guard is Guard.LOCKS
+            move.permit_post_copy = guard is Guard.POSTCOPY
             await move.prepare()
-            assert move.agreed.guard is Guard.LOCKS
+            assert move.agreed.guard is guard
             folder = WatchedFolder()
-            await move.transfer_as_its_process_does(folder)
+            with announced_by(move.there) as announced:
+                await move.transfer_as_its_process_does(folder)
+                await move.wait_for_beat(move.there)
             result = folder.news().result
             assert result is not None
-            assert (result.error, result.ran_at_destination) == ("", False)
+            assert (result.error, result.ran_at_destination) == ("", guard is Guard.PAUSED)
             assert await move.words() == (SourceWord.GONE, DestinationWord.RUNS)
+            ran_s = min(b.seen_s for b in move.beats.beats(IDLE.name) if b.host == move.there.name)
+            assert announced.of(IDLE.mac_address)[0] < ran_s + HEARD_WITHIN_S
             await move.finish()
-            await move.wait_for_beat(move.there)
             move.assert_ran_once()
 
     run(test())

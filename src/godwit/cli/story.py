@@ -187,7 +187,20 @@ def _not_moved(migration: Migration) -> list[str]:
 
 
 def _under_way(migration: Migration) -> str:
-    return plain(f"{migration.status}; {how_to_watch(migration)}; {how_to_stop(migration)}")
+    phase = migration.progress.phase if migration.progress else ""
+    words = _IN_POST_COPY.get(phase, "").format(
+        source=migration.source, there=migration.destination
+    )
+    return plain(
+        f"{words or migration.status}; {how_to_watch(migration)}; {how_to_stop(migration)}"
+    )
+
+
+_IN_POST_COPY: Final = {
+    "post-copy": "post-copy: it runs on {there}, the rest of its memory follows from {source}",
+    "post-copy-broken": "post-copy broken: {there} runs it with the memory that has arrived, "
+    "{source} holds the rest, which follows when the migration network is back",
+}
 
 
 def how_to_watch(migration: Migration) -> str:
@@ -196,7 +209,9 @@ def how_to_watch(migration: Migration) -> str:
 
 
 def how_to_stop(migration: Migration) -> str:
-    """What to type to stop it."""
+    """What to type to stop it; in post-copy there is nothing."""
+    if migration.progress is not None and migration.progress.phase in _IN_POST_COPY:
+        return "it can no longer be stopped"
     return f"stop: godwit migration abort {migration.id}"
 
 

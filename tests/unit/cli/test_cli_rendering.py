@@ -5,12 +5,13 @@ import io
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from rich.console import Console
 
 from godwit.cli.migration_answers import Entry, Migration, Progress
 from godwit.cli.progress import Furthest, fraction_of, live_line, progress_line
 from godwit.cli.screen import PlainScreen
-from godwit.cli.story import entry_lines
+from godwit.cli.story import closing, entry_lines
 from godwit.cli.terminal import TerminalScreen
 from godwit.cli.text import at, between, columns, duration, mib, pairs, plain, size, table, version
 from godwit.saga.log import What
@@ -189,3 +190,20 @@ def test_on_a_terminal_the_live_line_is_gone_at_the_end() -> None:
     assert shown.index("find_destination ...") < shown.index("host-b [x]")
     assert "find_destination ..." not in shown[shown.index("host-b [x]") :]
     assert shown.endswith("\x1b[1A\x1b[2K")
+
+
+@pytest.mark.parametrize(
+    ("phase", "words"),
+    [
+        ("post-copy", "it runs on host-b, the rest of its memory follows from host-a"),
+        ("post-copy-broken", "host-b runs it with the memory that has arrived, host-a holds"),
+    ],
+)
+def test_of_a_post_copy_one_is_told_which_host_holds_what_and_offered_no_stop(
+    phase: str, words: str
+) -> None:
+    sample = Progress(phase=phase)
+    move = replace(MOVE, outcome="under-way", destination="host-b", progress=sample)
+    (told,) = closing(move, [])
+    assert words in told
+    assert "abort" not in told

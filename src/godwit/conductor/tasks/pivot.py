@@ -197,21 +197,18 @@ async def resume_stream(context: Telling, seen: Seen) -> Outcome:
     return await ask_again(context, seen)
 
 
-async def stream_broken(context: Telling, seen: Seen) -> Outcome:
-    """A person is asked; and should the network be back already, the stream flows again."""
-    compute = context.world.compute(at_source(context.facts))
-    await answered(compute.resume_post_copy(move(context)))
-    return await ask_a_person(context, seen)
-
-
 async def ask_a_person(context: Telling, seen: Seen) -> Outcome:
-    """Put on record what was seen; hold no slot meanwhile; go on looking."""
+    """Put on record what was seen; hold no slot meanwhile; go on looking. A broken stream flows
+    again as soon as it can, whatever a person has said: a guest in two halves is nowhere.
+    """
     verdict = decide(
         seen.source.word,
         seen.destination.word,
         guard=agreement_of(context.facts).guard,
         bound_is_over=True,
     )
+    if verdict is Verdict.STREAM_BROKEN:
+        await resume_stream(context, seen)
     code = PERSON.get(verdict, PERSON[Verdict.UNKNOWN])
     why = seen_words(context, seen, code)
     changes = MigrationChanges(status=MigrationStatus.RUNNING, person_needed=True, reason=why)
@@ -233,7 +230,7 @@ CARRY_OUT: Final[Mapping[Verdict, Callable[[Telling, Seen], Awaitable[Outcome]]]
     Verdict.DISCARD_DESTINATION: discard_destination,
     Verdict.RESUME_SOURCE: resume_source,
     Verdict.RESUME_STREAM: resume_stream,
-    Verdict.STREAM_BROKEN: stream_broken,
+    Verdict.STREAM_BROKEN: ask_a_person,
     Verdict.GUEST_ENDED: undo,
     Verdict.TWO_GUESTS: ask_a_person,
     Verdict.LOST: ask_a_person,

@@ -4,6 +4,8 @@ word each end must be given. Used by the sighting tests here and by those of the
 
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from godwit.model.migrate_data import Guard, LibvirtLiveMigrateData
 from godwit.model.sighting import DestinationWord, SourceWord
 from godwit.virt.driver import TransferEvidence
@@ -85,6 +87,12 @@ TRANSIENT = LibvirtLiveMigrateData(
     state_before=(State.RUNNING, Running.BOOTED), qemu_status_before="none", persistent=False
 )
 STOPPED_AS_MIGRATED = TransferEvidence(began=True, stopped_as_migrated=True)
+
+
+def under(guard: Guard) -> LibvirtLiveMigrateData:
+    """A running guest whose move is not guarded by the flag PAUSED."""
+    return replace(AS_RUNNING, guard=guard)
+
 
 ROWS: tuple[Row, ...] = (
     Row("1", running(job=MIGRATION_OUT, qemu="active"), HALF, S.COPYING, D.RECEIVING),
@@ -198,6 +206,22 @@ ROWS: tuple[Row, ...] = (
         D.POSTCOPY_BROKEN,
     ),
     Row(
+        "20",
+        paused(Paused.POSTCOPY_FAILED, job=MIGRATION_OUT, qemu="postcopy-paused"),
+        there(State.RUNNING, Running.POSTCOPY),
+        S.POSTCOPY_BROKEN,
+        D.POSTCOPY,
+        "the destination has not noticed",
+    ),
+    Row(
+        "19",
+        paused(Paused.POSTCOPY_FAILED, qemu="postcopy-recover"),
+        there(State.RUNNING, Running.POSTCOPY),
+        S.POSTCOPY,
+        D.POSTCOPY,
+        "resumed, although the call said it failed",
+    ),
+    Row(
         "21",
         paused(Paused.POSTCOPY_FAILED, qemu="postcopy-paused"),
         shut_off(Shutoff.CRASHED),
@@ -227,6 +251,18 @@ ROWS: tuple[Row, ...] = (
         S.COPYING,
         D.RECEIVING,
         migrate_data=AS_PAUSED,
+    ),
+    *(
+        row
+        for guard in (Guard.LOCKS, Guard.POSTCOPY)
+        for row in (
+            Row("3", ABSENT, RUNS_THERE, S.GONE, D.RUNS, guard, under(guard)),
+            Row("6", HANDED_OVER, RUNS_THERE, S.HANDED_OVER, D.RUNS, guard, under(guard)),
+            Row("7 no flag", HANDED_OVER, ABSENT, S.HANDED_OVER, D.GONE, guard, under(guard)),
+            Row("9 no flag", HANDED_OVER, HALF, S.HANDED_OVER, D.RECEIVING, guard, under(guard)),
+            Row("11", CANCELED, RUNS_THERE, S.TOOK_BACK, D.RUNS, guard, under(guard)),
+            Row("13 no flag", CANCELED, NO_ANSWER, S.TOOK_BACK, D.UNREACHABLE, guard, under(guard)),
+        )
     ),
     Row("2 paused", KEPT_PAUSED, ABSENT, S.KEPT, D.GONE, migrate_data=AS_PAUSED),
     Row("2 paused", KEPT_PAUSED, NO_ANSWER, S.KEPT, D.UNREACHABLE, migrate_data=AS_PAUSED),

@@ -52,7 +52,9 @@ def test_the_destination_is_named_as_the_evidence_says(row: Row) -> None:
 
 def test_every_numbered_row_of_the_evidence_is_there() -> None:
     numbers = {row.number for row in ROWS}
-    assert numbers == {*map(str, range(1, 24)), "6b", "1 paused", "2 paused", "10 paused"}
+    of_its_own = {"6b", "1 paused", "2 paused", "10 paused"}
+    without_the_flag = {"7 no flag", "9 no flag", "13 no flag"}
+    assert numbers == {*map(str, range(1, 24)), *of_its_own, *without_the_flag}
 
 
 @pytest.mark.parametrize(

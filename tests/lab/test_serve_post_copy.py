@@ -1,0 +1,129 @@
+"""A guest whose memory follows it: its network is cut, its libvirtds, its transfer process and the
+control plane die in the middle. The guest is neither doubled nor given up, and the story ends.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from tests.lab.whole import Site, guests, roomy, slowed
+
+from godwit.lab.guest import domain_state
+from godwit.lab.lab import Lab
+from godwit.lab.processes import arguments_of, pids_in_namespace_of
+
+pytest_plugins = ["tests.lab.serve_fixtures"]
+
+SLOW = "40mbit"
+"""The rest of the memory follows for some seconds."""
+RETRIES = "/proc/sys/net/ipv4/tcp_retries2"
+
+
+@pytest.fixture(scope="module")
+def whole_site(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A control plane that permits post-copy."""
+    site = Site(lab, tmp_path_factory.mktemp("post-copy"), migration="permit_post_copy = true")
+    try:
+        yield site
+    finally:
+        site.plane.stop()
+
+
+def test_a_post_copy_whose_network_is_cut_is_held_and_resumed_when_it_is_back(site: Site) -> None:
+    """By the transfer process; and an abort comes too late."""
+    spec = roomy("split", set_mib=40)
+    with guests(site, a=(spec,)) as beats, slowed(site, SLOW, "a"), soon_noticed(site):
+        uuid = in_post_copy(site, spec.name)
+        answer = site.send("POST", f"/godwit/v1/migrations/{uuid}/abort", {"reason": "test"})
+        assert answer.status == 409, answer
+        assert b"migration-not-abortable" in answer.body
+        site.host("host-a").cut("migration")
+        until_phase(site, uuid, "post-copy-broken")
+        shown = site.plane.typed("migration", "show", uuid).stdout
+        assert "host-a holds the rest" in shown, shown
+        assert "it can no longer be stopped" in shown, shown
+        site.host("host-a").uncut("migration")
+        migration = site.ended(uuid)
+        assert (migration.status, migration.reason) == ("completed", None), site.story(migration)
+        assert beats.hosts_of(spec.name) == ["host-a", "host-b"]
+        site.assert_at_rest({spec: "host-b"})
+
+
+def test_a_post_copy_goes_on_while_everybody_who_watched_it_is_dead(site: Site) -> None:
+    """Both libvirtds, the transfer process and the control plane: all are killed in its middle."""
+    spec = roomy("alone", set_mib=40)
+    with guests(site, a=(spec,)) as beats, slowed(site, SLOW, "a"):
+        uuid = in_post_copy(site, spec.name)
+        kill_transfer_process(uuid)
+        site.plane.kill()
+        for name in ("host-a", "host-b"):
+            site.host(name).kill_libvirtd()
+        beats.wait(spec.name, "host-b", timeout_s=15.0)
+        for name in ("host-a", "host-b"):
+            site.host(name).start_libvirtd()
+        site.plane.start()
+        migration = site.ended(uuid)
+        assert (migration.status, migration.reason) == ("completed", None), site.story(migration)
+        assert beats.hosts_of(spec.name) == ["host-a", "host-b"]
+        site.assert_at_rest({spec: "host-b"})
+
+
+def test_a_broken_post_copy_without_its_process_is_resumed_by_the_story(site: Site) -> None:
+    spec = roomy("orphan", set_mib=40)
+    with guests(site, a=(spec,)) as beats, slowed(site, SLOW, "a"), soon_noticed(site):
+        uuid = in_post_copy(site, spec.name)
+        kill_transfer_process(uuid)
+        site.host("host-a").cut("migration")
+        here = site.host("host-a")
+        site.until(
+            "the stream to break",
+            lambda: domain_state(here, spec.name) == "paused (post-copy failed)",
+        )
+        here.uncut("migration")
+        migration = site.ended(uuid)
+        assert (migration.status, migration.reason) == ("completed", None), site.story(migration)
+        assert beats.hosts_of(spec.name) == ["host-a", "host-b"]
+        site.assert_at_rest({spec: "host-b"})
+
+
+def in_post_copy(site: Site, guest: str) -> str:
+    """Begin to move the guest and wait until it runs there and its memory follows."""
+    uuid = site.begin(guest, "host-b")
+    until_phase(site, uuid, "post-copy")
+    return uuid
+
+
+def until_phase(site: Site, uuid: str, phase: str) -> None:
+    """Wait until the record says so."""
+
+    def has_come() -> bool:
+        migration = site.migration(uuid)
+        assert migration.direction != "ended", site.story(migration)
+        return migration.progress is not None and migration.progress.phase == phase
+
+    site.until(f"migration {uuid} to be in {phase}", has_come, poll_s=0.05)
+
+
+def kill_transfer_process(uuid: str) -> None:
+    """`kill -9`: it leaves no result."""
+    here = pids_in_namespace_of(os.getpid())
+    (pid,) = [pid for pid in here if "".join(arguments_of(pid)[-1:]).endswith(uuid)]
+    os.kill(pid, signal.SIGKILL)
+
+
+@contextmanager
+def soon_noticed(site: Site) -> Iterator[None]:
+    """Both hosts give a connection up after some two seconds without an answer."""
+    hosts = [site.host(name) for name in ("host-a", "host-b")]
+    before = [host.run("cat", RETRIES).stdout.strip() for host in hosts]
+    for host in hosts:
+        host.run("sh", "-c", f"echo 3 > {RETRIES}")
+    try:
+        yield
+    finally:
+        for host, value in zip(hosts, before, strict=True):
+            host.run("sh", "-c", f"echo {value} > {RETRIES}")
