@@ -46,6 +46,8 @@ def test_a_cut_network_and_a_missing_kernel_refuse_their_hosts(site: Site) -> No
     spec = GuestSpec("wanted")
     cut_off, without = site.host("host-b"), site.host("host-c")
     with guests(site, a=(spec,)):
+        # Else it is only noticed when the addresses that were learnt have grown old.
+        site.host("host-a").run("ip", "neigh", "flush", "all")
         cut_off.cut("migration")
         without.run("mount", "-t", "tmpfs", "none", "/srv/shared")
         try:

@@ -5,7 +5,6 @@ does not send such a guest, so the one that travels is ended by us; if we die fi
 paused and tiny, until the next rehearsal at that host.
 """
 
-from collections.abc import Callable
 from typing import Final
 
 from msgspec.structs import replace
@@ -25,13 +24,13 @@ from godwit.virt.libvirt.rewriting import destination_xml
 from godwit.virt.libvirt.twins import rehearsal_xml, tiny_xml
 
 START_TIMEOUT_S: Final = 30.0
-SEND_TIMEOUT_S: Final = 20.0
+SEND_TIMEOUT_S: Final = 15.0
 END_TIMEOUT_S: Final = 25.0
 STARTING: Final = "starting a twin of the guest, paused"
 
 
 class Rehearsals:
-    """What one host does in a rehearsal. Nothing is left behind, whatever is raised."""
+    """What one host does in a rehearsal. Nothing is left in the end, whatever is raised."""
 
     def __init__(self, host: HostName, connection: Connection) -> None:
         self._host = host
@@ -44,15 +43,12 @@ class Rehearsals:
         it. Returns the definition of the twin to be started at the destination; raises `Refused`
         if the tiny one did not arrive.
         """
+        await self.end(twin)
         definition = await self._connection.call(
             "reading the guest's definition",
             lambda libvirt: libvirt.lookupByUUIDString(uuid).XMLDesc(DomainXml.MIGRATABLE),
         )
-        try:
-            await self._start(lambda libvirt: _start(libvirt, tiny_xml(definition, twin)))
-            await self._send(migrate_data, twin)
-        finally:
-            await self.end(twin)
+        await self._send(tiny_xml(definition, twin), migrate_data, twin)
         there = destination_xml(definition, migrate_data) or definition
         return rehearsal_xml(there, twin, copied=migrate_data.disks_to_copy)
 
@@ -61,7 +57,12 @@ class Rehearsals:
         `Refused` with libvirt's words if it does not start.
         """
         await self.end(twin)
-        await self._start(lambda libvirt: _try(libvirt, definition))
+        try:
+            await self._connection.call(
+                STARTING, lambda libvirt: _try(libvirt, definition), timeout_s=START_TIMEOUT_S
+            )
+        except LibvirtError as error:
+            raise self._failed(STARTING, error.message) from error
 
     async def end(self, twin: TwinName) -> None:
         """End this twin, and any that a rehearsal of long ago has left here."""
@@ -69,20 +70,14 @@ class Rehearsals:
             "ending twins", lambda libvirt: _end(libvirt, twin), timeout_s=END_TIMEOUT_S
         )
 
-    async def _start(self, start: Callable[[Libvirt], None]) -> None:
-        try:
-            await self._connection.call(STARTING, start, timeout_s=START_TIMEOUT_S)
-        except LibvirtError as error:
-            raise self._failed(STARTING, error.message) from error
-
-    async def _send(self, migrate_data: LibvirtLiveMigrateData, twin: TwinName) -> None:
+    async def _send(self, tiny: str, migrate_data: LibvirtLiveMigrateData, twin: TwinName) -> None:
         alone = replace(
             migrate_data, guard=Guard.PAUSED, hold_back=False, persistent=False, disks_to_copy=()
         )
         doing = f"sending a twin of the guest to {alone.destination_uri}"
         try:
             await self._connection.call(
-                doing, lambda libvirt: _send(libvirt, alone, twin), timeout_s=SEND_TIMEOUT_S
+                doing, lambda libvirt: travel(libvirt, tiny, alone, twin), timeout_s=SEND_TIMEOUT_S
             )
         except LibvirtError as error:
             if is_certificate_problem(error, alone.destination_uri):
@@ -99,20 +94,26 @@ class Rehearsals:
         return Refused(why)
 
 
-def _start(libvirt: Libvirt, definition: str) -> None:
-    libvirt.createXML(definition, Start.PAUSED)
-
-
 def _try(libvirt: Libvirt, definition: str) -> None:
     libvirt.createXML(definition, Start.PAUSED | Start.AUTODESTROY).destroy()
 
 
-def _send(libvirt: Libvirt, migrate_data: LibvirtLiveMigrateData, twin: TwinName) -> None:
-    libvirt.lookupByName(twin).migrateToURI3(
-        migrate_data.destination_uri,
-        parameters_of(migrate_data, UNSTEERED),
-        flags_of(migrate_data, UNSTEERED),
-    )
+def travel(
+    libvirt: Libvirt, tiny: str, migrate_data: LibvirtLiveMigrateData, twin: TwinName
+) -> None:
+    """Start the tiny twin and send it. What is left of it is ended right after the call, however
+    late that comes back: into a network that swallows everything libvirt connects for minutes, in
+    which it lets nobody end the twin.
+    """
+    domain = libvirt.createXML(tiny, Start.PAUSED)
+    try:
+        domain.migrateToURI3(
+            migrate_data.destination_uri,
+            parameters_of(migrate_data, UNSTEERED),
+            flags_of(migrate_data, UNSTEERED),
+        )
+    finally:
+        _end(libvirt, twin)
 
 
 def _end(libvirt: Libvirt, twin: TwinName) -> None:

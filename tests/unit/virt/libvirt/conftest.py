@@ -10,5 +10,6 @@ collect_ignore = (
         "test_libvirt_connection.py",
         "test_libvirt_elsewhere.py",
         "test_libvirt_records.py",
+        "test_libvirt_rehearsals.py",
     ]
 )
