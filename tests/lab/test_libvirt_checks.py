@@ -96,6 +96,8 @@ CASES: list[tuple[Callable[[Move], None], tuple[GuestDisk, ...], Code]] = [
     (memory_short, (), Code.HOST_MEMORY_SHORT),
     (lacks(huge_pages_kib=(2048,)), (), Code.HUGE_PAGES_SHORT),
     (lacks(huge_pages_kib=(16,)), (), Code.HUGE_PAGES_SHORT),
+    (lacks(architecture="s390x", virtualisation="kvm"), (), Code.VIRTUALISATION_MISSING),
+    (lacks(emulator="/usr/libexec/qemu-kvm"), (), Code.EMULATOR_MISSING),
     (lacks(pinned_cpus=(0, 4000)), (), Code.PINNED_CPUS_MISSING),
     (lacks(memory_cells=(0, 63)), (), Code.NUMA_CELLS_MISSING),
     (lacks(links=("eth9",)), (), Code.LINK_MISSING),
@@ -185,6 +187,42 @@ def test_what_ties_a_guest_to_its_host_is_named_by_its_definition_or_by_qemu(lab
             assert set(refusals) == {Code.HOST_DEVICE_ATTACHED, Code.MIGRATION_BLOCKED}
             assert "/dev/tty9" in refusals[Code.HOST_DEVICE_ATTACHED]
             assert "ivshmem" in refusals[Code.MIGRATION_BLOCKED]
+
+    run(test())
+
+
+MUCH = GuestSpec(
+    "vm1",
+    disks=(SHARED,),
+    cpu_features=("svm",),
+    elements=(
+        "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>",
+        "<numatune><memory mode='strict' nodeset='0'/></numatune>",
+        "<cputune><vcpupin vcpu='0' cpuset='0-1'/><emulatorpin cpuset='1'/></cputune>",
+    ),
+    devices=(
+        "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>",
+        "<serial type='pty'><target port='1'/></serial>",
+        "<filesystem accessmode='mapped'><source dir='/srv/local'/><target dir='t'/></filesystem>",
+        "<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>",
+        "<panic model='isa'/>",
+        "<shmem name='m' role='master'><model type='ivshmem-plain'/><size unit='M'>1</size>"
+        "</shmem>",
+    ),
+)
+
+
+def test_a_guest_moves_with_all_that_the_checks_let_pass(lab: Lab) -> None:
+    async def test() -> None:
+        async with a_move(lab, MUCH) as move:
+            platform = move.instance.platform
+            assert platform is not None
+            assert (platform.pinned_cpus, platform.memory_cells) == ((0, 1), (0,))
+            await move.prepare()
+            assert (await move.transfer_and_let_run()).error == ""
+            await move.finish()
+            await move.wait_for_beat(move.there)
+            move.assert_ran_once()
 
     run(test())
 

@@ -75,6 +75,8 @@ class GuestSpec:
     persistent: bool = True
     autostart: bool = False
     given_uuid: uuid.UUID | None = None
+    elements: tuple[str, ...] = ()
+    """Further parts of its definition, in libvirt's XML."""
     devices: tuple[str, ...] = ()
     """Further devices, in libvirt's XML."""
 
@@ -211,6 +213,7 @@ def domain_xml(spec: GuestSpec, program: GuestProgram) -> str:
     SubElement(cpu, "model").text = spec.cpu
     for feature in spec.cpu_features:
         SubElement(cpu, "feature", policy="require", name=feature)
+    domain.extend(ElementTree.fromstring(text) for text in spec.elements)
     _add_devices(domain, spec)
     ElementTree.indent(domain)
     return ElementTree.tostring(domain, encoding="unicode") + "\n"

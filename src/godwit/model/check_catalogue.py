@@ -137,6 +137,14 @@ CHECKS: Final[Mapping[Code, Entry]] = {
         "the guest's memory is bound to NUMA cells that {host} does not have: {cells}",
         "choose a host with these cells, or bind the memory to others at its next start",
     ),
+    Code.VIRTUALISATION_MISSING: Entry(
+        "{host} cannot run {kind}",
+        "for kvm: enable virtualisation in its firmware and load the kvm module at {host}",
+    ),
+    Code.EMULATOR_MISSING: Entry(
+        "{host} does not have the guest's emulator {path}",
+        "install it at {host} under that path (a link will do), or choose another host",
+    ),
     Code.FIRMWARE_MISSING: Entry(
         "{host} does not have the guest's firmware {path}",
         "install the same firmware package at {host} (for UEFI: ovmf)",

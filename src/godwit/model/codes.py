@@ -59,6 +59,8 @@ class Code(StrEnum):
     HUGE_PAGES_SHORT = "huge-pages-short"
     PINNED_CPUS_MISSING = "pinned-cpus-missing"
     NUMA_CELLS_MISSING = "numa-cells-missing"
+    VIRTUALISATION_MISSING = "virtualisation-missing"
+    EMULATOR_MISSING = "emulator-missing"
     FIRMWARE_MISSING = "firmware-missing"
     TPM_UNSUPPORTED = "tpm-unsupported"
     SECRET_MISSING = "secret-missing"

@@ -25,6 +25,7 @@ CPU_REFUSED: Final = NO_SUCH_MACHINE | {
     int(Trouble.CPU_INCOMPATIBLE),
     int(Trouble.INTERNAL_ERROR),  # it has never heard of one of the features: "Unknown CPU feature"
 }
+NO_SUCH_EMULATOR: Final = frozenset({int(Trouble.SYSTEM_ERROR)})
 NO_SUCH_PAGES: Final = frozenset({int(Trouble.OPERATION_FAILED), int(Trouble.NO_SUPPORT)})
 NO_SUCH_SECRET: Final = frozenset({int(Trouble.NO_SECRET), int(Trouble.NO_SUPPORT)})
 
@@ -37,6 +38,7 @@ def look_at_destination(
     `files_there`: where the guest's disks would stand at such a host.
     """
     host = reads.look_at_host(libvirt)
+    offer = _offer(libvirt, instance.platform or Platform(), host)
     paths = files_there(host)
     refresh_pools(libvirt, [str(PurePosixPath(path).parent) for path in paths])
     host = replace(host, pools=reads.active_pools(libvirt))  # now with what is free at this moment
@@ -46,15 +48,18 @@ def look_at_destination(
         uuid_of_same_name=namesake.UUIDString() if namesake is not None else "",
         has_same_uuid=reads.find_domain(libvirt, instance.uuid) is not None,
         files=_files_there(libvirt, paths),
-        cpu_missing=_cpu_missing(libvirt, instance, host),
-        offer=_offer(libvirt, instance.platform or Platform(), host),
+        cpu_missing=_cpu_missing(libvirt, instance.platform or Platform(), host, offer),
+        offer=offer,
     )
 
 
 def _offer(libvirt: Libvirt, platform: Platform, host: reads.HostLook) -> HostOffer:
     """Only what this guest takes is asked for: most take nothing that costs a call."""
     machine = _machine_offer(libvirt, platform, host)
+    kind = (platform.architecture, platform.virtualisation)
     return HostOffer(
+        runs_its_kind=not all(kind) or kind in host.capabilities.runs,
+        has_emulator=_has_emulator(libvirt, platform, host.capabilities.emulators),
         free_memory_mib=host.free_memory_mib,
         free_pages=_free_pages(libvirt, platform, host.capabilities.cells),
         cpus=host.capabilities.cpus,
@@ -77,6 +82,19 @@ def _machine_offer(libvirt: Libvirt, platform: Platform, host: reads.HostLook) -
         also=NO_SUCH_MACHINE,
     )
     return machine_offer(text) if text else MachineOffer(None, None)
+
+
+def _has_emulator(libvirt: Libvirt, platform: Platform, emulators: frozenset[str]) -> bool:
+    """Of one that is not the usual one, libvirt can say whether it is there when asked about it."""
+    if not platform.emulator or platform.emulator in emulators:
+        return True
+    said = or_none(
+        lambda: libvirt.getDomainCapabilities(
+            platform.emulator, platform.architecture, None, platform.virtualisation
+        ),
+        also=NO_SUCH_EMULATOR | NO_SUCH_MACHINE,
+    )
+    return said is not None
 
 
 def _free_pages(libvirt: Libvirt, platform: Platform, cells: frozenset[int]) -> dict[int, int]:
@@ -106,24 +124,21 @@ def _files_there(libvirt: Libvirt, paths: Sequence[str]) -> dict[str, bool]:
     }
 
 
-def _cpu_missing(libvirt: Libvirt, instance: Instance, host: reads.HostLook) -> str:
-    if instance.platform is None:
-        return ""
-    return cpu_missing(libvirt, instance.platform, host.capabilities.machine_types)
-
-
-def cpu_missing(libvirt: Libvirt, platform: Platform, machine_types: Sequence[str]) -> str:
+def _cpu_missing(
+    libvirt: Libvirt, platform: Platform, host: reads.HostLook, offer: HostOffer
+) -> str:
     """What this host lacks of the guest's CPU, in libvirt's words; empty if nothing.
 
     Asked of the hypervisor that would run it (kvm or qemu), not of the physical CPU.
     """
-    if not is_compared(platform):
+    if not is_compared(platform) or not offer.runs_its_kind:
         return ""
+    known = platform.machine_type in host.capabilities.machine_types
     return refusal_of(
         lambda: libvirt.compareHypervisorCPU(
-            None,
+            platform.emulator if offer.has_emulator and platform.emulator else None,
             platform.architecture,
-            platform.machine_type if platform.machine_type in machine_types else None,
+            platform.machine_type if known else None,
             platform.virtualisation,
             platform.cpu,
             FAIL_INCOMPATIBLE,

@@ -18,6 +18,9 @@ PACKAGED: Final = "/usr/share/"
 class HostOffer:
     """What a host has at this moment. Empty or None where it was not asked or does not say."""
 
+    runs_its_kind: bool = True
+    """Whether it can run guests of this architecture under `kvm`, or `qemu`, as this one is."""
+    has_emulator: bool = True
     free_memory_mib: int | None = None
     """What is free or could be freed: never less than a new guest could get."""
     free_pages: Mapping[int, int] = field(default_factory=dict)
@@ -78,6 +81,11 @@ def _places(platform: Platform, host: HostName, offer: HostOffer) -> Iterator[Re
 
 
 def _machine(platform: Platform, host: HostName, offer: HostOffer) -> Iterator[Reason]:
+    if not offer.runs_its_kind:
+        kind = f"{platform.architecture} under {platform.virtualisation}"
+        yield reason(Code.VIRTUALISATION_MISSING, host=host, kind=kind)
+    if not offer.has_emulator:
+        yield reason(Code.EMULATOR_MISSING, host=host, path=platform.emulator)
     firmware = platform.firmware
     known = firmware.startswith(PACKAGED) and offer.firmwares is not None
     if known and firmware not in (offer.firmwares or ()):

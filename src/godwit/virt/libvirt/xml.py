@@ -196,6 +196,9 @@ class Capabilities:
     """Every canonical name and alias, sorted."""
     virtualisation: str
     """`kvm` where the host has it, else `qemu`."""
+    runs: frozenset[tuple[str, str]] = frozenset()
+    """Each architecture with what can run it here: `kvm`, `qemu`."""
+    emulators: frozenset[str] = frozenset()
     machine_uuid: str = ""
     """By which libvirtds refuse a migration to themselves."""
     cpu_features: tuple[str, ...] = ()
@@ -215,6 +218,12 @@ def capabilities(text: str) -> Capabilities:
         cpu_model=root.findtext("host/cpu/model", ""),
         machine_types=tuple(sorted(name for name in machines if name)),
         virtualisation="kvm" if has_kvm else "qemu",
+        runs=frozenset(
+            (arch.get("name", ""), domain.get("type", ""))
+            for arch in root.findall("guest/arch")
+            for domain in arch.findall("domain")
+        ),
+        emulators=frozenset(each.text or "" for each in root.findall("guest/arch//emulator")),
         machine_uuid=root.findtext("host/uuid", ""),
         cpu_features=tuple(sorted(f.get("name", "") for f in root.findall("host/cpu/feature"))),
         cpus=_ids(root.findall("host/topology/cells/cell/cpus/cpu")),

@@ -173,6 +173,12 @@ def test_huge_pages_without_a_size_are_of_the_usual_one() -> None:
 
 NEEDS: list[tuple[dict[str, Any], HostOffer, Code | None]] = [
     ({}, HostOffer(), None),
+    (
+        {"virtualisation": "kvm", "architecture": "x86_64"},
+        HostOffer(runs_its_kind=False),
+        Code.VIRTUALISATION_MISSING,
+    ),
+    ({"emulator": "/opt/qemu"}, HostOffer(has_emulator=False), Code.EMULATOR_MISSING),
     ({}, HostOffer(free_memory_mib=64), None),
     ({}, HostOffer(free_memory_mib=63), Code.HOST_MEMORY_SHORT),
     (
