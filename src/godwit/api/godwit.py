@@ -12,6 +12,7 @@ from godwit.api.lookups import host_or_404, instance_or_404, migration_or_404
 from godwit.api.migrations import page_of_migrations
 from godwit.api.schemas import (
     CheckBody,
+    Limits,
     ResolveBody,
     WithReason,
     block_migration_of,
@@ -25,7 +26,14 @@ from godwit.api.world import World, world_of
 from godwit.model.host import Host, Usage
 from godwit.model.ids import HostName
 from godwit.model.migration import Migration
-from godwit.rpc.conductor import AbortMigration, CheckLiveMigration, ForServer, ResolveMigration
+from godwit.rpc.conductor import (
+    AbortMigration,
+    CheckLiveMigration,
+    ForceComplete,
+    ForServer,
+    ResolveMigration,
+    SteerMigration,
+)
 from godwit.runtime.clock import iso
 from godwit.saga.log import Debt, Entry
 
@@ -106,6 +114,26 @@ async def abort(request: Request) -> Response:
     ask = AbortMigration(asked=asked_by(request, body.reason), migration_uuid=migration.uuid)
     await here.conductor.abort_live_migration(ask)
     return empty(status=202)
+
+
+async def steer(request: Request) -> Response:
+    """`PATCH /migrations/{id}`: other limits, now or once the transfer runs."""
+    body = await read_body(request, Limits)
+    here = world_of(request)
+    migration = await migration_or_404(here.queries, request.path_params["migration_id"])
+    ask = SteerMigration(asked=asked_by(request), migration_uuid=migration.uuid, wish=body.wish())
+    steered = await here.conductor.steer_live_migration(ask)
+    return answer({"steering": steered.steering}, status=202)
+
+
+async def force_complete(request: Request) -> Response:
+    """`POST /migrations/{id}/force-complete`: the answer says how."""
+    body = await read_body(request, WithReason)
+    here = world_of(request)
+    migration = await migration_or_404(here.queries, request.path_params["migration_id"])
+    ask = ForceComplete(asked=asked_by(request, body.reason), migration_uuid=migration.uuid)
+    forced = await here.conductor.force_complete_live_migration(ask)
+    return answer({"forced": forced}, status=202)
 
 
 async def resolve(request: Request) -> Response:

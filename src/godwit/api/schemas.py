@@ -3,14 +3,19 @@
 from typing import Annotated, Literal
 
 import msgspec
+from msgspec import structs
 
 from godwit.api.errors import bad_input
 from godwit.model.ids import HostName
 from godwit.model.migration import BlockMigration
+from godwit.model.steering import SteeringWish
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"\S")]
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._-]*$")]
 Why = Annotated[str, msgspec.Meta(max_length=500)]
+NotNegative = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=2_000_000)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
 NeededWhy = Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=r"\S")]
 
 _TRUE = frozenset({"true", "1", "on", "yes"})
@@ -21,6 +26,25 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Every body is strict."""
 
 
+class Limits(Body, frozen=True, kw_only=True):
+    """`PATCH /godwit/v1/migrations/{id}`: what can be changed while a transfer runs."""
+
+    bandwidth_mib_per_s: NotNegative | None = None
+    max_downtime_ms: Count | None = None
+    completion_timeout_s: Seconds | None = None
+
+    def wish(self) -> SteeringWish:
+        """The same, as it is asked for."""
+        return SteeringWish(**structs.asdict(self))
+
+
+class SteeringBody(Limits, frozen=True, kw_only=True):
+    """How a transfer is to be steered, where that differs from the settings."""
+
+    auto_converge: bool | None = None
+    parallel_connections: Count | None = None
+
+
 class MigrateLive(Body, frozen=True, kw_only=True):
     """The inside of `os-migrateLive`."""
 
@@ -28,6 +52,7 @@ class MigrateLive(Body, frozen=True, kw_only=True):
     block_migration: bool | str = "auto"
     disk_over_commit: bool | str | None = None
     """Clients of 2.1 always send it."""
+    steering: SteeringBody = msgspec.field(name="godwit:steering", default=SteeringBody())
 
 
 class ServerAction(Body, frozen=True, kw_only=True):
@@ -68,6 +93,14 @@ class CheckBody(Body, frozen=True, kw_only=True):
     block_migration: bool | str = "auto"
     disk_over_commit: bool | str | None = None
     rehearse: bool = False
+    steering: SteeringBody = msgspec.field(name="godwit:steering", default=SteeringBody())
+    """As for the move itself. No check depends on it."""
+
+
+class MigrationAction(Body, frozen=True, kw_only=True):
+    """`POST /servers/{id}/migrations/{id}/action`: the one there is, without anything inside."""
+
+    force_complete: None
 
 
 class ResolveBody(Body, frozen=True, kw_only=True):

@@ -5,11 +5,12 @@ from starlette.responses import Response
 
 from godwit.api.answers import answer, empty
 from godwit.api.lookups import instance_or_404, migration_or_404
-from godwit.api.validation import Query, asked_by
+from godwit.api.schemas import MigrationAction
+from godwit.api.validation import Query, asked_by, read_body
 from godwit.api.views import server_migration
 from godwit.api.world import world_of
 from godwit.model.migration import Migration
-from godwit.rpc.conductor import AbortMigration
+from godwit.rpc.conductor import AbortMigration, ForceComplete
 
 
 async def list_all(request: Request) -> Response:
@@ -31,6 +32,17 @@ async def abort(request: Request) -> Response:
     migration = await _named(request)
     ask = AbortMigration(asked=asked_by(request), migration_uuid=migration.uuid)
     await world_of(request).conductor.abort_live_migration(ask)
+    return empty(status=202)
+
+
+async def act(request: Request) -> Response:
+    """`POST .../{id}/action`: `force_complete` is the only one. 202 and no body, as Nova; how it is
+    brought to its end stands in `/godwit/v1/migrations/{id}`.
+    """
+    migration = await _named(request)
+    await read_body(request, MigrationAction)
+    ask = ForceComplete(asked=asked_by(request), migration_uuid=migration.uuid)
+    await world_of(request).conductor.force_complete_live_migration(ask)
     return empty(status=202)
 
 

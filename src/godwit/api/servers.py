@@ -111,6 +111,7 @@ async def _migrate_live(request: Request, server: Instance, wish: MigrateLive) -
         host=host_name(wish.host),
         block_migration=block_migration_of(wish.block_migration),
         disk_over_commit=disk_over_commit_of(wish.disk_over_commit),
+        steering=wish.steering.wish(),
     )
     with names_in_the_body():
         migration = await world_of(request).conductor.live_migrate_instance(ask)

@@ -187,6 +187,7 @@ def brief_view(migration: Migration, *, server_name: str) -> dict[str, Any]:
         "request_id": migration.request_id,
         "reason": migration.reason,
         "refusals": migration.refusals,
+        "steering": migration.steering,
         "progress": migration.progress,
         "statistics": migration.statistics,
         "created_at": migration.created_at,

@@ -1,5 +1,7 @@
 """`godwit migrate`: move guests, or ask which hosts would take them."""
 
+from typing import Any
+
 import click
 
 from godwit.cli.asking import Asking, verb
@@ -8,10 +10,11 @@ from godwit.cli.exits import Exit, exit_of_outcome
 from godwit.cli.many import Order, migrate_many
 from godwit.cli.migration_answers import Migration
 from godwit.cli.show import verdict_lines, would_do
+from godwit.cli.steering import steering_in, steering_options
 from godwit.cli.story import how_to_stop, how_to_watch
 from godwit.cli.watch import follow
 
-Wish = dict[str, bool | str | None]
+Wish = dict[str, Any]
 """The inside of a request to move or to check."""
 
 
@@ -51,6 +54,7 @@ Wish = dict[str, bool | str | None]
     is_flag=True,
     help="A copied disk needs room for what it holds now, not for what it may grow to.",
 )
+@steering_options
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept with the migration.")
 @click.option("--no-wait", is_flag=True, help="Return as soon as the migration is accepted.")
 @verb
@@ -61,7 +65,7 @@ def migrate(
     source: str | None,
     host: str | None,
     reason: str,
-    **flags: bool,
+    **flags: Any,
 ) -> Exit:
     """Move running guests to other hosts, without stopping them.
 
@@ -76,6 +80,8 @@ def migrate(
         wish["disk_over_commit"] = True
     if flags["rehearse"]:
         wish["rehearse"] = True
+    if steering := steering_in(flags):
+        wish["godwit:steering"] = steering
     order = Order(
         named=tuple(dict.fromkeys(named)),
         source=source,
@@ -108,7 +114,7 @@ def _migrate_one(asking: Asking, order: Order) -> Exit:
     return watched(asking, found)
 
 
-def _disks(flags: dict[str, bool]) -> bool | str:
+def _disks(flags: dict[str, Any]) -> bool | str:
     """What `block_migration` is to be."""
     given = [name for name in ("auto", "block", "shared") if flags[name]]
     if len(given) > 1:

@@ -19,6 +19,9 @@ class Progress(Answer, frozen=True, kw_only=True):
     iteration: int = 0
     eta_s: float | None = None
     converging: bool = True
+    expected_downtime_ms: int | None = None
+    allowed_downtime_ms: int | None = None
+    throttle_percent: int = 0
 
 
 class Statistics(Answer, frozen=True, kw_only=True):
@@ -29,6 +32,37 @@ class Statistics(Answer, frozen=True, kw_only=True):
     memory_bytes: int | None = None
     disk_bytes: int | None = None
     iterations: int | None = None
+
+
+class Force(Answer, frozen=True, kw_only=True):
+    """How a transfer is brought to its end."""
+
+    kind: str = ""
+    pause_ms: int = 0
+
+
+class Steering(Answer, frozen=True, kw_only=True):
+    """How a transfer is steered."""
+
+    bandwidth_mib_per_s: int = 0
+    max_downtime_ms: int = 0
+    completion_timeout_s: float = 0.0
+    auto_converge: bool = False
+    parallel_connections: int = 1
+    force: Force | None = None
+
+
+class Forced(Answer, frozen=True, kw_only=True):
+    """The answer to who wants it over now."""
+
+    force: Force = Force()
+    expected_pause_ms: int | None = None
+
+
+class ForcedAnswer(Answer, frozen=True, kw_only=True):
+    """`{"forced": ...}`."""
+
+    forced: Forced
 
 
 class Choice(Answer, frozen=True, kw_only=True):
@@ -67,6 +101,7 @@ class Migration(Answer, frozen=True, kw_only=True):
     initiator_reason: str = ""
     reason: Reason | None = None
     refusals: tuple[Reason, ...] = ()
+    steering: Steering | None = None
     progress: Progress | None = None
     statistics: Statistics | None = None
     seen_since: str | None = None

@@ -1,5 +1,6 @@
 """`godwit migration ...`: what was and is being moved; stopping it; a person's decision."""
 
+from typing import Any
 from urllib.parse import quote
 
 import click
@@ -8,8 +9,9 @@ from godwit.cli.asking import Asking, verb
 from godwit.cli.completion import complete_hosts, complete_migrations, complete_servers
 from godwit.cli.exits import Exit
 from godwit.cli.migrate import watched
-from godwit.cli.migration_answers import Migrations
+from godwit.cli.migration_answers import ForcedAnswer, Migrations
 from godwit.cli.show import migration_table
+from godwit.cli.steering import forced_line, limit_options, steering_in
 from godwit.cli.story import how_to_watch, migration_lines
 
 _MIGRATION = click.argument("named", metavar="MIGRATION", shell_complete=complete_migrations)
@@ -68,6 +70,40 @@ def abort(asking: Asking, named: str, reason: str) -> None:
     asking.client.abort(found.uuid, why=reason)
     line = f"migration {found.id} was asked to stop; {how_to_watch(found)}"
     asking.done(line, abort_requested=found.uuid)
+
+
+@migration.command("set")
+@_MIGRATION
+@limit_options
+@verb
+def set_limits(asking: Asking, /, named: str, **limits: Any) -> None:
+    """Change the limits of a migration, also while it runs.
+
+    A new bandwidth holds for memory; the copy of a disk that runs keeps its pace.
+    """
+    body = steering_in(limits)
+    if not body:
+        raise click.UsageError("say what to change: --bandwidth, --max-downtime, --timeout")
+    found, _ = asking.client.migration(named)
+    asking.client.change("PATCH", f"/godwit/v1/migrations/{quote(found.uuid)}", body)
+    asking.done(f"recorded; {how_to_watch(found)}", steered=found.uuid, **body)
+
+
+@migration.command("force-complete")
+@_MIGRATION
+@click.option("--reason", default="", metavar="TEXT", help="Why; kept in the log.")
+@verb
+def force_complete(asking: Asking, named: str, reason: str) -> None:
+    """Bring a migration that copies memory to its end now.
+
+    By post-copy where that is permitted, otherwise by a longer pause at the switch, within what the
+    settings allow; the answer says which. A pause that would be too long is refused (exit code 3).
+    """
+    found, _ = asking.client.migration(named)
+    path = f"/godwit/v1/migrations/{quote(found.uuid)}/force-complete"
+    raw = asking.client.change("POST", path, {"reason": reason}).body
+    forced = asking.client.read(raw, ForcedAnswer).forced
+    asking.put(raw, lambda: [forced_line(found.id, forced)])
 
 
 @migration.command()

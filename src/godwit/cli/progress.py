@@ -65,11 +65,26 @@ def progress_line(progress: Progress, furthest: Furthest) -> str:
     moved = progress.memory_processed_bytes + progress.disk_processed_bytes
     parts = [phase, *_how_far(progress, furthest), f"{size(moved)} sent"]
     parts.append(f"{size(progress.rate_bytes_per_s)}/s")
-    if not progress.converging:
-        parts.append(f"dirties {size(progress.dirty_rate_bytes_per_s)}/s")
-    elif progress.eta_s is not None:
+    parts += _why_not_over(progress)
+    if progress.converging and progress.eta_s is not None:
         parts.append(f"{duration(max(1, ceil(progress.eta_s)))} left")
     return plain("    " + "  ".join(parts))
+
+
+def _why_not_over(progress: Progress) -> list[str]:
+    """What the guest writes, the pause it would need and the one it may have, and how far it is
+    slowed down: as far as they matter.
+    """
+    parts = []
+    if not progress.converging:
+        parts.append(f"dirties {size(progress.dirty_rate_bytes_per_s)}/s")
+        if progress.expected_downtime_ms is not None and progress.allowed_downtime_ms is not None:
+            needed = duration(progress.expected_downtime_ms / 1000)
+            allowed = duration(progress.allowed_downtime_ms / 1000)
+            parts.append(f"pause {needed}, {allowed} allowed")
+    if progress.throttle_percent:
+        parts.append(f"slowed down by {progress.throttle_percent} %")
+    return parts
 
 
 def _how_far(progress: Progress, furthest: Furthest) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Final
 
 from godwit.cli.answers import Reason
 from godwit.cli.migration_answers import Entry, Migration, Statistics
+from godwit.cli.progress import Furthest, progress_line
 from godwit.cli.show import reason_lines, worth_telling
 from godwit.cli.text import ARROW, at, between, duration, plain, size
 
@@ -244,11 +245,33 @@ def migration_lines(migration: Migration, timeline: Sequence[Entry]) -> list[str
     asked = f"  asked for by {migration.initiator}, {at(migration.created_at)}"
     if migration.initiator_reason:
         asked = f"{asked}: {migration.initiator_reason}"
-    lines = [opening(migration), plain(asked)]
+    lines = [opening(migration), plain(asked), *steering_lines(migration)]
     for line in [line for entry in timeline for line in entry_lines(entry, migration)]:
         if line != lines[-1]:
             lines.append(line)
     return [*lines, *closing(migration, timeline)]
+
+
+def steering_lines(migration: Migration) -> list[str]:
+    """What bounds the transfer, and how far it is while it runs."""
+    steering = migration.steering
+    if steering is None:
+        return []
+    parts = [f"pause at most {duration(steering.max_downtime_ms / 1000)}"]
+    if steering.bandwidth_mib_per_s:
+        parts.append(f"at most {steering.bandwidth_mib_per_s} MiB/s")
+    if steering.completion_timeout_s:
+        parts.append(f"within {duration(steering.completion_timeout_s)}")
+    if steering.auto_converge:
+        parts.append("may slow the guest down")
+    if steering.parallel_connections > 1:
+        parts.append(f"{steering.parallel_connections} connections")
+    if steering.force is not None:
+        parts.append(f"forced: {steering.force.kind}")
+    lines = [plain(f"  steered: {', '.join(parts)}")]
+    if migration.outcome == "under-way" and migration.progress is not None:
+        lines.append(progress_line(migration.progress, Furthest().after(migration.progress)))
+    return lines
 
 
 def _server(migration: Migration) -> str:

@@ -26,6 +26,7 @@ class Deed(StrEnum):
     ROLLBACK_AT_DESTINATION = "rollback_live_migration_at_destination"
     LIVE_MIGRATION = "live_migration"
     ABORT = "abort_live_migration"
+    STEER = "steer_transfer"
     CLOSE_TRANSFER = "close_transfer"
     ROLLBACK_AT_SOURCE = "rollback_live_migration_at_source"
     LET_RUN_AT_DESTINATION = "let_run_at_destination"

@@ -25,6 +25,7 @@ from godwit.rpc.compute import (
     RehearseDeparture,
     SpawnGuest,
     StartTransfer,
+    SteerTransfer,
     TransferNews,
 )
 from godwit.virt.driver import ComputeDriver, NewGuest
@@ -96,6 +97,11 @@ class ComputeManager:
         """See `ComputeRpc`."""
         async with self._fence.acting(ask.act, Deed.ABORT):
             return await source.abort_live_migration(self._transfers, ask)
+
+    async def steer_transfer(self, ask: SteerTransfer) -> Nothing:
+        """See `ComputeRpc`."""
+        async with self._fence.acting(ask.act, Deed.STEER):
+            return await source.steer_transfer(self._transfers, ask)
 
     async def close_transfer(self, ask: ForTransfer) -> TransferNews:
         """See `ComputeRpc`."""

@@ -19,6 +19,7 @@ from godwit.compute.fence_keepers import KEPT_S, SWEEP_MAX
 from godwit.compute.transfer_folder import DiskFolder, Mark
 from godwit.compute.transfers import closed, is_news
 from godwit.model.ids import HostName, MigrationUuid
+from godwit.model.steering import Steering
 from godwit.rpc.compute import FOLLOW_WAIT_S, StartTransfer, TransferNews
 from godwit.runtime.clock import Clock
 from godwit.runtime.settings import Settings
@@ -107,6 +108,10 @@ class ProcessTransfers:
         if order is not None:
             await _abort_orphan(transfer_driver(order))
 
+    async def steer(self, uuid: MigrationUuid, steering: Steering) -> None:
+        """See `Transfers`."""
+        await self._do("note the steering", partial(_steer, self._folder(uuid), steering))
+
     async def close(self, uuid: MigrationUuid) -> TransferNews:
         """See `Transfers`."""
         folder = self._folder(uuid)
@@ -191,6 +196,11 @@ class ProcessTransfers:
 def _set(folder: DiskFolder, mark: Mark) -> None:
     launch.ensure(folder)
     folder.set(mark)
+
+
+def _steer(folder: DiskFolder, steering: Steering) -> None:
+    launch.ensure(folder)
+    folder.steer(steering)
 
 
 def _orphan(folder: DiskFolder) -> TransferOrder | None:

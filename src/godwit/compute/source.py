@@ -17,6 +17,7 @@ from godwit.rpc.compute import (
     Nothing,
     RehearseDeparture,
     StartTransfer,
+    SteerTransfer,
     TransferNews,
 )
 from godwit.virt.driver import ComputeDriver
@@ -44,6 +45,12 @@ async def live_migration(transfers: Transfers, ask: StartTransfer) -> TransferNe
 async def abort_live_migration(transfers: Transfers, ask: ForTransfer) -> Nothing:
     """Ask the transfer to stop; one that has not begun never will."""
     await transfers.abort(ask.act.migration_uuid)
+    return Nothing()
+
+
+async def steer_transfer(transfers: Transfers, ask: SteerTransfer) -> Nothing:
+    """Let the transfer be steered otherwise; one that has ended does not mind."""
+    await transfers.steer(ask.act.migration_uuid, ask.steering)
     return Nothing()
 
 

@@ -13,6 +13,7 @@ from godwit.compute.transfer_folder import Mark, MemoryFolder
 from godwit.model.errors import Superseded
 from godwit.model.ids import MigrationUuid
 from godwit.model.reasons import Code, reason
+from godwit.model.steering import Steering
 from godwit.rpc.compute import FOLLOW_WAIT_S, StartTransfer, TransferNews
 from godwit.virt.driver import TransferDriver, TransferEvidence
 
@@ -38,6 +39,10 @@ class Transfers(Protocol):
 
     async def abort(self, uuid: MigrationUuid) -> None:
         """Ask it to stop. One that has not begun never will; one that has ended is left alone."""
+        ...
+
+    async def steer(self, uuid: MigrationUuid, steering: Steering) -> None:
+        """Steer it like this from now on. An older revision than the known one changes nothing."""
         ...
 
     async def close(self, uuid: MigrationUuid) -> TransferNews:
@@ -104,6 +109,10 @@ class TaskTransfers:
     async def abort(self, uuid: MigrationUuid) -> None:
         """See `Transfers`."""
         self._folder(uuid).set(Mark.ABORT)
+
+    async def steer(self, uuid: MigrationUuid, steering: Steering) -> None:
+        """See `Transfers`."""
+        self._folder(uuid).steer(steering)
 
     async def close(self, uuid: MigrationUuid) -> TransferNews:
         """See `Transfers`. A task of ours always gives signs of life."""

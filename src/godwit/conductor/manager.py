@@ -2,7 +2,7 @@
 `rpc/conductor.py`. The work is done in the modules beside it.
 """
 
-from godwit.conductor import dry_run, rehearsal, requests, servers
+from godwit.conductor import dry_run, rehearsal, requests, servers, steer
 from godwit.conductor.reports import Reports
 from godwit.conductor.world import World
 from godwit.model.host import HostReport
@@ -13,10 +13,13 @@ from godwit.rpc.conductor import (
     AbortMigration,
     CheckLiveMigration,
     CreateServer,
+    ForceComplete,
+    Forced,
     ForServer,
     LiveMigrate,
     ResolveMigration,
     SetHostEnabled,
+    SteerMigration,
     Verdicts,
 )
 
@@ -44,6 +47,14 @@ class ComputeTaskManager:
     async def abort_live_migration(self, ask: AbortMigration) -> Migration:
         """The request is on record; it is too late (`Conflict`) once the guest has moved."""
         return await requests.abort(self._world, ask)
+
+    async def steer_live_migration(self, ask: SteerMigration) -> Migration:
+        """It is on record how the transfer is to be steered; the story passes it on."""
+        return await steer.steer(self._world, ask)
+
+    async def force_complete_live_migration(self, ask: ForceComplete) -> Forced:
+        """It is on record that the transfer is to end now, and how."""
+        return await steer.force_complete(self._world, ask)
 
     async def resolve_live_migration(self, ask: ResolveMigration) -> Migration:
         """A person's decision is on record and about to be carried out."""

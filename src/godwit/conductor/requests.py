@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from godwit.conductor.steer import steering_of
 from godwit.conductor.tasks.checks import against_the_guest
 from godwit.conductor.tasks.facts import LiveMigrationFacts
 from godwit.conductor.tasks.live_migrate import LIVE_MIGRATION
@@ -15,6 +16,7 @@ from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
 from godwit.model.instance import Instance
 from godwit.model.migration import Migration
 from godwit.model.reasons import Code, reason
+from godwit.model.steering import wished
 from godwit.rpc.conductor import AbortMigration, LiveMigrate, ResolveMigration
 from godwit.runtime.clock import iso
 from godwit.runtime.ids import new_uuid
@@ -95,6 +97,7 @@ def record_of(
         source_node=facts.source.node,
         requested_host=ask.host,
         block_migration=ask.block_migration,
+        steering=wished(steering_of(world.settings.migration), ask.steering),
         initiator=ask.asked.initiator,
         initiator_reason=ask.asked.reason,
         request_id=ask.asked.request_id,

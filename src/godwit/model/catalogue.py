@@ -53,6 +53,20 @@ ALL_BUT_CHECKS: Final[Mapping[Code, Entry]] = {
         "migration {migration} is {status} and can no longer be aborted",
         "after the switch a migration only goes forward",
     ),
+    Code.MIGRATION_NOT_STEERABLE: Entry(
+        "migration {migration} is {status}: there is no transfer left to steer",
+        "a migration is steered until its guest has switched, unless it is being stopped",
+    ),
+    Code.FORCED_TOO_EARLY: Entry(
+        "migration {migration} is {status} and copies no memory yet",
+        "ask again once it does: godwit migration show --watch",
+    ),
+    Code.FORCED_PAUSE_TOO_LONG: Entry(
+        "the guest would pause for {needed_ms} ms ({left_mib:.0f} MiB at {rate_mib_per_s:.1f} "
+        "MiB/s), {allowed_ms} ms may be forced",
+        "ask again when less is left, send faster (godwit migration set --bandwidth), or raise "
+        "force_complete_max_pause_ms in [migration] of the settings file",
+    ),
     Code.MIGRATION_NEEDS_NOBODY: Entry(
         "migration {migration} is {status}; no person is needed",
         "godwit migration show says what it is doing",

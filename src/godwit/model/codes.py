@@ -23,6 +23,9 @@ class Code(StrEnum):
     NOT_TAGGED = "not-tagged"
     OTHER_MANAGER = "other-manager"
     MIGRATION_NOT_ABORTABLE = "migration-not-abortable"
+    MIGRATION_NOT_STEERABLE = "migration-not-steerable"
+    FORCED_TOO_EARLY = "forced-too-early"
+    FORCED_PAUSE_TOO_LONG = "forced-pause-too-long"
     MIGRATION_NEEDS_NOBODY = "migration-needs-nobody"
     # which host
     NO_VALID_HOST = "no-valid-host"

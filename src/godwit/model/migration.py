@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid, RequestId
 from godwit.model.progress import NO_WAY_BACK, Progress, Statistics
 from godwit.model.reasons import Reason
+from godwit.model.steering import UNSTEERED, Steering
 
 
 class MigrationStatus(StrEnum):
@@ -67,6 +68,8 @@ class Migration(msgspec.Struct, frozen=True, kw_only=True):
     dest_node: str | None = None
     requested_host: HostName | None = None
     block_migration: BlockMigration = BlockMigration.AUTO
+    steering: Steering = UNSTEERED
+    """How its transfer is steered: the settings, what the request wished, and changes since."""
     initiator: str = ""
     """Who asked for it."""
     initiator_reason: str = ""

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 import msgspec
+from msgspec import structs
 
 
 class ForceKind(StrEnum):
@@ -45,6 +46,25 @@ class Steering(msgspec.Struct, frozen=True, kw_only=True):
     force: Force | None = None
     revision: int = 0
     """Counts the changes that were asked for since the migration was accepted."""
+
+
+class SteeringWish(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody wants otherwise. `None`: as it is."""
+
+    bandwidth_mib_per_s: int | None = None
+    max_downtime_ms: int | None = None
+    completion_timeout_s: float | None = None
+    auto_converge: bool | None = None
+    parallel_connections: int | None = None
+
+
+NO_WISH: Final = SteeringWish()
+
+
+def wished(steering: Steering, wish: SteeringWish) -> Steering:
+    """The steering with what is wished for."""
+    given = {name: value for name, value in structs.asdict(wish).items() if value is not None}
+    return structs.replace(steering, **given)
 
 
 UNSTEERED: Final = Steering()

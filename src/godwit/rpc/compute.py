@@ -146,6 +146,13 @@ class EndRehearsal(msgspec.Struct, frozen=True, kw_only=True):
     twin: TwinName
 
 
+class SteerTransfer(msgspec.Struct, frozen=True, kw_only=True):
+    """Steer the transfer of this migration like this from now on."""
+
+    act: Act
+    steering: Steering
+
+
 class SpawnGuest(msgspec.Struct, frozen=True, kw_only=True):
     """Make and start a guest of our own."""
 
@@ -189,6 +196,9 @@ class ComputeRpc(Protocol):
 
     @remote(timeout_s=20, repeat="attaches to the transfer that was begun; never starts a second")
     async def live_migration(self, ask: StartTransfer) -> TransferNews: ...
+
+    @remote(timeout_s=10, repeat="an older steering never replaces a newer one")
+    async def steer_transfer(self, ask: SteerTransfer) -> Nothing: ...
 
     @remote(timeout_s=10, repeat="the mark is already there; the job is asked again to stop")
     async def abort_live_migration(self, ask: ForTransfer) -> Nothing: ...

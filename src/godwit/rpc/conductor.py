@@ -9,6 +9,7 @@ from godwit.model.ids import HostName, InstanceUuid, MigrationUuid, RequestId
 from godwit.model.instance import Instance
 from godwit.model.migration import BlockMigration, Migration
 from godwit.model.reasons import Reason
+from godwit.model.steering import NO_WISH, Force, SteeringWish
 from godwit.rpc.compute import Nothing
 from godwit.rpc.contract import remote
 
@@ -31,6 +32,7 @@ class LiveMigrate(msgspec.Struct, frozen=True, kw_only=True):
     instance_uuid: InstanceUuid
     host: HostName | None = None
     block_migration: BlockMigration = BlockMigration.AUTO
+    steering: SteeringWish = NO_WISH
     disk_over_commit: bool = False
 
 
@@ -65,6 +67,28 @@ class AbortMigration(msgspec.Struct, frozen=True, kw_only=True):
 
     asked: Asked
     migration_uuid: MigrationUuid
+
+
+class SteerMigration(msgspec.Struct, frozen=True, kw_only=True):
+    """Steer the transfer of this migration otherwise, now or once it runs."""
+
+    asked: Asked
+    migration_uuid: MigrationUuid
+    wish: SteeringWish
+
+
+class ForceComplete(msgspec.Struct, frozen=True, kw_only=True):
+    """Bring the transfer of this migration to its end now."""
+
+    asked: Asked
+    migration_uuid: MigrationUuid
+
+
+class Forced(msgspec.Struct, frozen=True, kw_only=True):
+    """How it is brought to its end, and how long the guest is expected to pause."""
+
+    force: Force
+    expected_pause_ms: int | None = None
 
 
 class ResolveMigration(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +138,12 @@ class ComputeTaskApi(Protocol):
 
     @remote(timeout_s=10, repeat="the request is already on record")
     async def abort_live_migration(self, ask: AbortMigration) -> Migration: ...
+
+    @remote(timeout_s=10, repeat="the same is asked for again")
+    async def steer_live_migration(self, ask: SteerMigration) -> Migration: ...
+
+    @remote(timeout_s=10, repeat="the same is asked for again, by the figures of then")
+    async def force_complete_live_migration(self, ask: ForceComplete) -> Forced: ...
 
     @remote(timeout_s=10, repeat="Conflict once it was carried out")
     async def resolve_live_migration(self, ask: ResolveMigration) -> Migration: ...

@@ -56,6 +56,20 @@ class MigrationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     rely_on_fencing: bool = False
     """Where every disk of a guest is on storage that fences, that alone keeps it from running
     twice: some 200 ms less of outage."""
+    bandwidth_mib_per_s: NotNegative = 0
+    """Memory and disks of one guest are sent no faster; 0: as fast as the network takes them."""
+    max_downtime_ms: Count = 500
+    """A guest may pause for so long at the switch, and no longer."""
+    downtime_steps: Count = 5
+    """The pause that is allowed rises to that in so many steps, each only if it is needed."""
+    completion_timeout_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """A transfer that is not over after so long is stopped; 0: it may go on while it gains."""
+    auto_converge: bool = False
+    """A guest that writes faster than can be sent may be slowed down."""
+    parallel_connections: Count = 1
+    """So many connections carry a guest's memory."""
+    force_complete_max_pause_ms: Count = 5000
+    """For so long a guest may be paused by `godwit migration force-complete`."""
     lease_s: Positive = 15.0
     """A conductor that has not renewed its hold on a story for so long is taken for dead."""
     ask_again_s: Annotated[float, msgspec.Meta(gt=60)] = 75.0

@@ -17,6 +17,7 @@ from godwit.model.instance import Guest, Instance
 from godwit.model.migration import Migration, MigrationStatus
 from godwit.model.progress import Progress, Statistics
 from godwit.model.reasons import Reason
+from godwit.model.steering import Steering
 from godwit.saga.log import SagaLog, Story
 
 
@@ -185,6 +186,13 @@ class Store(SagaLog, Protocol):
     async def request_abort(self, uuid: MigrationUuid, why: Reason) -> Migration:
         """Put the request on record. Raises `NotFound`, or `Conflict` once it is post-migrating or
         final."""
+        ...
+
+    async def steer_migration(self, uuid: MigrationUuid, steering: Steering) -> Migration | None:
+        """Replace the steering by its next revision; None, changing nothing, if it is not the next.
+
+        Raises `NotFound`, or `Conflict` once it is post-migrating, final or asked to stop.
+        """
         ...
 
     async def resolve_by_person(

@@ -23,6 +23,7 @@ from godwit.model.migration import (
 )
 from godwit.model.progress import Progress
 from godwit.model.reasons import Code, Reason, reason
+from godwit.model.steering import Steering
 from godwit.saga.log import Recorded, Story
 from godwit.store import claims, servers, slots, stories
 from godwit.store.interface import Ending, Fence, HoldSource, MigrationChanges, Needs, NewHost
@@ -262,6 +263,18 @@ def request_abort(
         raise Conflict(reason(Code.MIGRATION_NOT_ABORTABLE, migration=uuid, status=status))
     stories.request_abort(connection, uuid, why)
     return _save(connection, structs.replace(migration, abort_requested=True, updated_at=at))
+
+
+def steer(connection: Connection, uuid: MigrationUuid, steering: Steering) -> Migration | None:
+    """See `Store.steer_migration`."""
+    migration = get(connection, uuid)
+    over = not is_abortable(migration)
+    if over or migration.abort_requested:
+        status = migration.status if over else "being stopped"
+        raise Conflict(reason(Code.MIGRATION_NOT_STEERABLE, migration=uuid, status=status))
+    if migration.steering.revision != steering.revision - 1:
+        return None
+    return _save(connection, structs.replace(migration, steering=steering))
 
 
 def resolve_by_person(

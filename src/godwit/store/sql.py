@@ -14,6 +14,7 @@ from godwit.model.instance import Guest, Instance
 from godwit.model.migration import Migration
 from godwit.model.progress import Progress
 from godwit.model.reasons import Reason
+from godwit.model.steering import Steering
 from godwit.runtime.clock import Clock, iso
 from godwit.saga.log import Debt, Entry, Recorded, Story
 from godwit.store import database, moves, servers, stories
@@ -240,6 +241,10 @@ class SqlStore:
         """See `Store.request_abort`."""
         at = self._at()
         return await self._write_of(uuid, lambda c: moves.request_abort(c, uuid, why, at=at))
+
+    async def steer_migration(self, uuid: MigrationUuid, steering: Steering) -> Migration | None:
+        """See `Store.steer_migration`."""
+        return await self._write_of(uuid, lambda c: moves.steer(c, uuid, steering))
 
     async def resolve_by_person(
         self, uuid: MigrationUuid, *, at_host: HostName | None, why: Reason

@@ -24,6 +24,7 @@ from godwit.model.instance import Disk, Nic, Platform, PowerState, TaskState, Vm
 from godwit.model.migration import BlockMigration, MigrationStatus
 from godwit.model.progress import Progress, Statistics
 from godwit.model.reasons import Reason
+from godwit.model.steering import Steering
 from godwit.saga.log import Direction, What
 from godwit.store.columns import Json, Word
 
@@ -80,6 +81,7 @@ migrations = Table(
     Column("dest_node", String),
     Column("requested_host", String),
     Column("block_migration", Word(BlockMigration), nullable=False),
+    Column("steering", Json(Steering), nullable=False),
     Column("initiator", String, nullable=False),
     Column("initiator_reason", Text, nullable=False),
     Column("request_id", String, nullable=False),

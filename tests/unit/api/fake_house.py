@@ -19,15 +19,19 @@ from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
 from godwit.model.instance import Disk, Instance, Nic, PowerState, TaskState, VmState
 from godwit.model.migration import Migration
 from godwit.model.reasons import Code, Reason, reason
+from godwit.model.steering import Force, ForceKind
 from godwit.rpc.compute import Nothing
 from godwit.rpc.conductor import (
     AbortMigration,
     CheckLiveMigration,
     CreateServer,
+    ForceComplete,
+    Forced,
     ForServer,
     LiveMigrate,
     ResolveMigration,
     SetHostEnabled,
+    SteerMigration,
     Verdicts,
 )
 from godwit.runtime.settings import parse_settings
@@ -241,6 +245,14 @@ class FakeHouse:
     async def abort_live_migration(self, ask: AbortMigration) -> Migration:
         self._ask(ask)
         return await self.move(ask.migration_uuid)
+
+    async def steer_live_migration(self, ask: SteerMigration) -> Migration:
+        self._ask(ask)
+        return await self.move(ask.migration_uuid)
+
+    async def force_complete_live_migration(self, ask: ForceComplete) -> Forced:
+        self._ask(ask)
+        return Forced(force=Force(kind=ForceKind.PAUSE, pause_ms=1600), expected_pause_ms=800)
 
     async def resolve_live_migration(self, ask: ResolveMigration) -> Migration:
         self._ask(ask)

@@ -8,7 +8,14 @@ from tests.unit.api.fake_house import GUEST, HOST_B, MOVE, FakeHouse, a_migratio
 from godwit.model.instance import PowerState, TaskState, VmState
 from godwit.model.migration import BlockMigration, MigrationStatus
 from godwit.model.progress import Progress
-from godwit.rpc.conductor import AbortMigration, CreateServer, ForServer, LiveMigrate
+from godwit.model.steering import SteeringWish
+from godwit.rpc.conductor import (
+    AbortMigration,
+    CreateServer,
+    ForceComplete,
+    ForServer,
+    LiveMigrate,
+)
 
 ACTION = f"/v2.1/servers/{GUEST}/action"
 BASE = "http://godwit.example:8774"
@@ -235,6 +242,29 @@ def test_deleting_a_migration_asks_to_abort_it() -> None:
     [wish] = house.asked
     assert isinstance(wish, AbortMigration)
     assert wish.migration_uuid == MOVE
+
+
+def test_novas_action_forces_a_migration_of_that_server() -> None:
+    house = FakeHouse()
+    house.put(a_migration())
+    path = f"/v2.1/servers/{GUEST}/migrations/12/action"
+    said = asked(house, "POST", path, body={"force_complete": None})
+    assert (said.status, said.raw) == (202, b"")
+    [wish] = house.asked
+    assert isinstance(wish, ForceComplete)
+    assert wish.migration_uuid == MOVE
+    assert asked(house, "POST", path, body={"finish": None}).status == 400
+
+
+def test_a_move_may_say_how_it_is_to_be_steered() -> None:
+    house = FakeHouse()
+    steering = {"bandwidth_mib_per_s": 8, "auto_converge": True}
+    inside = {"host": None, "block_migration": "auto", "godwit:steering": steering}
+    body = {"os-migrateLive": inside}
+    assert asked(house, "POST", f"/v2.1/servers/{GUEST}/action", body=body).status == 202
+    [wish] = house.asked
+    assert isinstance(wish, LiveMigrate)
+    assert wish.steering == SteeringWish(bandwidth_mib_per_s=8, auto_converge=True)
 
 
 def three_migrations() -> FakeHouse:

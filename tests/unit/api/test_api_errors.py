@@ -165,7 +165,7 @@ def test_a_wrong_body_is_a_400_that_names_the_field(body: object, field: str, to
 def test_an_unknown_key_is_answered_with_the_known_ones() -> None:
     said = asked(FakeHouse(), "POST", ACTION, body={"os-migrateLive": {"force": True}})
     assert said.body["badRequest"]["remedy"] == (
-        "known here: host, block_migration, disk_over_commit"
+        "known here: host, block_migration, disk_over_commit, godwit:steering"
     )
 
 

@@ -25,12 +25,15 @@ from godwit.model.ids import HostName
 from godwit.model.migration import MigrationStatus
 from godwit.model.progress import Progress
 from godwit.model.reasons import Code, reason
+from godwit.model.steering import SteeringWish
 from godwit.rpc.conductor import (
     AbortMigration,
     CheckLiveMigration,
+    ForceComplete,
     ForServer,
     HostVerdict,
     ResolveMigration,
+    SteerMigration,
     Verdicts,
 )
 from godwit.saga.log import Debt, Direction, What
@@ -143,6 +146,42 @@ def test_aborting_by_number_hands_on_the_reason() -> None:
     [wish] = house.asked
     assert isinstance(wish, AbortMigration)
     assert (wish.migration_uuid, wish.asked.reason) == (MOVE, "wrong guest")
+
+
+def test_new_limits_are_handed_on_and_what_is_not_named_stays() -> None:
+    house = under_way()
+    body = {"bandwidth_mib_per_s": 0, "max_downtime_ms": 900}
+    said = asked(house, "PATCH", "/godwit/v1/migrations/12", body=body)
+    assert said.status == 202
+    assert said.body["steering"]["max_downtime_ms"] == 500  # the fake's record does not change
+    [wish] = house.asked
+    assert isinstance(wish, SteerMigration)
+    assert wish.wish == SteeringWish(bandwidth_mib_per_s=0, max_downtime_ms=900)
+
+
+@pytest.mark.parametrize(
+    "body", [{"max_downtime_ms": 0}, {"bandwidth_mib_per_s": -1}, {"auto_converge": True}]
+)
+def test_what_cannot_be_a_limit_is_refused_by_its_name(body: dict[str, Any]) -> None:
+    house = under_way()
+    said = asked(house, "PATCH", "/godwit/v1/migrations/12", body=body)
+    assert said.status == 400
+    [field] = body
+    assert field in said.body["badRequest"]["message"]
+    assert house.asked == []
+
+
+def test_forcing_says_how_it_is_brought_to_its_end() -> None:
+    house = under_way()
+    said = asked(house, "POST", "/godwit/v1/migrations/12/force-complete", body={"reason": "now"})
+    assert said.status == 202
+    assert said.body["forced"] == {
+        "force": {"kind": "pause", "pause_ms": 1600},
+        "expected_pause_ms": 800,
+    }
+    [wish] = house.asked
+    assert isinstance(wish, ForceComplete)
+    assert (wish.migration_uuid, wish.asked.reason) == (MOVE, "now")
 
 
 def test_a_host_is_shown_with_facts_claims_and_debts() -> None:

@@ -100,7 +100,8 @@ def test_the_same_story_can_be_read_afterwards() -> None:
     shown = typed(house, "migration", "show", "12").stdout.splitlines()
     assert shown[0] == "migration 12  guest-1  host-a → host-b"
     assert shown[1] == "  asked for by local:ana, 2026-01-02 03:04:05 UTC"
-    assert shown[2:] == told[1:]
+    assert shown[2] == "  steered: pause at most 500 ms"
+    assert shown[3:] == told[1:]
 
 
 def test_a_server_that_goes_away_and_comes_back_does_not_end_the_watching() -> None:

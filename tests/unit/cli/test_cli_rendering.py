@@ -73,6 +73,10 @@ def test_a_transfer_that_does_not_converge_says_so_and_why() -> None:
     shown = progress_line(busy, Furthest(0.9))
     assert "round 4, not converging" in shown
     assert shown.endswith("dirties 800 MiB/s")
+    paused = replace(busy, expected_downtime_ms=781, allowed_downtime_ms=500, throttle_percent=30)
+    assert progress_line(paused, Furthest(0.9)).endswith(
+        "dirties 800 MiB/s  pause 781 ms, 500 ms allowed  slowed down by 30 %"
+    )
 
 
 @pytest.mark.parametrize("iteration", [1, 2, 12])

@@ -22,12 +22,14 @@ from godwit.model.errors import Conflict, NotFound, Refused, Unreachable
 from godwit.model.instance import TaskState
 from godwit.model.migration import MigrationStatus
 from godwit.model.reasons import Code, reason
+from godwit.model.steering import SteeringWish
 from godwit.rpc.conductor import (
     AbortMigration,
     CreateServer,
     ForServer,
     ResolveMigration,
     SetHostEnabled,
+    SteerMigration,
 )
 from godwit.saga.log import Debt, What
 
@@ -51,6 +53,8 @@ EVERY_VERB = [
     ("migrate", "guest-1"),
     ("migrate", "guest-1", "--check"),
     ("migration", "abort", "12"),
+    ("migration", "set", "12", "--max-downtime", "800"),
+    ("migration", "force-complete", "12"),
     ("migration", "resolve", "12", "--lost", "--reason", "x"),
 ]
 
@@ -279,6 +283,23 @@ def test_aborting_says_how_to_watch() -> None:
     [wish] = house.asked
     assert isinstance(wish, AbortMigration)
     assert wish.asked.reason == "wrong one"
+
+
+def test_new_limits_are_asked_for_by_their_units() -> None:
+    house = a_house()
+    said = typed(house, "migration", "set", "12", "--bandwidth", "0", "--timeout", "60")
+    assert said.stdout == "recorded; watch: godwit migration show 12 --watch\n"
+    [wish] = house.asked
+    assert isinstance(wish, SteerMigration)
+    assert wish.wish == SteeringWish(bandwidth_mib_per_s=0, completion_timeout_s=60.0)
+    assert typed(house, "migration", "set", "12").exit_code == Exit.WRONG_USAGE
+
+
+def test_forcing_says_which_way() -> None:
+    said = typed(a_house(), "migration", "force-complete", "12")
+    assert said.stdout == (
+        "migration 12 is brought to its end by a pause of about 800 ms, at most 1.6 s\n"
+    )
 
 
 def test_an_abort_that_comes_too_late_is_refused() -> None:

@@ -13,6 +13,7 @@ from godwit.model.errors import HypervisorError
 from godwit.model.ids import HostName
 from godwit.model.progress import Progress
 from godwit.model.reasons import Code, reason
+from godwit.model.steering import Steering
 from godwit.rpc.compute import TransferNews, TransferResult
 from godwit.virt.driver import TransferEvidence
 
@@ -91,3 +92,13 @@ def test_a_disk_that_fails_is_named_with_what_was_being_done(tmp_path: Path) -> 
     with pytest.raises(HypervisorError, match=r"keep a promise failed: .*nowhere"):
         asyncio.run(main())
     disk.close()
+
+
+@pytest.mark.parametrize("kind", ["memory", "disk"])
+def test_an_older_steering_never_replaces_a_newer_one(kind: str, tmp_path: Path) -> None:
+    folder = MemoryFolder() if kind == "memory" else DiskFolder(tmp_path)
+    assert folder.steering() is None
+    newer = Steering(bandwidth_mib_per_s=9, revision=2)
+    folder.steer(newer)
+    folder.steer(Steering(bandwidth_mib_per_s=1, revision=1))
+    assert folder.steering() == newer

@@ -42,8 +42,10 @@ WRONG = {
     "unknown key, nearly right": (
         f"{ONE_HOST}[migration]\nstall_timeout = 3",
         "migration.stall_timeout: there is no such key",
-        "did you mean stall_timeout_s? known here: ask_again_s, attempts_max, lease_s, "
-        "permit_post_copy, rely_on_fencing, stall_timeout_s",
+        "did you mean stall_timeout_s? known here: ask_again_s, attempts_max, auto_converge, "
+        "bandwidth_mib_per_s, completion_timeout_s, downtime_steps, force_complete_max_pause_ms, "
+        "lease_s, max_downtime_ms, parallel_connections, permit_post_copy, rely_on_fencing, "
+        "stall_timeout_s",
     ),
     "unknown table": (
         f"{ONE_HOST}[conductor]\nx = 1",

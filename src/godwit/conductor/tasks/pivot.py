@@ -27,11 +27,12 @@ from godwit.conductor.tasks.facts import (
 from godwit.conductor.tasks.look import Seen, answered, look, seen_words, sight_source
 from godwit.conductor.tasks.persons_word import carry_out
 from godwit.conductor.tasks.slots import give_slots_back
-from godwit.conductor.tasks.transfer_watch import ask_to_stop, close, follow
+from godwit.conductor.tasks.transfer_watch import ask_to_stop, close, follow, pass_on_steering
 from godwit.conductor.tasks.verdict_reason import why_it_did_not_happen
 from godwit.conductor.tasks.whereabouts import PERSON, Verdict, decide
 from godwit.model.migration import MigrationStatus
 from godwit.model.sighting import SourceWord
+from godwit.model.steering import UNSTEERED
 from godwit.rpc.compute import StartTransfer
 from godwit.saga.step import DidNotHappen, Happened, Resolution, Undecided
 from godwit.store.interface import MigrationChanges
@@ -49,12 +50,14 @@ Outcome = Resolution[LiveMigrationFacts]
 
 async def live_migration(context: Telling) -> LiveMigrationFacts:
     """Begin the transfer, or find the one that was begun, and follow it until it has ended."""
+    migration = await context.world.queries.migration(uuid_of(context))
     await context.world.compute(at_source(context.facts)).live_migration(
         StartTransfer(
             act=act(context),
             instance=context.facts.instance,
             migrate_data=agreement_of(context.facts),
             destination=destination_of(context.facts),
+            steering=migration.steering if migration else UNSTEERED,
         )
     )
     news = await follow(context)
@@ -114,6 +117,7 @@ async def watch(context: Telling, seen: Seen) -> Outcome:
     held_back = agreement_of(context.facts).hold_back and seen.source.word is SourceWord.COPYING
     if held_back or await context.world.store.abort_request(context.story_uuid) is not None:
         await ask_to_stop(context)
+    await pass_on_steering(context)
     return Undecided(WATCH_AGAIN_S, facts=replace(context.facts, undecided_since_s=None))
 
 

@@ -1,5 +1,6 @@
-"""Follow a transfer until its process has ended: keep its progress on record, pass on a request to
-abort. Used by the pivot, and again when the pivot is resolved and the transfer still goes on.
+"""Follow a transfer until its process has ended: keep its progress on record, pass on requests to
+abort and to steer. Used by the pivot, and again when the pivot is resolved and the transfer still
+goes on.
 """
 
 import asyncio
@@ -8,7 +9,7 @@ from typing import Final
 
 from godwit.conductor.tasks.facts import Telling, act, at_source, uuid_of
 from godwit.model.errors import GodwitError, HypervisorError, Superseded, Unreachable
-from godwit.rpc.compute import FollowTransfer, ForTransfer, TransferNews
+from godwit.rpc.compute import FollowTransfer, ForTransfer, SteerTransfer, TransferNews
 
 ASK_EVERY_S: Final = 0.5
 """How soon a request to abort is noticed, and how soon a silent source is asked again."""
@@ -19,12 +20,12 @@ SILENCES_MAX: Final = 3
 async def follow(context: Telling, *, silences_max: int = SILENCES_MAX) -> TransferNews | None:
     """The news that the transfer has ended, or None if the source no longer answers.
 
-    A request to abort is passed on once. Ends no transfer by itself: one that makes no progress is
-    stopped by the transfer process, not from here.
+    Requests to abort and to steer are passed on. Ends no transfer by itself: one that makes no
+    progress is stopped by the transfer process, not from here.
     """
     async with asyncio.TaskGroup() as tasks:
         passing_on = tasks.create_task(
-            pass_on_abort(context), name=f"abort of {context.story_uuid}"
+            pass_on_requests(context), name=f"requests about {context.story_uuid}"
         )
         news = await _until_ended(context, silences_max)
         passing_on.cancel()
@@ -64,12 +65,31 @@ async def _next_news(context: Telling, after_sequence: int) -> TransferNews | No
         return None
 
 
-async def pass_on_abort(context: Telling) -> None:
-    """Wait for a request to abort and tell the source. Lives no longer than the transfer."""
-    told = False
-    while not told:
+async def pass_on_requests(context: Telling) -> None:
+    """Tell the source of a request to abort, once, and of every new steering. Lives no longer than
+    the transfer.
+    """
+    stopping, revision = False, 0
+    while True:
         await asyncio.sleep(ASK_EVERY_S)
-        told = await _abort_is_requested(context) and await ask_to_stop(context)
+        if not stopping and await _abort_is_requested(context):
+            stopping = await ask_to_stop(context)
+        revision = await pass_on_steering(context, known_revision=revision)
+
+
+async def pass_on_steering(context: Telling, *, known_revision: int = 0) -> int:
+    """Tell the source how the transfer is to be steered, if that was changed since the start and it
+    does not know; the revision that it knows now.
+    """
+    with contextlib.suppress(GodwitError):
+        migration = await context.world.queries.migration(uuid_of(context))
+        if migration is None or migration.steering.revision <= known_revision:
+            return known_revision
+        await context.world.compute(at_source(context.facts)).steer_transfer(
+            SteerTransfer(act=act(context), steering=migration.steering)
+        )
+        return migration.steering.revision
+    return known_revision
 
 
 async def _abort_is_requested(context: Telling) -> bool:
