@@ -165,6 +165,21 @@ def test_a_rehearsal_refuses_in_libvirts_words_what_cannot_start_there(lab: Lab)
     run(test())
 
 
+def test_a_file_that_appears_after_the_checks_is_neither_used_nor_removed(lab: Lab) -> None:
+    async def test() -> None:
+        async with a_move(lab, GuestSpec("vm1", disks=(LOCAL,))) as move:
+            agreed = (await move.check()).migrate_data
+            assert agreed is not None
+            create_disk(move.there, GuestDisk(LOCAL.name, LOCAL.place, size_mib=3))
+            with pytest.raises(Refused) as refused:
+                await move.destination.pre_live_migration(move.instance, agreed)
+            assert refused.value.reason.code is Code.DISK_EXISTS
+            await move.destination.rollback_live_migration_at_destination(move.instance, agreed)
+            assert (move.there.local / LOCAL.name).exists()
+
+    run(test())
+
+
 def test_a_cpu_refusal_names_what_is_missing(lab: Lab) -> None:
     async def test() -> None:
         async with a_move(lab, GuestSpec("vm1")) as move:

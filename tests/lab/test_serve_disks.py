@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from tests.lab.whole import Site, guests, local_disk, shared_disk
+from tests.lab.whole import Site, guests, is_known, local_disk, shared_disk
 
 from godwit.cli.exits import Exit
-from godwit.lab.guest import DiskPlace, GuestDisk, GuestSpec, create_disk
+from godwit.lab.guest import DiskPlace, GuestDisk, GuestSpec, create_disk, start_guest
+from godwit.lab.heartbeat import Heartbeats
 from godwit.lab.host import LabHost
 from godwit.lab.layout import CONTROL_PLANE_ADDRESS
 from godwit.lab.processes import listens_on_tcp, wait_until
@@ -81,6 +82,63 @@ def test_an_overlay_on_a_base_of_its_host_becomes_whole_and_the_base_stays(site:
         assert reads(there, "/srv/local/flat.qcow2", 8 * 2**20, "0xb0")
         assert (here.local / base.name).exists()
         site.assert_at_rest({spec: "host-b"})
+
+
+def test_a_copy_that_finds_no_room_leaves_the_guest_and_foreign_files_alone(site: Site) -> None:
+    """The disk is compressed: it holds next to nothing, and its copy needs 12 MiB."""
+    here, there = site.host("host-a"), site.host("host-b")
+    spec = GuestSpec("grows", disks=(local_disk("grows"),), autostart=True)
+    path = spec.disks[0].path
+    with (
+        a_small_disk(there),
+        guests(site, a=(GuestSpec("watched"),)),
+        Heartbeats(site.lab, [spec.name]) as beats,
+    ):
+        compressed_disk(here, path)
+        start_guest(here, spec)
+        site.until("it to be known", is_known(site, spec))
+        plain = site.plane.typed("migrate", spec.name, "--to", "host-b")
+        assert (plain.returncode, "not-enough-disk" in plain.stdout) == (Exit.REFUSED, True)
+        over = ("migrate", spec.name, "--to", "host-b", "--disk-over-commit")
+        full = site.plane.typed(*over)
+        assert full.returncode == Exit.FAILED, full.stdout + full.stderr
+        newest = site.newest(spec.name)
+        assert newest.reason is not None
+        assert (newest.reason.code, newest.reason.host) == ("disk-full", "host-b")
+        assert there.run("ls", "-A", "/srv/local").stdout == ""
+        site.until("the room to be known", lambda: free_mib(site, "host-b", "/srv/local") > 6)
+        there.run("qemu-img", "create", "-q", "-f", "qcow2", path, "3M")
+        before = there.run("sha256sum", path).stdout
+        taken = site.plane.typed(*over)
+        assert "disk-exists" in taken.stdout, taken.stdout
+        assert there.run("sha256sum", path).stdout == before
+        beats.wait(spec.name, "host-a")
+        assert beats.check_ran_once(spec.name) == []
+
+
+def free_mib(site: Site, host: str, folder: str) -> int:
+    """What the host has reported as free there."""
+    facts = site.hosts()[host].facts
+    assert facts is not None
+    return sum(each["free_mib"] for each in facts["storages"] if each["path"] == folder)
+
+
+@contextmanager
+def a_small_disk(host: LabHost) -> Iterator[None]:
+    """A local storage of 8 MiB."""
+    host.run("mount", "-t", "tmpfs", "-o", "size=8m", "none", "/srv/local")
+    try:
+        yield
+    finally:
+        host.run("umount", "--lazy", "/srv/local")
+
+
+def compressed_disk(host: LabHost, path: str) -> None:
+    """An image of 16 MiB, 12 of them written, all in a few clusters."""
+    host.run("qemu-img", "create", "-q", "-f", "raw", "/run/plain.raw", "16M")
+    host.run("qemu-io", "-f", "raw", "-c", "write -P 0x5a 4M 12M", "/run/plain.raw")
+    host.run("qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", "/run/plain.raw", path)
+    host.run("rm", "/run/plain.raw")
 
 
 @contextmanager

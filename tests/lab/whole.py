@@ -236,7 +236,7 @@ class Site:
         said = host.run("virsh", "dominfo", guest.name).stdout
         facts = dict(line.split(":", 1) for line in said.splitlines() if ":" in line)
         autostart = "enable" if guest.autostart else "disable"
-        assert facts["Persistent"].strip() == "yes"
+        assert facts["Persistent"].strip() == ("yes" if guest.persistent else "no")
         assert facts["Autostart"].strip() == autostart
 
     def _assert_disks_only_at(self, guest: GuestSpec, name: str) -> None:

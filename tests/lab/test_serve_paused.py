@@ -1,0 +1,51 @@
+"""Guests that their operator has paused: they stay so at either end, whatever goes wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.lab.whole import CRAWLING, RUSHING, Site, guests, local_disk, roomy, set_pace
+
+from godwit.lab.guest import GuestSpec, domain_state
+
+pytest_plugins = ["tests.lab.serve_fixtures"]
+
+PAUSED = "paused (user)"
+
+
+def test_paused_guests_stay_paused_when_moves_are_stopped_fail_and_succeed(site: Site) -> None:
+    """The move of a persistent one is called off; while a transient one moves, libvirtd dies."""
+    lasting = replace(roomy("lasting", local_disk("lasting")), autostart=True)
+    passing = replace(roomy("passing"), persistent=False)
+    here, there = site.host("host-a"), site.host("host-b")
+    with guests(site, a=(lasting, passing)) as beats:
+        for spec in (lasting, passing):
+            here.run("virsh", "-q", "suspend", spec.name)
+            set_pace(here, CRAWLING, spec.name)
+        site.until("the pauses to be known", lambda: both_paused(site, lasting, passing))
+        moves = {spec.name: site.begin(spec.name, "host-b") for spec in (lasting, passing)}
+        site.until_copying(moves["lasting"], sent_mib=1)
+        called_off = site.plane.typed("migration", "abort", moves["lasting"])
+        assert called_off.returncode == 0, called_off.stderr
+        assert site.ended(moves["lasting"]).status == "cancelled"
+        site.until_copying(moves["passing"], sent_mib=1)
+        here.kill_libvirtd()
+        here.start_libvirtd()
+        failed = site.ended(moves["passing"])
+        assert failed.status == "failed", site.story(failed)
+        assert [domain_state(here, name) for name in moves] == [PAUSED, PAUSED]
+        site.assert_at_rest({lasting: "host-a", passing: "host-a"})
+        set_pace(here, RUSHING, *moves)
+        for name in moves:
+            site.moved(name, "host-b")
+        assert [domain_state(there, name) for name in moves] == [PAUSED, PAUSED]
+        site.assert_at_rest({lasting: "host-b", passing: "host-b"})
+        for name in moves:
+            there.run("virsh", "-q", "resume", name)
+            beats.wait(name, "host-b")
+
+
+def both_paused(site: Site, *specs: GuestSpec) -> bool:
+    """Does the record say so?"""
+    servers = [site.server(spec.name) for spec in specs]
+    return all(server is not None and server.status == "PAUSED" for server in servers)
