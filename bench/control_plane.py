@@ -21,6 +21,7 @@ def control_plane_figures() -> list[Figure]:
         Figure("noop_p50_ms", many.p50_ms, 30),
         Figure("noop_migrations_per_s", many.per_s, 100, more_is_better=True),
         Figure("noop_cpu_ms", many.cpu_ms, 12),
+        Figure("check_ms", many.check_ms, 1000),
         Figure("idle_pss_mib_simulated", idle_pss_mib(), 120),
     ]
 

@@ -15,9 +15,12 @@ WAIT_S = 30
 
 @dataclass(frozen=True)
 class Cost:
-    """`p50_ms` is of migrations one by one, the others of many at once."""
+    """`p50_ms` is of migrations one by one, `check_ms` of one dry run against every host; the
+    others are of many migrations at once.
+    """
 
     p50_ms: float
+    check_ms: float
     per_s: float
     cpu_ms: float
 
@@ -27,6 +30,7 @@ def cost_of(serving: Serving, *, one_by_one: int, at_once: int) -> Cost:
     servers = serving.servers()
     first, then = servers[:one_by_one], servers[one_by_one : one_by_one + at_once]
     client = serving.client()
+    check_s = [_checked(client, servers[0]) for _ in range(3)]
     took_s = [_timed(client, server) for server in first]
     serving.settle(2.0)
     cpu_s, began_s = serving.cpu_s(), time.monotonic()
@@ -36,6 +40,7 @@ def cost_of(serving: Serving, *, one_by_one: int, at_once: int) -> Cost:
     ended_s = time.monotonic()
     return Cost(
         p50_ms=1000 * median(took_s[len(took_s) // 10 :]),  # the first ones warm it up
+        check_ms=1000 * median(check_s),
         per_s=len(then) / (ended_s - began_s),
         cpu_ms=1000 * (serving.cpu_s() - cpu_s) / len(then),
     )
@@ -44,6 +49,14 @@ def cost_of(serving: Serving, *, one_by_one: int, at_once: int) -> Cost:
 def _timed(client: Client, server: str) -> float:
     began_s = time.monotonic()
     _all_of(client, [server])
+    return time.monotonic() - began_s
+
+
+def _checked(client: Client, server: str) -> float:
+    began_s = time.monotonic()
+    answer = client.ask("POST", f"/godwit/v1/servers/{server}/check", {})
+    if answer.status != 200:
+        raise RuntimeError(f"{answer.status}: {answer.body}")
     return time.monotonic() - began_s
 
 

@@ -20,7 +20,15 @@ from godwit.model.instance import Guest, Nic, PowerState
 from godwit.model.migration import FINAL, Migration
 from godwit.model.reasons import Code, reason
 from godwit.rpc.compute import ComputeRpc
-from godwit.rpc.conductor import AbortMigration, Asked, LiveMigrate, ResolveMigration
+from godwit.rpc.conductor import (
+    AbortMigration,
+    Asked,
+    CheckLiveMigration,
+    LiveMigrate,
+    ResolveMigration,
+    SetHostEnabled,
+    Verdicts,
+)
 from godwit.rpc.local import connect
 from godwit.runtime.settings import (
     MigrationSettings,
@@ -157,6 +165,15 @@ class House:
     async def resolve(self, uuid: MigrationUuid, *, at: HostName | None) -> Migration:
         ask = ResolveMigration(asked=ASKED, migration_uuid=uuid, at_host=at)
         return await self.conductor.manager.resolve_live_migration(ask)
+
+    async def disable(self, host: HostName) -> None:
+        ask = SetHostEnabled(asked=ASKED, host=host, enabled=False)
+        await self.conductor.manager.set_host_enabled(ask)
+
+    async def check(self, guest: InstanceUuid = GUEST) -> Verdicts:
+        """The dry run. It also reads all hosts anew."""
+        ask = CheckLiveMigration(instance_uuid=guest)
+        return await self.conductor.manager.check_live_migration(ask)
 
     # --- what a test waits for --------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from godwit.conductor.hosts import host_states
 from godwit.conductor.requests import check_named_host, known_server
 from godwit.conductor.tasks.checks import (
     against_the_guest,
@@ -14,7 +13,7 @@ from godwit.conductor.tasks.checks import (
     of_host,
 )
 from godwit.conductor.tasks.facts import LiveMigrationFacts
-from godwit.conductor.tasks.find_destination import described, request_spec
+from godwit.conductor.tasks.find_destination import request_spec
 from godwit.conductor.world import World
 from godwit.model.errors import GodwitError
 from godwit.model.host import HostFacts
@@ -36,7 +35,7 @@ async def check(world: World, ask: CheckLiveMigration) -> Verdicts:
     Raises `NotFound` (the server) and `BadRequest` (the named host); all else is an answer.
     """
     instance = await known_server(world, ask.instance_uuid)
-    states = await host_states(world)
+    states = await world.hosts.now()
     await check_named_host(world, ask.host, instance)
     source = next((state for state in states if state.name == instance.host), None)
     refusals = against_moving(instance, source)
@@ -79,12 +78,11 @@ async def _verdicts(
     world: World, spec: RequestSpec, states: tuple[HostState, ...]
 ) -> tuple[HostVerdict, ...]:
     selection = select_destinations(spec, states)
+    described = {state.name: state.facts for state in states if state.facts is not None}
     gate = asyncio.Semaphore(AT_ONCE_MAX)
     async with asyncio.TaskGroup() as tasks:
         asked = [
-            tasks.create_task(
-                _verdict(world, spec, described(states, name), gate), name=f"check of {name}"
-            )
+            tasks.create_task(_verdict(world, spec, described[name], gate), name=f"check of {name}")
             for name in selection.hosts
         ]
     answers = [task.result() for task in asked]

@@ -65,6 +65,7 @@ class ComputeTaskManager:
         await self._world.store.set_host_enabled(
             ask.host, enabled=ask.enabled, why=ask.asked.reason
         )
+        self._world.hosts.forget()
         return Nothing()
 
     async def create_server(self, ask: CreateServer) -> Instance:

@@ -9,7 +9,6 @@ from typing import Final
 from msgspec.structs import replace
 
 from godwit.conductor.dry_run import check, question, sorted_verdicts
-from godwit.conductor.hosts import host_states
 from godwit.conductor.requests import known_server
 from godwit.conductor.tasks.checks import check_both_ends, of_host
 from godwit.conductor.tasks.find_destination import described
@@ -39,7 +38,7 @@ async def rehearse(world: World, ask: CheckLiveMigration) -> Verdicts:
     if not chosen:
         return checked
     instance = await known_server(world, ask.instance_uuid)
-    states = await host_states(world)
+    states = await world.hosts.now()
     spec = await question(world, ask, instance, described(states, instance.host))
     found = await _rehearse_at_each(world, spec, [described(states, name) for name in chosen])
     verdicts = [

@@ -12,8 +12,8 @@ from godwit.conductor.discovery import Heard, LeftOver, left_over, reconcile
 from godwit.conductor.world import World
 from godwit.model.finding import InstanceChangeKind
 from godwit.model.host import HostReport
-from godwit.model.ids import HostName
-from godwit.model.instance import TaskState
+from godwit.model.ids import HostName, InstanceUuid
+from godwit.model.instance import Instance, TaskState
 
 log = structlog.get_logger()
 
@@ -25,6 +25,8 @@ class Reports:
         """Nothing has been heard yet."""
         self._world = world
         self._heard: dict[HostName, Heard] = {}
+        self._shown: dict[InstanceUuid, set[HostName]] = {}
+        """Which hosts' latest reports show a guest."""
         self._one_by_one = asyncio.Lock()
 
     async def take(self, report: HostReport) -> None:
@@ -38,11 +40,12 @@ class Reports:
         known = await self._world.queries.instances_seen(
             report.host, [guest.uuid for guest in report.guests]
         )
-        findings = reconcile(known, self._heard, heard)
+        others = self._concerned(known, heard)
+        findings = reconcile(known, others, heard)
         if any(change.kind is InstanceChangeKind.VANISHED for change in findings.changes):
             unheard = await self._unheard(report.host)
-            findings = reconcile(known, self._heard, heard, unheard=unheard)
-        self._heard[report.host] = heard
+            findings = reconcile(known, others, heard, unheard=unheard)
+        self._keep(heard)
         for uuid, elsewhere in findings.doubled:
             log.warning(
                 "guest seen at two hosts", server=uuid, host=report.host, other_host=elsewhere
@@ -50,6 +53,23 @@ class Reports:
         await self._world.store.record_report(report, findings.changes, now_s=now_s)
         for each in left_over(known, heard):
             await self._settle(each)
+
+    def _concerned(self, known: tuple[Instance, ...], heard: Heard) -> dict[HostName, Heard]:
+        """The reports of other hosts that say something of the same servers."""
+        uuids = {record.uuid for record in known} | {guest.uuid for guest in heard.report.guests}
+        hosts = {record.host for record in known}
+        hosts.update(*(self._shown.get(uuid, ()) for uuid in uuids))
+        return {host: self._heard[host] for host in sorted(hosts) if host in self._heard}
+
+    def _keep(self, heard: Heard) -> None:
+        host, before = heard.report.host, self._heard.get(heard.report.host)
+        for guest in before.report.guests if before is not None else ():
+            self._shown[guest.uuid].discard(host)
+            if not self._shown[guest.uuid]:
+                del self._shown[guest.uuid]
+        for guest in heard.report.guests:
+            self._shown.setdefault(guest.uuid, set()).add(host)
+        self._heard[host] = heard
 
     async def _settle(self, server: LeftOver) -> None:
         """A guest that was being made is kept if it is there. One that was being deleted is not

@@ -9,7 +9,6 @@ import contextlib
 from msgspec.structs import replace
 
 from godwit.conductor.groups import group_of
-from godwit.conductor.hosts import host_states
 from godwit.conductor.requests import known_server
 from godwit.conductor.tasks.checks import no_valid_host
 from godwit.conductor.tasks.find_destination import described, needs_at
@@ -86,7 +85,7 @@ async def _place(
     world: World, instance: Instance, ask: CreateServer
 ) -> tuple[HostFacts, RequestSpec]:
     """The best host for a new guest, and the question it answered."""
-    states = await host_states(world)
+    states = await world.hosts.now()
     if ask.host is not None and ask.host not in {state.name for state in states}:
         raise BadRequest(reason(Code.HOST_UNKNOWN, name=ask.host))
     anywhere = next((state.facts for state in states if state.facts is not None), None)

@@ -3,8 +3,9 @@ the tests make one of simulated hosts.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from godwit.conductor.hosts import Hosts
 from godwit.model.errors import Unreachable
 from godwit.model.ids import HostName
 from godwit.model.reasons import Code, reason
@@ -31,6 +32,11 @@ class World:
     notice: Callable[[str], None] = nobody_listens
     """Called with a story that has become due, so that it is told at once, not at the next sweep.
     """
+    hosts: Hosts = field(init=False)
+    """What the scheduler chooses from."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hosts", Hosts(self.queries, self.clock, self.settings))
 
     def compute(self, host: HostName) -> ComputeRpc:
         """The compute manager of that host. Raises `Unreachable` if no settings name it (any

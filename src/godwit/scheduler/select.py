@@ -2,6 +2,7 @@
 may not. Asked by the conductor before a move, for a dry run, and for a new server. Pure.
 """
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -15,25 +16,37 @@ from godwit.scheduler.weights import best_first
 
 @dataclass(frozen=True)
 class Selection:
-    """`hosts`: who may take the guest, best first. `refusals`: one per other host, by its name."""
+    """`hosts`: who may take the guest, best first. `refusals`: one per other host that was looked
+    at, by its name.
+    """
 
     hosts: tuple[HostName, ...]
     refusals: tuple[Reason, ...]
 
 
 def select_destinations(
-    spec: RequestSpec, states: Iterable[HostState], *, filters: tuple[Filter, ...] = MOVING
+    spec: RequestSpec,
+    states: Iterable[HostState],
+    *,
+    filters: tuple[Filter, ...] = MOVING,
+    look_max: int = sys.maxsize,
 ) -> Selection:
-    """Every host once: either chosen or refused with the first filter's reason. Deterministic."""
-    passed: list[HostState] = []
-    refusals: list[Reason] = []
-    for state in sorted(states, key=lambda each: each.name):
+    """The hosts, best first, each either chosen or refused with the first filter's reason.
+
+    Of a large fleet only the best `look_max` are looked at, and more as long as none of them can
+    take the guest. Deterministic.
+    """
+    passed: list[HostName] = []
+    refusals: dict[HostName, Reason] = {}
+    for looked_at, state in enumerate(best_first(states)):
+        if passed and looked_at >= look_max:
+            break
         refusal = refusal_of(spec, state, filters=filters)
         if refusal is None:
-            passed.append(state)
+            passed.append(state.name)
         else:
-            refusals.append(refusal)
-    return Selection(tuple(state.name for state in best_first(passed)), tuple(refusals))
+            refusals[state.name] = refusal
+    return Selection(tuple(passed), tuple(refusals[name] for name in sorted(refusals)))
 
 
 def refusal_of(

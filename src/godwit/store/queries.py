@@ -56,6 +56,7 @@ HOSTS = Reads(select(hosts).order_by(hosts.c.name), Host)
 HEARD_SINCE = Reads(select(hosts.c.name).where(hosts.c.heard_at_s >= bindparam("at_s")), HostName)
 INSTANCES = select(instances).order_by(instances.c.created_at, instances.c.uuid)
 EVERY_INSTANCE = Reads(INSTANCES, Instance)
+INSTANCES_AT = Reads(INSTANCES.where(instances.c.host == bindparam("host")), Instance)
 BY_NUMBER = Reads(select(migrations).where(migrations.c.id == bindparam("key")), Migration)
 DEBTS = Reads(select(*stories.DEBT).order_by(debts.c.number), Debt)
 DECISION = Reads(
@@ -153,8 +154,7 @@ class Queries:
         self, host: HostName, uuids: Collection[InstanceUuid]
     ) -> tuple[Instance, ...]:
         """The servers on record at this host, and those of these uuids wherever they are."""
-        seen = INSTANCES.where(or_(instances.c.host == host, instances.c.uuid.in_(uuids)))
-        return await self.read(Reads(seen, Instance).all)
+        return await self.read(lambda c: _instances_seen(c, host, uuids))
 
     async def instance(self, uuid: InstanceUuid) -> Instance | None:
         """One server."""
@@ -285,6 +285,15 @@ class InlineReader:
 
     def close(self) -> None:
         """See `Reader`."""
+
+
+def _instances_seen(
+    connection: Connection, host: HostName, uuids: Collection[InstanceUuid]
+) -> tuple[Instance, ...]:
+    here = INSTANCES_AT.all(connection, host=host)
+    elsewhere = set(uuids) - {instance.uuid for instance in here}
+    found = (servers.find(connection, uuid) for uuid in sorted(elsewhere))
+    return (*here, *(instance for instance in found if instance is not None))
 
 
 def _hosts_in_use(connection: Connection) -> tuple[tuple[Host, Usage], ...]:

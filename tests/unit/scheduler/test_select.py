@@ -256,6 +256,17 @@ def test_the_host_with_most_free_memory_comes_first_then_the_idle_one_then_by_na
     assert select_destinations(SPEC, states).hosts == ("host-b", "host-c", "host-d", "host-e")
 
 
+def test_of_a_large_fleet_the_best_are_looked_at_and_others_only_if_none_is_possible() -> None:
+    full = [state(f"full-{n}", disabled=True) for n in range(3)]
+    states = [*full, *(state(f"host-{n}", usage=Usage(memory_mib=512 + n)) for n in range(5))]
+    selection = select_destinations(SPEC, states, look_max=4)
+    assert selection.hosts == ("host-0",)
+    assert [why.host for why in selection.refusals] == ["full-0", "full-1", "full-2"]
+    assert select_destinations(SPEC, states, look_max=2).hosts == ("host-0",)
+    assert len(select_destinations(SPEC, states).hosts) == 5
+    assert len(select_destinations(SPEC, full, look_max=1).refusals) == 3
+
+
 @given(st.permutations([host for _, host, _ in REFUSED.values()]), st.integers(0, 4))
 def test_every_host_is_chosen_or_refused_once_in_whatever_order_they_come(
     hosts: list[HostState], extra: int

@@ -14,7 +14,6 @@ from godwit.model.ids import HostName, MigrationUuid
 from godwit.model.instance import Instance
 from godwit.model.migrate_data import LiveMigrateData
 from godwit.model.migration import BlockMigration
-from godwit.model.reasons import Reason
 from godwit.rpc.compute import Act, Move, TransferResult
 from godwit.saga.step import Along, Context
 from godwit.store.interface import Fence
@@ -33,8 +32,6 @@ class LiveMigrationFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Chosen by `find_destination`."""
     migrate_data: LiveMigrateData | None = None
     """What both ends agreed on; `pre_live_migration` adds what the destination prepared."""
-    refusals: tuple[Reason, ...] = ()
-    """One reason per host that was refused on the way to this destination."""
     result: TransferResult | None = None
     """How the transfer process ended. A claim, not where the guest is."""
     undecided_since_s: float | None = None

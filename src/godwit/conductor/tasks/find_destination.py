@@ -4,11 +4,12 @@ any other.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from msgspec.structs import replace
 
 from godwit.conductor.groups import Group, group_of
-from godwit.conductor.hosts import host_states
+from godwit.conductor.hosts import Hosts
 from godwit.conductor.tasks.checks import check_both_ends, no_valid_host, of_host
 from godwit.conductor.tasks.facts import LiveMigrationFacts, Telling, Told, fence
 from godwit.conductor.world import World
@@ -20,6 +21,9 @@ from godwit.model.request_spec import RequestSpec
 from godwit.scheduler.host_state import HostState, memory_max_mib, vcpus_max
 from godwit.scheduler.select import Selection, select_destinations
 from godwit.store.interface import MigrationChanges, Needs
+
+LOOK_MAX: Final = 100
+"""Of a large fleet so many hosts are looked at, unless none of them can take the guest."""
 
 
 @dataclass(frozen=True)
@@ -33,22 +37,30 @@ class Agreed:
 async def find_destination(context: Telling) -> Told:
     """Facts with `destination` and `migrate_data`; the destination is claimed and on record.
 
-    Raises `Refused` (no-valid-host) with one reason per host. `Unreachable`: the source.
+    Each turn ends the search or refuses a host, and at most `attempts_max` hosts are asked. One
+    whose room another story has taken meanwhile was not asked. Raises `Refused` (no-valid-host)
+    with one reason per host. `Unreachable`: the source.
     """
     await drop_claims(context)
+    world, attempts = context.world, 0
     refused: dict[HostName, Reason] = {}
     selection = Selection((), ())
-    for _ in range(context.world.settings.migration.attempts_max):
-        spec = await request_spec(context.world, context.facts, refused=tuple(refused))
-        states = await host_states(context.world)
-        selection = select_destinations(spec, states)
-        if not selection.hosts:
+    while attempts < world.settings.migration.attempts_max:
+        spec = await request_spec(world, context.facts, refused=tuple(refused))
+        selection, candidate = await choose(world.hosts, spec)
+        if candidate is None:
             break
-        candidate = described(states, selection.hosts[0])
-        outcome = await try_candidate(context, spec, candidate)
-        if isinstance(outcome, Agreed):
-            return settled_on(context, outcome, all_refusals(selection, refused))
-        refused[candidate.name] = outcome
+        no_room = await claim(context, spec, candidate)
+        if no_room is not None:
+            refused[candidate.name] = no_room
+            continue
+        attempts += 1
+        answer = await check_both_ends(world, spec, candidate)
+        if answer.migrate_data is not None and not answer.refusals:
+            agreed = Agreed(candidate, answer.migrate_data)
+            return settled_on(context, agreed, all_refusals(selection, refused))
+        await drop_claims(context)
+        refused[candidate.name] = answer.refusals[0]
     refusals = all_refusals(selection, refused)
     await context.world.store.change_migration(
         fence(context), MigrationChanges(refusals=refusals, forget_destination=True)
@@ -56,21 +68,26 @@ async def find_destination(context: Telling) -> Told:
     raise no_valid_host(refusals)
 
 
-async def try_candidate(
-    context: Telling, spec: RequestSpec, candidate: HostFacts
-) -> Agreed | Reason:
-    """Claim this host and have both ends check it. Refused: the claim is dropped again."""
-    store = context.world.store
-    group = await group_of(context.world, spec.instance)
-    needs = needs_at(spec, candidate, group)
-    no_room = await store.claim_destination(fence(context), candidate.name, needs)
+async def choose(hosts: Hosts, spec: RequestSpec) -> tuple[Selection, HostFacts | None]:
+    """The best host, if there is one; that there is none is said of hosts as they are now."""
+    states = await hosts.lately()
+    selection = select_destinations(spec, states, look_max=LOOK_MAX)
+    if not selection.hosts:
+        states = await hosts.now()
+        selection = select_destinations(spec, states, look_max=LOOK_MAX)
+    return selection, described(states, selection.hosts[0]) if selection.hosts else None
+
+
+async def claim(context: Telling, spec: RequestSpec, candidate: HostFacts) -> Reason | None:
+    """Claim this host for the guest, or say why there is no room."""
+    world = context.world
+    needs = needs_at(spec, candidate, await group_of(world, spec.instance))
+    no_room = await world.store.claim_destination(fence(context), candidate.name, needs)
     if no_room is not None:
+        world.hosts.forget()
         return of_host(no_room, candidate)
-    answer = await check_both_ends(context.world, spec, candidate)
-    if answer.migrate_data is None or answer.refusals:
-        await drop_claims(context)
-        return answer.refusals[0]
-    return Agreed(candidate, answer.migrate_data)
+    world.hosts.claimed(candidate.name, vcpus=needs.vcpus, memory_mib=needs.memory_mib)
+    return None
 
 
 def settled_on(context: Telling, agreed: Agreed, refusals: tuple[Reason, ...]) -> Told:
@@ -84,7 +101,6 @@ def settled_on(context: Telling, agreed: Agreed, refusals: tuple[Reason, ...]) -
         context.facts,
         destination=agreed.destination,
         migrate_data=agreed.migrate_data,
-        refusals=refusals,
     )
     return Told(facts, changes)
 

@@ -9,7 +9,6 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from godwit.conductor.hosts import state_of_host
 from godwit.conductor.tasks.checks import against_the_guest
 from godwit.conductor.tasks.decision import decision_of, said_to_be_lost
 from godwit.conductor.tasks.facts import (
@@ -37,7 +36,7 @@ async def check_instance(context: Telling) -> LiveMigrationFacts:
     """The guest runs or is paused, is Godwit's to move, and its host's service is up. Raises
     `Refused`.
     """
-    source = await state_of_host(context.world, at_source(context.facts))
+    source = await context.world.hosts.one(at_source(context.facts))
     instance = context.facts.instance
     for refusal in (against_the_guest(instance, source.facts), why_unavailable(source)):
         if refusal is not None:

@@ -4,7 +4,6 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from godwit.conductor.hosts import host_states
 from godwit.conductor.tasks.checks import check_again
 from godwit.conductor.tasks.facts import (
     LiveMigrationFacts,
@@ -49,8 +48,7 @@ async def wait_for_turn(context: Telling) -> Told:
 async def _checked_again(context: Telling) -> LiveMigrationFacts:
     """What both ends agree on now."""
     destination = destination_of(context.facts)
-    states = await host_states(context.world)
-    [state] = (state for state in states if state.name == destination.name)
+    state = await context.world.hosts.one(destination.name)
     spec = await request_spec(context.world, context.facts)
     answer = await check_again(context.world, spec, state, destination)
     if answer.refusals or answer.migrate_data is None:

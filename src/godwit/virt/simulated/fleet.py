@@ -43,6 +43,8 @@ class SimulatedFleet:
     def __init__(self, hosts: Mapping[HostName, SimulatedHostSettings]) -> None:
         self._hosts = {name: _Host(settings) for name, settings in hosts.items()}
         self._latest: dict[InstanceUuid, int] = {}
+        self._been_at: defaultdict[InstanceUuid, set[HostName]] = defaultdict(set)
+        """Where a guest is or has been: it need be looked for nowhere else."""
         self._violations: list[str] = []
         self._writes: dict[InstanceUuid, Writes] = {}
         self._limits: dict[InstanceUuid, TransferLimits] = {}
@@ -75,7 +77,7 @@ class SimulatedFleet:
         """The hosts on which the guest runs now: one, if all is well."""
         return tuple(
             host
-            for host in self.hosts()
+            for host in sorted(self._been_at[uuid])
             if (half := self.half(host, uuid)) is not None and half.state is HalfState.RUNNING
         )
 
@@ -112,6 +114,7 @@ class SimulatedFleet:
             half = replace(half, beat=half.beat + 1)
             self._count(host, uuid, half.beat)
         self._hosts[host].halves[uuid] = half
+        self._been_at[uuid].add(host)
         self._look_whether_ended(uuid, was_whole=was_whole)
         self._hosts[host].changed.set()
 
@@ -177,7 +180,7 @@ class SimulatedFleet:
 
     def _is_whole(self, uuid: InstanceUuid) -> bool:
         """Is the guest's newest memory anywhere?"""
-        halves = [host.halves[uuid] for host in self._hosts.values() if uuid in host.halves]
+        halves = [half for host in self._been_at[uuid] if (half := self.half(host, uuid))]
         newest = self._latest.get(uuid, 0)
         rest_is_there = any(half.state is HalfState.POST_COPY for half in halves)
         return any(
