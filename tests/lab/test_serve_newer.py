@@ -42,20 +42,26 @@ def test_between_versions_the_machine_and_the_cpu_decide(mixed: Site) -> None:
     machine = GuestSpec("too-new", machine="pc")
     known = GuestSpec("feature", cpu_features=("rdpid",))
     unknown = GuestSpec("stranger", cpu_features=("cmpccxadd",))
-    with guests(mixed, a=(pinned,), b=(machine, known, unknown)) as beats:
+    changing = GuestSpec("changing", cpu="maximum")  # libvirt would move it, as another CPU
+    forgotten = GuestSpec("forgotten", cpu="host-model")  # pcommit is gone from newer QEMUs
+    born_newer = (machine, known, unknown, changing)
+    with guests(mixed, a=(pinned, forgotten), b=born_newer) as beats:
         mixed.moved(pinned.name, NEWER)
         mixed.moved(pinned.name, OLDER)
         assert beats.hosts_of(pinned.name) == [OLDER, NEWER, OLDER]
         refused(mixed, machine, "machine-type-unsupported", "pc-i440fx-10.0")
         refused(mixed, known, "invalid-cpu-info", "rdpid")
         refused(mixed, unknown, "invalid-cpu-info", "cmpccxadd")
-        mixed.assert_at_rest({pinned: OLDER, machine: NEWER, known: NEWER, unknown: NEWER})
+        refused(mixed, changing, "invalid-cpu-info", "7.2")
+        refused(mixed, forgotten, "invalid-cpu-info", "pcommit", to=NEWER)
+        places = dict.fromkeys(born_newer, NEWER)
+        mixed.assert_at_rest({pinned: OLDER, forgotten: OLDER, **places})
 
 
-def refused(site: Site, spec: GuestSpec, code: str, named: str) -> None:
-    """Both the dry run and the move are refused by the older host, with what is missing."""
+def refused(site: Site, spec: GuestSpec, code: str, named: str, to: str = OLDER) -> None:
+    """Both the dry run and the move are refused by that host, with what is missing."""
     for options in (("--check",), ()):
-        typed = site.plane.typed("migrate", spec.name, "--to", OLDER, *options)
+        typed = site.plane.typed("migrate", spec.name, "--to", to, *options)
         said = typed.stdout + typed.stderr
         assert typed.returncode == Exit.REFUSED, said
         assert code in said

@@ -28,6 +28,7 @@ MACHINE: Final = "pc-i440fx-7.2"
 EMULATOR: Final = "/usr/bin/qemu-system-x86_64"
 LOG_FOLDER: Final = "/var/log/libvirt"
 NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+CPU_MODES: Final = ("host-model", "maximum")
 DESTROY_TIMEOUT_S: Final = 10.0
 STATE_ATTEMPTS_MAX: Final = 3
 KEYS: Final = {"\n": "ret"}
@@ -209,14 +210,22 @@ def domain_xml(spec: GuestSpec, program: GuestProgram) -> str:
         SubElement(system, "initrd").text = program.initrd
     SubElement(system, "cmdline").text = program.command_line
     SubElement(SubElement(domain, "features"), "acpi")
-    cpu = SubElement(domain, "cpu", mode="custom", match="exact")
-    SubElement(cpu, "model").text = spec.cpu
+    cpu = _cpu(domain, spec.cpu)
     for feature in spec.cpu_features:
         SubElement(cpu, "feature", policy="require", name=feature)
     domain.extend(ElementTree.fromstring(text) for text in spec.elements)
     _add_devices(domain, spec)
     ElementTree.indent(domain)
     return ElementTree.tostring(domain, encoding="unicode") + "\n"
+
+
+def _cpu(domain: Element, wanted: str) -> Element:
+    """A model by name, or one of libvirt's modes that take what the host can give."""
+    if wanted in CPU_MODES:
+        return SubElement(domain, "cpu", mode=wanted)
+    cpu = SubElement(domain, "cpu", mode="custom", match="exact")
+    SubElement(cpu, "model").text = wanted
+    return cpu
 
 
 def _tiny_program(host: LabHost, spec: GuestSpec) -> GuestProgram:
