@@ -93,11 +93,16 @@ CHECKS: Final[Mapping[Code, Entry]] = {
     ),
     Code.DISK_UNREACHABLE: Entry(
         "{host} does not see {path}",
-        "mount the storage at {host}, or allow its disks to be copied (--block)",
+        "mount the storage at {host}; give it a read-only file of its own, or eject the medium",
     ),
     Code.DISK_EXISTS: Entry(
         "{host} already has a file {path}, where the disk would be copied to",
         "if both hosts see that storage, declare it in [storages]; else move the file away",
+    ),
+    Code.DISK_NOT_A_FILE: Entry(
+        "{device} ({path}) is no file, so no copy of it can be made at {host}",
+        "if both hosts see that device, declare its folder in [storages]; else put its contents "
+        "into a file, or on storage that both hosts see",
     ),
     Code.DISK_BASE_UNREACHABLE: Entry(
         "{host} does not see {path}, on which {overlay} is an overlay",

@@ -53,6 +53,7 @@ class Code(StrEnum):
     UUID_TAKEN = "uuid-taken"
     DISK_UNREACHABLE = "disk-unreachable"
     DISK_EXISTS = "disk-exists"
+    DISK_NOT_A_FILE = "disk-not-a-file"
     DISK_BASE_UNREACHABLE = "disk-base-unreachable"
     CONSOLE_ADDRESS_MISSING = "console-address-missing"
     INVALID_SHARED_STORAGE = "invalid-shared-storage"

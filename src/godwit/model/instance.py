@@ -81,6 +81,8 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     read_only: bool = False
     network: bool = False
     """A volume of a network storage, which every host reaches by itself: it is never copied."""
+    is_file: bool = True
+    """A plain file, of which a copy can be made."""
     storage: StorageId | None = None
     backing: tuple[BackingFile, ...] = ()
     """Nearest first, where the disk is an overlay."""

@@ -249,8 +249,6 @@ def _disk_blockers(look: SourceLook, plan: DiskPlan) -> list[str]:
 
 
 def _cannot_be_copied(disk: DomainDisk) -> str:
-    if not disk.is_file:
-        return f"{disk.device} is a {disk.kind} source, of which no copy can be made"
     if disk.shareable:
         return f"{disk.device} is shared between guests, and a copy would part them"
     return ""

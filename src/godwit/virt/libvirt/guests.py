@@ -148,6 +148,7 @@ def _disk(
         allocated_bytes=allocated,
         read_only=disk.read_only,
         network=disk.is_remote,
+        is_file=disk.is_file,
         storage=stands_on.get(disk.path),
         backing=tuple(
             BackingFile(path=base.path, format=base.format, storage=stands_on.get(base.path))

@@ -120,7 +120,8 @@ def plan_disks(
     paths = {file.path: path_there(file, source.storages, there.storages) for file in files}
     stay = tuple(d for d in disks if d.network or is_seen_there(d, there.storages))
     elsewhere = [disk for disk in disks if disk not in stay]
-    copied = tuple(disk for disk in elsewhere if not disk.read_only)
+    writable = [disk for disk in elsewhere if not disk.read_only]
+    copied = tuple(disk for disk in writable if disk.is_file)
     return DiskPlan(
         stay=stay,
         copied=copied,
@@ -130,6 +131,7 @@ def plan_disks(
         refusals=(
             *_against_the_wish(stay, copied, there.name, block_migration),
             *_bases_missing(stay, paths, there),
+            *(_no_file(disk, there.name) for disk in writable if not disk.is_file),
         ),
     )
 
@@ -159,6 +161,10 @@ def _bases_missing(
         for base in disk.backing
         if not is_seen_there(base, there.storages) or paths[base.path] != base.path
     ]
+
+
+def _no_file(disk: Disk, there: HostName) -> Reason:
+    return reason(Code.DISK_NOT_A_FILE, host=there, device=disk.device, path=disk.path)
 
 
 def _against_the_wish(

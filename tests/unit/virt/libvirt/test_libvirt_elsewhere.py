@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from godwit.model.host import HostFacts, Storage
 from godwit.model.ids import HostName, InstanceUuid, StorageId
@@ -110,6 +111,15 @@ def test_a_shared_overlay_whose_base_is_not_there_at_its_path_is_refused(
     (refusal,) = plan.refusals
     assert refusal.code is Code.DISK_BASE_UNREACHABLE
     assert overlay.backing[0].path in refusal.words
+
+
+def test_a_block_device_stays_where_it_is_declared_as_seen_by_both_and_is_never_copied() -> None:
+    volume = replace(PLAIN, path="/dev/vg/a", is_file=False, storage=None)
+    there = host(B)
+    plan = plan_disks((volume,), host(A), there, BlockMigration.AUTO)
+    assert ([why.code for why in plan.refusals], plan.copied) == ([Code.DISK_NOT_A_FILE], ())
+    plan = plan_disks((replace(volume, storage=SHARED),), host(A), there, BlockMigration.AUTO)
+    assert (plan.refusals, len(plan.stay)) == ((), 1)
 
 
 @pytest.mark.parametrize("incremental", [True, False])

@@ -440,7 +440,12 @@ def test_a_console_on_an_address_of_its_host_needs_one_at_the_destination(
 
 def test_every_code_of_these_checks_has_a_case() -> None:
     tried = {code for _, _, _, code in DESTINATION_CASES} | {code for _, code in SOURCE_CASES}
-    of_disks = {Code.INVALID_SHARED_STORAGE, Code.INVALID_LOCAL_STORAGE, Code.DISK_BASE_UNREACHABLE}
+    of_disks = {
+        Code.INVALID_SHARED_STORAGE,
+        Code.INVALID_LOCAL_STORAGE,
+        Code.DISK_BASE_UNREACHABLE,
+        Code.DISK_NOT_A_FILE,
+    }
     said = codes_said_by(checks, cpu, storages) - of_disks - {CONSOLE}
     assert said <= tried, "give the new code a case"
 
