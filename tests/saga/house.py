@@ -131,6 +131,16 @@ def _unanswered(where: str, name: str) -> Unreachable:
     return Unreachable(reason(Code.NO_ANSWER, who=where, call=name, timeout_s=1))
 
 
+class JumpingClock(VirtualClock):
+    """A wall clock that somebody sets."""
+
+    def __init__(self) -> None:
+        self.set_by_s = 0.0
+
+    def now_s(self) -> float:
+        return super().now_s() + self.set_by_s
+
+
 @dataclass
 class House:
     """What a test sees and does."""
@@ -143,6 +153,7 @@ class House:
     """The way of conductor and stories to the store."""
     tasks: asyncio.TaskGroup
     world: World
+    clock: JumpingClock
     conductor: Conductor
     running: asyncio.Task[None]
     lives: int = 1
@@ -302,7 +313,7 @@ async def a_house(
     for host, here in (guests or {A: (a_guest(),)}).items():
         for guest in here:
             fleet.add_guest(host, guest)
-    clock = VirtualClock()
+    clock = JumpingClock()
     store = MortalStore.in_memory(clock)
     async with asyncio.TaskGroup() as tasks:
         managers = ComputeManagers(settings, tasks=tasks, clock=clock, fleet=fleet)
@@ -327,6 +338,7 @@ async def a_house(
             shelf=shelf,
             tasks=tasks,
             world=world,
+            clock=clock,
             conductor=conductor,
             running=tasks.create_task(conductor.run(), name="life 1"),
         )

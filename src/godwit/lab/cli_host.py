@@ -48,6 +48,18 @@ def slow(name: str | None, host: str, network: str, rate: str) -> None:
 @click.command()
 @which_lab
 @click.argument("host")
+@click.option("--network", type=click.Choice(["management", "migration"]), required=True)
+@click.option("--delay-ms", type=click.FloatRange(0, 10_000), default=0, show_default=True)
+@click.option("--loss-percent", type=click.FloatRange(0, 100), default=0, show_default=True)
+@plainly
+def delay(name: str | None, host: str, network: str, delay_ms: float, loss_percent: float) -> None:
+    """Hold packets of one network of a host back, both ways, and lose some; 0 and 0: no longer."""
+    here(name).host(host).delay(network, delay_ms=delay_ms, loss_percent=loss_percent)
+
+
+@click.command()
+@which_lab
+@click.argument("host")
 @_qemu
 @plainly
 def freeze(name: str | None, host: str, qemu: str | None) -> None:
@@ -122,4 +134,4 @@ def downgrade(name: str | None, host: str) -> None:
     here(name).host(host).change_software(Software.STOCK)
 
 
-HOST_VERBS: Final = (cut, uncut, slow, freeze, thaw, power, libvirtd, upgrade, downgrade)
+HOST_VERBS: Final = (cut, uncut, slow, delay, freeze, thaw, power, libvirtd, upgrade, downgrade)

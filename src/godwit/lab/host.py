@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from godwit.lab import boot, capabilities, network
+from godwit.lab import boot, capabilities, delays, network
 from godwit.lab.certificates import control_plane_folder
 from godwit.lab.errors import LabError
 from godwit.lab.layout import TLS_PORT, HostLayout, Network, Software
@@ -253,6 +253,21 @@ class LabHost:
     def slow(self, cable: Network | str, rate: str | None) -> None:
         """Limit a network of this host in both directions ("50mbit"); None takes the limit away."""
         network.slow(self.layout, self._require_init_pid(), Network(cable), rate)
+
+    def delay(
+        self, cable: Network | str, *, delay_ms: float = 0.0, loss_percent: float = 0.0
+    ) -> None:
+        """Hold each packet of a network back so long, both ways, and lose so many; 0 and 0: none.
+
+        Not for the guests' network, whose packets pass the host below its firewall.
+        """
+        init_pid = self._require_init_pid()
+        if delay_ms or loss_percent:
+            delays.delay(
+                self.layout, init_pid, Network(cable), delay_ms=delay_ms, loss_percent=loss_percent
+            )
+        else:
+            delays.end_delay(init_pid, Network(cable))
 
     # --- details ---
 

@@ -55,6 +55,7 @@ def _restore_networks(host: LabHost, cables: Mapping[tuple[str, Network], CableS
             host.uncut(network)
         if state.limit_bytes_per_s is not None:
             host.slow(network, None)
+        host.delay(network)
 
 
 def _restore_processes(host: LabHost) -> None:
