@@ -21,7 +21,7 @@ from godwit.store import database, moves, servers, stories
 from godwit.store.interface import Ending, Fence, InstanceChange, MigrationChanges, Needs
 from godwit.store.queries import InlineReader, Queries, ReaderThreads
 from godwit.store.stories import Lease
-from godwit.store.writer import InlineWriter, Work, Writer, WriterThread
+from godwit.store.writer import FileWriter, InlineWriter, Work, Writer
 
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ class SqlStore:
         except BaseException:
             lock.release()
             raise
-        writer = WriterThread(connection, path=str(path))
+        writer = FileWriter(connection, path=str(path))
         return cls(writer, Queries(ReaderThreads(path)), clock, lock)
 
     @classmethod

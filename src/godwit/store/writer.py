@@ -1,17 +1,20 @@
 """The one writer: every change goes through it, one transaction at a time.
 
-`WriterThread` serves a database file: whatever waits when a commit ends goes into the next one
-(group commit; one commit's fsync is what a write costs). `InlineWriter` runs the same work at once
-on an in-memory database, for tests and the simulator. Used by `sql` alone.
+`FileWriter` serves a database file: whatever waits when a commit ends goes into the next one (group
+commit; one commit's fsync is what a write costs). The statements run on the event loop, for they
+are quicker than the way to another thread, and two threads that take turns at the interpreter cost
+a fifth more; the commit is waited for in a thread. `InlineWriter` runs the same work at once on an
+in-memory database, for tests and the simulator. Used by `sql` alone.
 
 Work is a function of a connection. It may run more than once before it is committed, so it must
 have no effect outside the database.
 """
 
 import asyncio
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,7 +33,9 @@ from godwit.store.statements import (
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 
-BATCH_MAX: Final = 256
+BATCH_MAX: Final = 64
+"""So much work holds the loop up at a time: some 5 ms of it."""
+BEGIN: Final = "BEGIN IMMEDIATE"
 WAITING_MAX: Final = 10_000
 
 
@@ -65,8 +70,8 @@ class _Waiting:
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
 
-class WriterThread:
-    """Runs work in a thread of its own, many pieces per commit."""
+class FileWriter:
+    """Runs work on the event loop, many pieces per commit, and commits in a thread of its own."""
 
     def __init__(
         self,
@@ -82,20 +87,29 @@ class WriterThread:
         self._connection = connection
         self._path = path
         self._timeout_s = timeout_s
-        self._line: queue.Queue[_Waiting | None] = queue.Queue(maxsize=waiting_max)
+        self._waiting_max = waiting_max
+        [self._patience_ms] = connection.execute("PRAGMA busy_timeout").fetchone()
+        self._be_patient(for_ms=0)
+        self._line: deque[_Waiting] = deque()
+        self._batch_is_open = False
+        self._turn = threading.Lock()
+        """Held for the moment in which the line is looked at and a batch is opened or closed."""
         self._closed = False
-        self._thread = threading.Thread(target=self._serve, name="store-writer", daemon=True)
-        self._thread.start()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
 
     async def write(self, work: Work[T]) -> T:
         """See `Writer`."""
         if self._closed:
             raise unavailable(self._path, "it is closed")
+        if len(self._line) >= self._waiting_max:
+            raise unavailable(self._path, "too many writes wait already")
         waiting = _Waiting(work, asyncio.get_running_loop().create_future())
-        try:
-            self._line.put_nowait(waiting)
-        except queue.Full as error:
-            raise unavailable(self._path, "too many writes wait already") from error
+        with self._turn:
+            self._line.append(waiting)
+            opens, self._batch_is_open = not self._batch_is_open, True
+        if opens:
+            # At the end of this turn of the loop: whatever is asked for until then comes with it.
+            waiting.loop.call_soon(self._run_batch)
         try:
             async with asyncio.timeout(self._timeout_s):
                 result: T = await waiting.future
@@ -104,34 +118,52 @@ class WriterThread:
         return result
 
     def close(self) -> None:
-        """See `Writer`. Waits no longer than one write may take."""
+        """See `Writer`."""
         if not self._closed:
             self._closed = True
-            self._line.put(None, timeout=self._timeout_s)
-            self._thread.join(timeout=self._timeout_s)
+            self._thread.shutdown(wait=True)
+            self._be_patient(for_ms=self._patience_ms)
+            left = list(self._line)
+            self._line.clear()
+            _answer(left, _run_together(self._connection, [each.work for each in left], self._path))
+            self._connection.close()
 
-    def _serve(self) -> None:
-        more = True
-        while more:
-            batch, more = self._next_batch()
-            if batch:
-                works = [waiting.work for waiting in batch]
-                _answer(batch, _run_together(self._connection, works, self._path))
-        self._connection.close()
+    def _run_batch(self) -> None:
+        """On the loop. What fails here is run once more, apart, in the thread."""
+        batch = [self._line.popleft() for _ in range(min(len(self._line), BATCH_MAX))]
+        if not batch:
+            return  # what waited was written by `close`
+        works = [waiting.work for waiting in batch]
+        try:
+            self._connection.execute(BEGIN)
+            outcomes = [_unguarded(self._connection, work) for work in works]
+        except Exception:  # noqa: BLE001 - whose it is is found out where it is run again
+            self._connection.rollback()
+            outcomes = []
+        self._thread.submit(self._end_batch, batch, outcomes)
 
-    def _next_batch(self) -> tuple[list[_Waiting], bool]:
-        """Whatever waits, at least one piece. False at the end of the line."""
-        batch: list[_Waiting] = []
-        waiting = self._line.get()
-        while waiting is not None:
-            batch.append(waiting)
-            if len(batch) == BATCH_MAX:
-                return batch, True
-            try:
-                waiting = self._line.get_nowait()
-            except queue.Empty:
-                return batch, True
-        return batch, False
+    def _end_batch(self, batch: list[_Waiting], outcomes: list[_Outcome]) -> None:
+        """In the thread, which alone waits: for the disk, and for other programs."""
+        if not outcomes or _outcome_of(partial(_commit, self._connection)).error is not None:
+            self._be_patient(for_ms=self._patience_ms)
+            works = [waiting.work for waiting in batch]
+            outcomes = _run_together(self._connection, works, self._path)
+            self._be_patient(for_ms=0)
+        _answer(batch, outcomes)
+        self._open_next()
+
+    def _open_next(self) -> None:
+        with self._turn:
+            while self._line:
+                with suppress(RuntimeError):  # that loop is closed: nobody waits there any more
+                    self._line[0].loop.call_soon_threadsafe(self._run_batch)
+                    return
+                self._line.popleft()
+            self._batch_is_open = False
+
+    def _be_patient(self, *, for_ms: int) -> None:
+        """So long may another program have the file locked. On the loop nothing waits for it."""
+        self._connection.execute(f"PRAGMA busy_timeout = {for_ms}")
 
 
 class InlineWriter:
@@ -140,7 +172,7 @@ class InlineWriter:
     """
 
     def __init__(self, connection: Connection) -> None:
-        """`connection` as for `WriterThread`."""
+        """`connection` as for `FileWriter`."""
         self._connection = connection
 
     async def write(self, work: Work[T]) -> T:
@@ -191,22 +223,19 @@ def _settle(answers: list[tuple[asyncio.Future[Any], _Outcome]]) -> None:
 
 
 def _run_together(connection: Connection, works: list[Work[Any]], path: str) -> list[_Outcome]:
-    """All in one transaction; if one fails, again with a savepoint for each (which costs as much as
-    two statements); if that fails, too, one by one. So only the guilty one fails.
+    """All in one transaction, with a savepoint for each; if that fails, one by one. So only the
+    guilty one fails.
     """
     if len(works) > 1:
-        for run in (_unguarded, _apart):
-            together = _outcome_of(partial(_committed, connection, partial(_each, run, works)))
-            if together.error is None:
-                outcomes: list[_Outcome] = together.value
-                return outcomes
+        together = _outcome_of(partial(_committed, connection, partial(_each, works)))
+        if together.error is None:
+            outcomes: list[_Outcome] = together.value
+            return outcomes
     return [_alone(connection, work, path) for work in works]
 
 
-def _each(
-    run: Callable[[Connection, Work[Any]], _Outcome], works: list[Work[Any]], connection: Connection
-) -> list[_Outcome]:
-    return [run(connection, work) for work in works]
+def _each(works: list[Work[Any]], connection: Connection) -> list[_Outcome]:
+    return [_apart(connection, work) for work in works]
 
 
 def _unguarded(connection: Connection, work: Work[Any]) -> _Outcome:
@@ -230,8 +259,17 @@ def _alone(connection: Connection, work: Work[Any], path: str) -> _Outcome:
 
 
 def _committed(connection: Connection, work: Work[T]) -> T:
-    with transaction(connection, "BEGIN IMMEDIATE"):
+    with transaction(connection, BEGIN):
         return work(connection)
+
+
+def _commit(connection: Connection) -> None:
+    try:
+        connection.execute("COMMIT")
+    except BaseException:
+        # Of a commit that fails the database leaves the transaction open.
+        connection.rollback()
+        raise
 
 
 def _outcome_of(act: Callable[[], Any]) -> _Outcome:

@@ -12,7 +12,7 @@ from godwit.model.errors import NotFound, Unreachable
 from godwit.model.reasons import Code, reason
 from godwit.store.database import open_writer
 from godwit.store.statements import Connection
-from godwit.store.writer import WriterThread
+from godwit.store.writer import BATCH_MAX, FileWriter
 
 UNKNOWN = NotFound(reason(Code.HOST_UNKNOWN, name="x"))
 
@@ -47,9 +47,9 @@ def names(path: Path) -> list[str]:
 
 
 @contextmanager
-def opened(path: Path, **bounds: Any) -> Iterator[tuple[WriterThread, Connection]]:
+def opened(path: Path, **bounds: Any) -> Iterator[tuple[FileWriter, Connection]]:
     connection = open_writer(path, busy_timeout_ms=20)
-    writer = WriterThread(connection, path=str(path), **bounds)
+    writer = FileWriter(connection, path=str(path), **bounds)
     try:
         yield writer, connection
     finally:
@@ -57,18 +57,20 @@ def opened(path: Path, **bounds: Any) -> Iterator[tuple[WriterThread, Connection
 
 
 class Gate:
-    """Work that holds the writer up until it is opened."""
+    """Work that holds the writer's thread up until it is opened. On the loop it fails at once."""
 
     def __init__(self) -> None:
         self.reached = threading.Event()
         self.open = threading.Event()
 
     def __call__(self, connection: Connection) -> None:
+        if threading.current_thread() is threading.main_thread():
+            raise KeyError("not here")
         self.reached.set()
         assert self.open.wait(timeout=10)
 
 
-async def together(writer: WriterThread, *works: Callable[[Connection], object]) -> list[object]:
+async def together(writer: FileWriter, *works: Callable[[Connection], object]) -> list[object]:
     """All in one commit: they wait behind a gate."""
     gate = Gate()
     writes: list[Coroutine[Any, Any, object]] = [writer.write(gate)]
@@ -89,10 +91,18 @@ def test_writes_that_wait_for_one_commit_share_the_next(tmp_path: Path) -> None:
     with opened(path) as (writer, connection):
         ran: list[str] = []
         connection.set_trace_callback(ran.append)
-        answers = asyncio.run(together(writer, *(adds(f"{n:03}") for n in range(200))))
-        assert answers == [f"{n:03}" for n in range(200)]
-        assert ran.count("COMMIT") <= 2
-    assert len(names(path)) == 200
+        answers = asyncio.run(together(writer, *(adds(f"{n:03}") for n in range(BATCH_MAX))))
+        assert answers == [f"{n:03}" for n in range(BATCH_MAX)]
+        assert ran.count("COMMIT") == 2
+    assert len(names(path)) == BATCH_MAX
+
+
+def test_more_than_a_batch_holds_is_written_in_several(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    numbers = [f"{n:03}" for n in range(3 * BATCH_MAX + 1)]
+    with opened(path) as (writer, _):
+        assert asyncio.run(together(writer, *map(adds, numbers))) == numbers
+    assert names(path) == numbers
 
 
 @pytest.mark.parametrize("error", [UNKNOWN, AssertionError("a defect"), KeyError("another")])
@@ -121,7 +131,7 @@ def test_a_locked_file_is_an_expected_error_and_the_writer_works_on_afterwards(
 ) -> None:
     path = tmp_path / "store"
 
-    async def tale(writer: WriterThread) -> None:
+    async def tale(writer: FileWriter) -> None:
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("begin immediate")
         with pytest.raises(Unreachable, match="locked") as caught:
@@ -139,7 +149,7 @@ def test_a_locked_file_is_an_expected_error_and_the_writer_works_on_afterwards(
 def test_a_full_disk_is_an_expected_error_for_each_who_wrote(tmp_path: Path) -> None:
     path = tmp_path / "store"
 
-    async def tale(writer: WriterThread) -> None:
+    async def tale(writer: FileWriter) -> None:
         def no_room(connection: Connection) -> None:
             pages = connection.execute("pragma page_count").fetchone()[0]
             connection.execute(f"pragma max_page_count = {pages}")
@@ -163,7 +173,7 @@ def test_a_write_that_takes_too_long_is_waited_for_no_longer_and_may_still_happe
 ) -> None:
     path = tmp_path / "store"
 
-    async def tale(writer: WriterThread) -> None:
+    async def tale(writer: FileWriter) -> None:
         gate = Gate()
         with pytest.raises(Unreachable, match="no answer"):
             await asyncio.gather(writer.write(gate), writer.write(adds("a")))
@@ -176,7 +186,7 @@ def test_a_write_that_takes_too_long_is_waited_for_no_longer_and_may_still_happe
 
 
 def test_no_more_writes_wait_than_allowed(tmp_path: Path) -> None:
-    async def tale(writer: WriterThread) -> None:
+    async def tale(writer: FileWriter) -> None:
         gate = Gate()
         async with asyncio.TaskGroup() as group:
             group.create_task(writer.write(gate), name="gate")
@@ -194,7 +204,7 @@ def test_no_more_writes_wait_than_allowed(tmp_path: Path) -> None:
 def test_a_closed_writer_has_written_what_waited_and_takes_nothing_more(tmp_path: Path) -> None:
     path = tmp_path / "store"
 
-    async def tale(writer: WriterThread) -> None:
+    async def tale(writer: FileWriter) -> None:
         assert await writer.write(adds("a")) == "a"
         writer.close()
         with pytest.raises(Unreachable, match="closed"):
@@ -208,7 +218,7 @@ def test_a_closed_writer_has_written_what_waited_and_takes_nothing_more(tmp_path
 def test_whoever_went_away_before_the_answer_harms_nobody(tmp_path: Path) -> None:
     path = tmp_path / "store"
 
-    async def impatient(writer: WriterThread, gate: Gate) -> None:
+    async def impatient(writer: FileWriter, gate: Gate) -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
                 await writer.write(gate)
