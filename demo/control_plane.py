@@ -17,7 +17,7 @@ class ControlPlane:
     """One `godwit serve` on one settings file, started, killed and started again."""
 
     def __init__(self, folder: Path, settings: str) -> None:
-        self._folder = folder
+        self.folder = folder
         self._settings = folder / "godwit.toml"
         self._settings.write_text(
             f'[server]\nlisten = "unix:{folder}/api"\nstate_dir = "{folder}/state"\n{settings}'
@@ -40,7 +40,7 @@ class ControlPlane:
 
     def start(self) -> None:
         """Start it and wait until it answers; RuntimeError with its last words if it does not."""
-        with (self._folder / "serve.log").open("ab") as log:
+        with (self.folder / "serve.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "godwit", "serve", "--config", str(self._settings)],
                 stdin=subprocess.DEVNULL,
@@ -106,5 +106,5 @@ class ControlPlane:
 
     def last_words(self) -> str:
         """The end of its log."""
-        lines = (self._folder / "serve.log").read_text(errors="replace").splitlines()
+        lines = (self.folder / "serve.log").read_text(errors="replace").splitlines()
         return "\n".join(lines[-15:])

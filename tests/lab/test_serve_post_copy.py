@@ -9,12 +9,13 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
 import pytest
 from tests.lab.whole import Site, guests, roomy, slowed
 
+from godwit.compute.launch import PROCESS, Identity
 from godwit.lab.guest import domain_state
 from godwit.lab.lab import Lab
-from godwit.lab.processes import arguments_of, pids_in_namespace_of
 
 pytest_plugins = ["tests.lab.serve_fixtures"]
 
@@ -58,7 +59,7 @@ def test_a_post_copy_goes_on_while_everybody_who_watched_it_is_dead(site: Site) 
     spec = roomy("alone", set_mib=40)
     with guests(site, a=(spec,)) as beats, slowed(site, SLOW, "a"):
         uuid = in_post_copy(site, spec.name)
-        kill_transfer_process(uuid)
+        kill_transfer_process(site, uuid)
         site.plane.kill()
         for name in ("host-a", "host-b"):
             site.host(name).kill_libvirtd()
@@ -76,7 +77,7 @@ def test_a_broken_post_copy_without_its_process_is_resumed_by_the_story(site: Si
     spec = roomy("orphan", set_mib=40)
     with guests(site, a=(spec,)) as beats, slowed(site, SLOW, "a"), soon_noticed(site):
         uuid = in_post_copy(site, spec.name)
-        kill_transfer_process(uuid)
+        kill_transfer_process(site, uuid)
         site.host("host-a").cut("migration")
         here = site.host("host-a")
         site.until(
@@ -108,11 +109,10 @@ def until_phase(site: Site, uuid: str, phase: str) -> None:
     site.until(f"migration {uuid} to be in {phase}", has_come, poll_s=0.05)
 
 
-def kill_transfer_process(uuid: str) -> None:
+def kill_transfer_process(site: Site, uuid: str) -> None:
     """`kill -9`: it leaves no result."""
-    here = pids_in_namespace_of(os.getpid())
-    (pid,) = [pid for pid in here if "".join(arguments_of(pid)[-1:]).endswith(uuid)]
-    os.kill(pid, signal.SIGKILL)
+    (signed,) = site.plane.folder.rglob(f"transfers/{uuid}/{PROCESS}")
+    os.kill(msgspec.json.decode(signed.read_bytes(), type=Identity).pid, signal.SIGKILL)
 
 
 @contextmanager

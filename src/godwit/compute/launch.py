@@ -9,7 +9,7 @@ import fcntl
 import os
 import shutil
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,6 +25,9 @@ ORDER = "order.json"
 PROCESS = "process.json"
 LOG = "log"
 
+Fork = Callable[[Path, int], int]
+"""A process for this folder, with this lock; its pid. See `Nursery.fork`."""
+
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """A process, told apart from a later one with the same pid by its start time."""
@@ -33,7 +36,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     started_ticks: int
 
 
-def start(folder: DiskFolder, order: TransferOrder, command: Sequence[str]) -> int | None:
+def start(folder: DiskFolder, order: TransferOrder, fork: Fork) -> int | None:
     """Start the folder's one process; its pid, or None if one was started before.
 
     Raises `Held` if somebody looks at the lock at this very moment (ask again), and `FolderClosed`
@@ -49,7 +52,7 @@ def start(folder: DiskFolder, order: TransferOrder, command: Sequence[str]) -> i
             raise FolderClosed
         # The order comes first: an order may lack its process, never a process its order.
         write_whole(folder.path / ORDER, msgspec.json.encode(order), durable=True)
-        return _spawn(folder, command, lock)
+        return fork(folder.path, lock)
 
 
 class FolderClosed(Exception):
@@ -65,22 +68,6 @@ def ensure(folder: DiskFolder) -> None:
     folder.path.mkdir(parents=True, exist_ok=True)
     (folder.path / LOCK).touch()
     sync_folder(folder.path.parent)
-
-
-def _spawn(folder: DiskFolder, command: Sequence[str], lock: int) -> int:
-    """A process in a session of its own. It inherits nothing but the lock, as standard input."""
-    output = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    return os.posix_spawn(
-        command[0],
-        [*command, str(folder.path)],
-        os.environ,
-        file_actions=[
-            (os.POSIX_SPAWN_DUP2, lock, 0),
-            (os.POSIX_SPAWN_OPEN, 1, str(folder.path / LOG), output, 0o600),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-        ],
-        setsid=True,
-    )
 
 
 def order_of(folder: DiskFolder) -> TransferOrder:
@@ -119,17 +106,12 @@ def close(folder: DiskFolder) -> bool:
 
 def kill(folder: DiskFolder) -> bool:
     """End the folder's process by force, if it is the one that wrote its name there."""
-    try:
-        content = (folder.path / PROCESS).read_bytes()
-        identity = msgspec.json.decode(content, type=Identity)
-        handle = os.pidfd_open(identity.pid)
-    except (FileNotFoundError, ProcessLookupError):
+    handle = end_of(folder)
+    if handle is None:
         return False
     try:
-        if started_ticks(identity.pid) != identity.started_ticks:
-            return False
         signal.pidfd_send_signal(handle, signal.SIGKILL)
-    except (FileNotFoundError, ProcessLookupError):
+    except ProcessLookupError:
         return False
     finally:
         os.close(handle)
@@ -167,16 +149,31 @@ def started_ticks(pid: int) -> int:
     return int(after_name.split()[19])
 
 
-def reap(pids: set[int]) -> set[int]:
-    """Those of our own processes that still run; the others are reaped."""
-    return {pid for pid in pids if _still_runs(pid)}
-
-
-def _still_runs(pid: int) -> bool:
+def end_of(folder: DiskFolder) -> int | None:
+    """A handle that becomes readable when the folder's process ends; None if it has ended, or has
+    not signed its name. The caller closes it.
+    """
+    identity = _signed(folder)
+    if identity is None:
+        return None
     try:
-        return os.waitpid(pid, os.WNOHANG) == (0, 0)
-    except ChildProcessError:
-        return False
+        handle = os.pidfd_open(identity.pid)
+    except ProcessLookupError:
+        return None
+    try:
+        if started_ticks(identity.pid) == identity.started_ticks:
+            return handle
+    except FileNotFoundError:
+        pass
+    os.close(handle)
+    return None
+
+
+def _signed(folder: DiskFolder) -> Identity | None:
+    try:
+        return msgspec.json.decode((folder.path / PROCESS).read_bytes(), type=Identity)
+    except FileNotFoundError:
+        return None
 
 
 def forget(root: Path, *, before_s: float, at_most: int) -> None:

@@ -1,14 +1,15 @@
 """Makes the compute managers of a process, each with what its kind of host needs."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 from godwit.compute.disk import Disk
 from godwit.compute.fence import Fence
 from godwit.compute.fence_keepers import DiskFenceKeeper, MemoryFenceKeeper
 from godwit.compute.manager import ComputeManager
-from godwit.compute.process_transfers import ProcessTransfers
+from godwit.compute.nursery import Nursery
+from godwit.compute.process_transfers import Means, ProcessTransfers
 from godwit.compute.transfers import TaskTransfers
 from godwit.model.errors import Refused
 from godwit.model.ids import HostName
@@ -16,7 +17,7 @@ from godwit.model.migrate_data import SimulatedLiveMigrateData
 from godwit.model.reasons import Code, reason
 from godwit.rpc.compute import StartTransfer
 from godwit.runtime.clock import Clock
-from godwit.runtime.settings import Settings, SimulatedHostSettings
+from godwit.runtime.settings import LibvirtHostSettings, Settings, SimulatedHostSettings
 from godwit.virt.driver import TransferDriver
 from godwit.virt.registry import compute_driver
 from godwit.virt.simulated.fleet import SimulatedFleet
@@ -40,14 +41,20 @@ class ComputeManagers:
         self._clock = clock
         self._fleet = fleet
         self._disk = Disk()
+        self._nursery = Nursery()
 
-    def make(self, hosts: Iterable[HostName]) -> dict[HostName, ComputeManager]:
+    def make(self, hosts: Collection[HostName]) -> dict[HostName, ComputeManager]:
         """A manager for each of `hosts`, which the settings must name."""
+        if any(isinstance(self._settings.hosts[host], LibvirtHostSettings) for host in hosts):
+            self._nursery.start()  # ready when the first move needs it
         return {host: self._manager(host) for host in hosts}
 
     def close(self) -> None:
-        """End the thread that touches the state folder. Managers are closed by who made them."""
+        """End the thread that touches the state folder, and the nursery. Managers are closed by
+        who made them.
+        """
         self._disk.close()
+        self._nursery.close()
 
     def _manager(self, host: HostName) -> ComputeManager:
         driver = compute_driver(host, self._settings, self._fleet)
@@ -64,8 +71,7 @@ class ComputeManagers:
             host=host,
             root=folder / "transfers",
             settings=self._settings,
-            disk=self._disk,
-            clock=self._clock,
+            means=Means(self._disk, self._clock, self._nursery),
         )
         return ComputeManager(host, driver=driver, transfers=transfers, fence=Fence(keeper))
 

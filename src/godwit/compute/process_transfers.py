@@ -5,17 +5,19 @@ manager that was started a moment ago knows as much as the one that started the 
 """
 
 import asyncio
-import sys
+import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import structlog
 
 from godwit.compute import launch
 from godwit.compute.disk import Disk
 from godwit.compute.fence_keepers import KEPT_S, SWEEP_MAX
+from godwit.compute.nursery import Nursery
 from godwit.compute.transfer_folder import DiskFolder, Mark
 from godwit.compute.transfers import closed, is_news
 from godwit.model.ids import HostName, MigrationUuid
@@ -28,9 +30,6 @@ from godwit.virt.registry import TransferOrder, transfer_driver
 
 T = TypeVar("T")
 
-COMMAND: Final = (sys.executable, "-m", "godwit.compute.transfer_process")
-"""What is started, with the folder behind it. Not by way of the command line's verbs: importing all
-of them would cost each move half a second."""
 LOOK_S = 0.15
 """How often the folder is looked at while somebody waits."""
 SILENT_S = 10.0
@@ -42,6 +41,15 @@ START_ATTEMPTS = 20
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True)
+class Means:
+    """What the transfers of all hosts share."""
+
+    disk: Disk
+    clock: Clock
+    nursery: Nursery
+
+
 class ProcessTransfers:
     """Transfers with a process each. `root` holds a folder per migration."""
 
@@ -51,24 +59,23 @@ class ProcessTransfers:
         host: HostName,
         root: Path,
         settings: Settings,
-        disk: Disk,
-        clock: Clock,
+        means: Means,
         silent_s: float = SILENT_S,
     ) -> None:
         self._host = host
         self._root = root
         self._settings = settings
-        self._disk = disk
-        self._clock = clock
+        self._disk = means.disk
+        self._clock = means.clock
+        self._nursery = means.nursery
         self._silent_s = silent_s
-        self._children: set[int] = set()
         self._beats: dict[MigrationUuid, tuple[int, float]] = {}
         """Of followed transfers: the last sign of life, and since when there was no newer one."""
 
     async def start(self, ask: StartTransfer) -> TransferNews:
         """See `Transfers`."""
         folder = self._folder(ask.act.migration_uuid)
-        work = partial(launch.start, folder, self._order(ask), COMMAND)
+        work = partial(launch.start, folder, self._order(ask), self._nursery.fork)
         for _ in range(START_ATTEMPTS):
             try:
                 pid = await self._disk.run(self._host, "start the transfer", work)
@@ -78,7 +85,6 @@ class ProcessTransfers:
                 await asyncio.sleep(LOOK_S)
                 continue
             if pid is not None:
-                self._children.add(pid)
                 log.info("transfer process started", migration=ask.act.migration_uuid, pid=pid)
             break
         return await self._news(folder)
@@ -92,7 +98,7 @@ class ProcessTransfers:
         while not is_news(news, after_sequence) and loop.time() < until_s:
             if await self._is_silent(uuid, folder):
                 await self._end_silent(folder)
-            await asyncio.sleep(LOOK_S)
+            await self._pause(folder)
             news = await self._news(folder)
         if news.ended:
             self._beats.pop(uuid, None)
@@ -144,6 +150,23 @@ class ProcessTransfers:
         work = partial(launch.forget, self._root, before_s=before_s, at_most=SWEEP_MAX)
         await self._do("remove old transfers", work)
 
+    async def _pause(self, folder: DiskFolder) -> None:
+        """Until it is time to look again: `LOOK_S`, or as soon as the process has ended."""
+        handle = await self._do("watch the process", partial(launch.end_of, folder))
+        if handle is None:
+            await asyncio.sleep(LOOK_S)
+            return
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(handle, ended.set)
+        try:
+            async with asyncio.timeout(LOOK_S):
+                await ended.wait()
+        except TimeoutError:
+            return
+        finally:
+            loop.remove_reader(handle)
+            os.close(handle)
+
     async def _is_silent(self, uuid: MigrationUuid, folder: DiskFolder) -> bool:
         beat, now_s = await self._beat(folder), asyncio.get_running_loop().time()
         last, since_s = self._beats.get(uuid, (None, now_s))
@@ -169,7 +192,6 @@ class ProcessTransfers:
         return (await self._do("read the sign of life", folder.sign)).beat
 
     async def _news(self, folder: DiskFolder) -> TransferNews:
-        self._children = launch.reap(self._children)
         return await self._do("read the news", partial(launch.news, folder))
 
     async def _do(self, doing: str, work: Callable[[], T]) -> T:

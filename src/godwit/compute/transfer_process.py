@@ -1,15 +1,18 @@
-"""The top of a transfer process, `python -m godwit.compute.transfer_process FOLDER`. Started by a
-compute manager (`compute/launch.py`).
+"""The nursery, `python -m godwit.compute.transfer_process SOCKET`, and the transfer processes that
+are forked from it. Asked by a compute manager (`compute/nursery.py`).
 
-It needs its folder and the two hypervisors: no bus, no store, no settings file. It outlives who
-started it, ends by itself, and lets go of the folder's lock by ending.
+A transfer process needs its folder and the two hypervisors: no bus, no store, no settings file. It
+outlives who asked for it, ends by itself, and lets go of the folder's lock by ending.
 """
 
 import asyncio
+import gc
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import structlog
 
@@ -18,38 +21,73 @@ from godwit.compute.transfer import Terms, run_transfer
 from godwit.compute.transfer_folder import DiskFolder
 from godwit.model.errors import GodwitError
 from godwit.rpc.compute import TransferResult
-from godwit.virt.registry import TransferOrder, transfer_driver
+from godwit.virt.registry import TransferOrder, load_transfer_driver, transfer_driver
 
 NOT_STARTED = 64
 BROKEN = 70
+PATH_BYTES_MAX = 4096
 
 log = structlog.get_logger()
 
 
-def transfer_main(folder_path: str) -> int:
-    """Make the transfer of this folder; does not return once it has run.
+def nursery_main(door: socket.socket) -> None:
+    """Fork a process for every folder that is handed in, until nobody is there to ask.
 
-    Returns 64, having done nothing, if the process was not started by a compute manager (its
-    standard input is not the folder's lock). A defect ends the process with 70, no result, and its
-    traceback in the folder's log.
+    This process never has a thread, a connection or a lock of its own: what is forked from it
+    begins as if it had just been started.
     """
-    folder = DiskFolder(Path(folder_path))
+    load_transfer_driver()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever has ended is gone
+    gc.freeze()  # its pages stay shared
+    while True:
+        path, handles, _, _ = socket.recv_fds(door, PATH_BYTES_MAX, 1)
+        if not path:
+            return
+        [lock] = handles
+        pid = os.fork()
+        if pid == 0:
+            door.close()
+            _be_born(DiskFolder(Path(os.fsdecode(path))), lock)
+        os.close(lock)  # the child alone holds it now
+        door.send(str(pid).encode())
+
+
+def _be_born(folder: DiskFolder, lock: int) -> NoReturn:
+    """In the child: a session and a log of its own, the lock as standard input, no way back."""
+    code = BROKEN
+    try:
+        os.setsid()
+        Path("/proc/self/comm").write_text("godwit-transfer")
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        output = os.open(folder.path / launch.LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        for number, handle in ((0, lock), (1, output), (2, output)):
+            os.dup2(handle, number)
+        os.close(lock)
+        os.close(output)
+        code = transfer_main(folder)
+    finally:
+        # A thread that hangs in a hypervisor's library must not keep it, and its lock, alive.
+        _end_now(code)
+
+
+def transfer_main(folder: DiskFolder) -> int:
+    """Make the transfer of this folder; the process ends once it has run.
+
+    Returns 64, having done nothing, if standard input is not the folder's lock; 70 for a defect:
+    then there is no result, and its traceback is in the folder's log.
+    """
     if not launch.take_over_lock(folder):
-        message = f"{folder_path}: a transfer is started by the compute manager of its source host"
-        print(message, file=sys.stderr)  # noqa: T201  (the caller is a person at a terminal)
         return NOT_STARTED
     _stay()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    code = BROKEN
     try:
         launch.sign_name(folder)
         asyncio.run(_made(folder, launch.order_of(folder)))
-        code = 0
     except Exception:
         log.exception("transfer process ended by a defect")
-    # A thread that hangs in a hypervisor's library must not keep the process, and its lock, alive.
-    _end_now(code)
-    return code
+        return BROKEN
+    return 0
 
 
 async def _made(folder: DiskFolder, order: TransferOrder) -> None:
@@ -76,11 +114,23 @@ def _stay() -> None:
         signal.signal(each, signal.SIG_IGN)
 
 
-def _end_now(code: int) -> None:
+def _end_now(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
+def main(*words: str) -> int:
+    """The nursery on the socket with this number. 64 if that is none: a person has typed it."""
+    try:
+        door = socket.socket(fileno=int(*words))
+    except (TypeError, ValueError, OSError):
+        print("transfers are begun by the compute manager of their source host", file=sys.stderr)  # noqa: T201
+        return NOT_STARTED
+    with door:
+        nursery_main(door)
+    return 0
+
+
 if __name__ == "__main__":
-    sys.exit(transfer_main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

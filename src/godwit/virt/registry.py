@@ -65,6 +65,11 @@ def compute_driver(host: HostName, settings: Settings, fleet: SimulatedFleet) ->
             return LibvirtDriver(host, of_host, settings.storages, settings.networks)
 
 
+def load_transfer_driver() -> None:
+    """Load what `transfer_driver` needs, so that whoever is forked from here need not."""
+    from godwit.virt.libvirt import migration  # noqa: F401
+
+
 def transfer_driver(order: TransferOrder) -> TransferDriver:
     """The driver of one move, for its transfer process. Raises `Refused` for a simulated one, which
     has no process.

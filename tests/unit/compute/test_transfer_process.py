@@ -5,6 +5,7 @@ in `test_transfer.py`, and with real ones in the lab.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -19,7 +20,8 @@ from msgspec.structs import replace
 from godwit.compute import launch
 from godwit.compute.disk import Disk
 from godwit.compute.fence_keepers import KEPT_S
-from godwit.compute.process_transfers import COMMAND, SILENT_S, ProcessTransfers
+from godwit.compute.nursery import COMMAND, Nursery
+from godwit.compute.process_transfers import SILENT_S, Means, ProcessTransfers
 from godwit.compute.transfer_folder import DiskFolder, Mark
 from godwit.compute.transfer_process import NOT_STARTED
 from godwit.model.errors import Superseded
@@ -88,23 +90,32 @@ def refused_port() -> int:
 
 
 def tell(
-    tale: Tale, state: Path, port: int, *, silent_s: float = SILENT_S, now_s: float = 0.0
+    tale: Tale,
+    state: Path,
+    port: int,
+    *,
+    silent_s: float = SILENT_S,
+    now_s: float = 0.0,
+    warm: bool = False,
 ) -> None:
     """Tell `tale` with the transfers of a new compute manager of host-a, whose libvirtd and that of
-    host-b would be at `port`. Processes that are left over are ended.
+    host-b would be at `port`. Processes that are left over are ended. `warm`: with a nursery that
+    runs already.
     """
     uri = f"qemu+tcp://127.0.0.1:{port}/system"
     host = LibvirtHostSettings(uri=uri, call_timeout_s=60.0)
     settings = Settings(server=ServerSettings(state_dir=str(state)), hosts={A: host, B: host})
-    disk = Disk()
+    disk, nursery = Disk(), Nursery()
     transfers = ProcessTransfers(
         host=A,
         root=state,
         settings=settings,
-        disk=disk,
-        clock=FixedClock(now_s),
+        means=Means(disk, FixedClock(now_s), nursery),
         silent_s=silent_s,
     )
+
+    if warm:
+        nursery.start()
 
     async def main() -> None:
         async with asyncio.timeout(20):
@@ -115,6 +126,7 @@ def tell(
     finally:
         launch.kill(DiskFolder(state / UUID))
         disk.close()
+        nursery.close()
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -308,39 +320,64 @@ def test_marks_are_evidence_for_every_later_process(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_lock_of_a_transfer_passes_to_no_child_of_its_process(
+def test_the_lock_of_a_transfer_is_held_by_its_process_alone(
     tmp_path: Path, silent_port: int
 ) -> None:
+    other = MigrationUuid("33333333-3333-4333-8333-333333333333")
+
     async def tale(transfers: ProcessTransfers) -> None:
         await transfers.start(START)
         pid = await signed(in_folder(tmp_path))
-        lock = os.stat(tmp_path / UUID / launch.LOCK).st_ino
-        # Its probe of the silent libvirtd. (Between fork and exec a child has all its parent has.)
-        await until(lambda: bool(_children(pid)) and not _holds(_children(pid), lock))
+        await transfers.start(replace(START, act=Act(migration_uuid=other, generation=1)))
+        other_pid = await signed(DiskFolder(tmp_path / other))
+        holders = holders_of(tmp_path / UUID / launch.LOCK)
+        other_holders = holders_of(tmp_path / other / launch.LOCK)
+        os.kill(other_pid, signal.SIGKILL)
+        assert (holders, other_holders) == ({pid}, {other_pid})
 
     tell(tale, tmp_path, silent_port)
 
 
-def _children(pid: int) -> list[int]:
-    return [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        for child in (task / "children").read_text().split()
-    ]
+def holders_of(lock: Path) -> set[int]:
+    """Every process that has this file open."""
+    found = set()
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and _holds(process, lock.stat().st_ino):
+            found.add(int(process.name))
+    return found
 
 
-def _holds(pids: list[int], inode: int) -> bool:
-    files = [path for pid in pids for path in Path(f"/proc/{pid}/fd").iterdir()]
-    return any(path.exists() and path.stat().st_ino == inode for path in files)
+def _holds(process: Path, inode: int) -> bool:
+    with contextlib.suppress(OSError):
+        return any(path.stat().st_ino == inode for path in (process / "fd").iterdir())
+    return False
 
 
+@pytest.mark.slow
+def test_a_nursery_that_was_killed_is_replaced_by_another(tmp_path: Path, silent_port: int) -> None:
+    async def tale(transfers: ProcessTransfers) -> None:
+        [first] = nurseries()
+        os.kill(first, signal.SIGKILL)
+        await transfers.start(START)
+        assert await signed(in_folder(tmp_path)) > 0
+        assert first not in nurseries()
+
+    tell(tale, tmp_path, silent_port, warm=True)
+    assert nurseries() == set(), "it ends with its server, unlike what it has forked"
+
+
+def nurseries() -> set[int]:
+    """The nurseries that this process has started and that run."""
+    children = [task / "children" for task in Path("/proc/self/task").iterdir()]
+    return {int(pid) for each in children for pid in each.read_text().split()}
+
+
+@pytest.mark.parametrize("words", [(), ("folder",), ("0",)])
 def test_a_person_who_starts_the_process_by_hand_is_told_that_it_is_not_theirs(
-    tmp_path: Path,
+    words: tuple[str, ...],
 ) -> None:
-    folder = in_folder(tmp_path)
-    launch.ensure(folder)
     called = subprocess.run(
-        [*COMMAND, str(folder.path)],
+        [*COMMAND, *words],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -348,8 +385,7 @@ def test_a_person_who_starts_the_process_by_hand_is_told_that_it_is_not_theirs(
         check=False,
     )
     assert called.returncode == NOT_STARTED
-    assert "is started by the compute manager of its source host" in called.stderr
-    assert not launch.is_alive(folder)
+    assert "begun by the compute manager of their source host" in called.stderr
 
 
 @pytest.mark.parametrize(("age_s", "kept"), [(KEPT_S - 60, True), (KEPT_S + 60, False)])

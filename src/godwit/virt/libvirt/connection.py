@@ -4,7 +4,7 @@ Every call runs in a thread of the host's own bounded set, with a time limit, of
 libvirt's own event loop (keepalive, events) runs in one daemon thread per process rather than in
 asyncio's loop (libvirtaio): it then serves any number of asyncio loops, and keepalive goes on when
 one of them is busy. A libvirtd that hangs blocks even `open()`, so each open is tried first in a
-child process that can be killed.
+child process that can be killed; but not in a process that is to be ended itself if it hangs.
 """
 
 import asyncio
@@ -68,8 +68,10 @@ class Connection:
         settings: LibvirtHostSettings,
         *,
         lifecycle: Lifecycle = lambda _uuid, _event, _detail: None,
+        try_first: bool = True,
     ) -> None:
-        """Opens nothing yet: the first call does."""
+        """Opens nothing yet: the first call does. `try_first`: in a child process."""
+        self._try_first = try_first
         self.host = host
         self._uri = settings.uri
         self._call_timeout_s = settings.call_timeout_s
@@ -205,7 +207,8 @@ class Connection:
         to drop an open connection would close it wherever Python happens to notice.
         """
         _ensure_event_loop()
-        self._probe()
+        if self._try_first:
+            self._probe()
         try:
             link = _Link(libvirt.open(self._uri))
             self._listen(link, loop)

@@ -84,9 +84,12 @@ class LibvirtTransferDriver:
         self._destination_host = destination.host
         # The long call has a connection of its own: nothing may stand in its way, nor it in that
         # of the samples, the abort and the events.
-        self._mover = Connection(source.host, source.settings)
-        self._source = Connection(source.host, source.settings, lifecycle=self._source_event)
-        self._destination = Connection(destination.host, destination.settings)
+        # None is tried first in a child: this process ends by force, whatever hangs.
+        self._mover = Connection(source.host, source.settings, try_first=False)
+        self._source = Connection(
+            source.host, source.settings, lifecycle=self._source_event, try_first=False
+        )
+        self._destination = Connection(destination.host, destination.settings, try_first=False)
         self._stopped_as_migrated = False
         self._stopped_otherwise = False
         self._came_back_without_error = False
