@@ -32,8 +32,9 @@ def test_a_guest_moves_and_nothing_is_left_at_the_source(
             assert move.agreed.block_migration is (disks == (LOCAL,))
             outcome = await move.transfer_and_let_run()
             assert outcome.error == ""
-            assert outcome.statistics is not None
-            assert outcome.statistics.downtime_ms is not None
+            statistics = await move.moving.statistics()
+            assert statistics is not None
+            assert statistics.downtime_ms is not None
             await move.until((SourceWord.GONE, DestinationWord.RUNS))
             await move.finish()
             await move.finish()

@@ -17,7 +17,7 @@ from godwit.compute.steering import Helm
 from godwit.compute.transfer_folder import Mark, Sign, TransferFolder
 from godwit.model.errors import GodwitError, Unreachable
 from godwit.model.migrate_data import Guard
-from godwit.model.progress import Progress
+from godwit.model.progress import Progress, Statistics
 from godwit.model.steering import UNSTEERED, Steering
 from godwit.rpc.compute import TransferResult
 from godwit.virt.driver import TransferDriver, TransferOutcome
@@ -135,9 +135,16 @@ class _Move:
             error=outcome.error,
             reason=stopped.why or outcome.reason,
             aborted=stopped.aborted,
-            statistics=outcome.statistics,
+            statistics=None if outcome.error else await self._statistics(),
             ran_at_destination=ran,
         )
+
+    async def _statistics(self) -> Statistics | None:
+        try:
+            return await self._driver.statistics()
+        except GodwitError as error:
+            log.warning("no final figures to be had", words=error.reason.words)
+            return None
 
     async def close(self) -> None:
         """Give the connections back; trouble with that is only logged."""

@@ -193,7 +193,6 @@ class TransferOutcome:
     """Empty if the call succeeded; otherwise the hypervisor's code and message."""
     reason: Reason | None = None
     """The catalogue's reason, where the hypervisor's error leaves no doubt."""
-    statistics: Statistics | None = None
     guest_ended: bool = False
     """The guest was seen to end at the source, by anything but the move."""
 
@@ -258,6 +257,12 @@ class TransferDriver(Protocol):
 
     async def let_run_at_destination(self) -> None:
         """Resume the arrived guest. Only after proof; a guest that already runs is left alone."""
+        ...
+
+    async def statistics(self) -> Statistics | None:
+        """What a transfer that succeeded has cost; None if nobody can say. Asked once the guest
+        runs: it does not wait for figures.
+        """
         ...
 
     async def close(self) -> None:

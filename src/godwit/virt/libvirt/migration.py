@@ -147,7 +147,7 @@ class LibvirtTransferDriver:
         except Unreachable as error:
             return TransferOutcome(error=error.reason.words, reason=error.reason)
         self._came_back_without_error = True
-        return TransferOutcome(statistics=await self._statistics())
+        return TransferOutcome()
 
     async def progress(self) -> Progress | None:
         """See `TransferDriver`. `None` also while the source does not answer."""
@@ -209,6 +209,15 @@ class LibvirtTransferDriver:
                 reason(Code.HYPERVISOR_ERROR, host=host, doing=doing, problem=problem)
             )
 
+    async def statistics(self) -> Statistics | None:
+        """See `TransferDriver`."""
+        try:
+            return await self._destination.call(
+                "reading the final figures", lambda libvirt: _figures(libvirt, self._uuid)
+            )
+        except (Unreachable, LibvirtError):
+            return None
+
     async def close(self) -> None:
         """See `TransferDriver`."""
         for connection in (self._mover, self._source, self._destination):
@@ -224,14 +233,6 @@ class LibvirtTransferDriver:
             | _definitions(domain, self._migrate_data),
             flags_of(self._migrate_data, self._steering),
         )
-
-    async def _statistics(self) -> Statistics | None:
-        try:
-            return await self._destination.call(
-                "reading the final figures", lambda libvirt: _figures(libvirt, self._uuid)
-            )
-        except (Unreachable, LibvirtError):
-            return None
 
     def _source_event(self, uuid: str, event: int, detail: int) -> None:
         if uuid != self._uuid:

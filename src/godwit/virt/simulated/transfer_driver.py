@@ -153,6 +153,15 @@ class SimulatedTransferDriver:
         async with self._fleet.calling(self._destination, "let_run_at_destination"):
             let_run(self._fleet, self._destination, self._uuid, self._migrate_data)
 
+    async def statistics(self) -> Statistics | None:
+        """See `TransferDriver`."""
+        half = self._fleet.half(self._destination, self._uuid)
+        memory_bytes = half.guest.memory_mib * 2**20 if half else None
+        elapsed_s = asyncio.get_running_loop().time() - (self._began_s or 0.0)
+        return Statistics(
+            total_ms=round(elapsed_s * 1000), downtime_ms=0, memory_bytes=memory_bytes, iterations=1
+        )
+
     async def close(self) -> None:
         """See `TransferDriver`."""
 
@@ -218,7 +227,7 @@ class SimulatedTransferDriver:
                 self._fleet.set_stream(self._uuid, Stream.BROKEN)
                 return TransferOutcome(error="job 'migration in' failed in post-copy phase")
         post_copy.finish(self._fleet, self._source, self._uuid)
-        return TransferOutcome(statistics=self._statistics())
+        return TransferOutcome()
 
     def _is_sent(self, part: float) -> bool:
         copying = self._copying
@@ -298,7 +307,7 @@ class SimulatedTransferDriver:
         if self._migrate_data.guard is not Guard.PAUSED:
             let_run(self._fleet, self._destination, self._uuid, self._migrate_data)
         error = "end of file while reading data" if fault is T.REPLY_LOST else ""
-        return TransferOutcome(error=error, statistics=None if error else self._statistics())
+        return TransferOutcome(error=error)
 
     def _sample(self, half: Half, elapsed_s: float) -> Progress:
         copying, terms = self._copying, self._terms
@@ -320,12 +329,4 @@ class SimulatedTransferDriver:
                 int(copying.pause_ms(terms.rate_bytes_per_s)) if copying.iteration > 1 else None
             ),
             throttle_percent=copying.throttle_percent,
-        )
-
-    def _statistics(self) -> Statistics:
-        half = self._fleet.half(self._destination, self._uuid)
-        memory_bytes = half.guest.memory_mib * 2**20 if half else None
-        elapsed_s = asyncio.get_running_loop().time() - (self._began_s or 0.0)
-        return Statistics(
-            total_ms=round(elapsed_s * 1000), downtime_ms=0, memory_bytes=memory_bytes, iterations=1
         )
