@@ -17,6 +17,7 @@ from godwit.model.rehearsal import twin_name
 
 SHARED = GuestDisk("vm1.qcow2", DiskPlace.SHARED)
 LOCAL = GuestDisk("vm1.qcow2", DiskPlace.LOCAL)
+COPY = "/srv/local/copy.qcow2"
 STRANGER = GuestSpec("stranger").uuid
 
 
@@ -83,6 +84,10 @@ def snapshot(move: Move) -> None:
     move.here.run("virsh", "-q", "snapshot-create-as", "vm1", "s1")
 
 
+def block_job(move: Move) -> None:
+    move.here.run("virsh", "-q", "blockcopy", "vm1", "hda", COPY, "--transient-job")
+
+
 def disks_changed(move: Move) -> None:
     move.instance = replace(move.instance, disks=())
 
@@ -108,6 +113,7 @@ CASES: list[tuple[Callable[[Move], None], tuple[GuestDisk, ...], Code]] = [
     (no_pool, (LOCAL,), Code.STORAGE_POOL_MISSING),
     (disk_too_big, (LOCAL,), Code.NOT_ENOUGH_DISK),
     (snapshot, (SHARED,), Code.HAS_SNAPSHOTS),
+    (block_job, (SHARED,), Code.BLOCK_JOB_RUNNING),
     (disks_changed, (SHARED,), Code.MIGRATION_PRE_CHECK_ERROR),
 ]
 
@@ -135,6 +141,8 @@ def test_each_obstacle_is_refused_with_its_code(lab: Lab) -> None:
                     move.there.run("virsh", "-q", *undo[spoil])
                 if spoil is snapshot:
                     move.here.run("virsh", "-q", "snapshot-delete", "vm1", "s1")
+                if spoil is block_job:
+                    move.here.run("virsh", "-q", "blockjob", "vm1", "hda", "--abort")
             assert await move.refusals(BlockMigration.SHARED) == [Code.INVALID_SHARED_STORAGE]
             assert await move.refusals(BlockMigration.BLOCK) == [Code.INVALID_LOCAL_STORAGE]
 
@@ -206,11 +214,15 @@ def test_what_ties_a_guest_to_its_host_is_named_by_its_definition_or_by_qemu(lab
     run(test())
 
 
+FIRMWARE = "/usr/share/seabios/bios-256k.bin"
+VARIABLES = b"what the firmware keeps"
 MUCH = GuestSpec(
     "vm1",
     disks=(SHARED,),
     cpu_features=("svm",),
     elements=(
+        "<os><loader readonly='yes' type='pflash'>/srv/local/code.fd</loader>"
+        "<nvram template='/srv/local/blank.fd'>/srv/local/vars.fd</nvram></os>",
         "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>",
         "<numatune><memory mode='strict' nodeset='0'/></numatune>",
         "<cputune><vcpupin vcpu='0' cpuset='0-1'/><emulatorpin cpuset='1'/></cputune>",
@@ -229,6 +241,10 @@ MUCH = GuestSpec(
 
 def test_a_guest_moves_with_all_that_the_checks_let_pass(lab: Lab) -> None:
     async def test() -> None:
+        for host in lab.hosts[:2]:
+            host.run("cp", FIRMWARE, "/srv/local/code.fd")
+            host.run("truncate", "--size=540672", "/srv/local/blank.fd")
+        (lab.hosts[0].local / "vars.fd").write_bytes(VARIABLES.ljust(540672, b"\0"))
         async with a_move(lab, MUCH) as move:
             platform = move.instance.platform
             assert platform is not None
@@ -238,6 +254,9 @@ def test_a_guest_moves_with_all_that_the_checks_let_pass(lab: Lab) -> None:
             await move.finish()
             await move.wait_for_beat(move.there)
             move.assert_ran_once()
+            assert (move.there.local / "vars.fd").read_bytes().startswith(VARIABLES)
+            await move.destination.destroy(move.instance.uuid)
+            assert await move.destination.guests() == ()
 
     run(test())
 

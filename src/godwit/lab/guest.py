@@ -31,6 +31,7 @@ NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 CPU_MODES: Final = ("host-model", "maximum")
 DESTROY_TIMEOUT_S: Final = 10.0
 STATE_ATTEMPTS_MAX: Final = 3
+FORGETTING: Final = ("--managed-save", "--snapshots-metadata", "--keep-nvram")
 KEYS: Final = {"\n": "ret"}
 
 
@@ -77,7 +78,7 @@ class GuestSpec:
     autostart: bool = False
     given_uuid: uuid.UUID | None = None
     elements: tuple[str, ...] = ()
-    """Further parts of its definition, in libvirt's XML."""
+    """Further parts of its definition, in libvirt's XML; those of an `os` join the one there is."""
     devices: tuple[str, ...] = ()
     """Further devices, in libvirt's XML."""
 
@@ -154,7 +155,7 @@ def create_disk(host: LabHost, disk: GuestDisk) -> None:
 def remove_guest(host: LabHost, name: str) -> None:
     """End the guest on the host, if it runs there, and forget its definition; its disks stay."""
     host.run("virsh", "-q", "destroy", name, timeout_s=DESTROY_TIMEOUT_S, check=False)
-    host.run("virsh", "-q", "undefine", name, "--managed-save", "--snapshots-metadata", check=False)
+    host.run("virsh", "-q", "undefine", name, *FORGETTING, check=False)
 
 
 def set_dirty_rate(host: LabHost, guest: str, pages_per_s: int) -> None:
@@ -213,7 +214,11 @@ def domain_xml(spec: GuestSpec, program: GuestProgram) -> str:
     cpu = _cpu(domain, spec.cpu)
     for feature in spec.cpu_features:
         SubElement(cpu, "feature", policy="require", name=feature)
-    domain.extend(ElementTree.fromstring(text) for text in spec.elements)
+    for part in map(ElementTree.fromstring, spec.elements):
+        if part.tag == system.tag:
+            system.extend(part)
+        else:
+            domain.append(part)
     _add_devices(domain, spec)
     ElementTree.indent(domain)
     return ElementTree.tostring(domain, encoding="unicode") + "\n"

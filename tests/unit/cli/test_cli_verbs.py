@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from msgspec.structs import replace
 from tests.unit.api.fake_house import (
     GUEST,
     HOST_A,
@@ -19,7 +20,8 @@ from tests.unit.cli.wire import SilentTransport, typed
 
 from godwit.cli.exits import Exit
 from godwit.model.errors import Conflict, NotFound, Refused, Unreachable
-from godwit.model.instance import TaskState
+from godwit.model.host import Manage
+from godwit.model.instance import Platform, TaskState
 from godwit.model.migration import MigrationStatus
 from godwit.model.reasons import Code, reason
 from godwit.model.steering import SteeringWish
@@ -192,6 +194,48 @@ def test_servers_are_a_table() -> None:
 
 def test_an_empty_list_says_so() -> None:
     assert typed(FakeHouse(), "migration", "list").stdout == "no migrations\n"
+
+
+@pytest.mark.parametrize(
+    ("platform", "made", "told"),
+    [
+        (None, False, ""),
+        (None, True, "godwit"),
+        (Platform(tagged=True), False, "godwit"),
+        (Platform(managers=("nova", "ovirt")), False, "nova, ovirt"),
+        (Platform(managers=("nova",), tagged=True), True, "nova, godwit"),
+    ],
+)
+def test_whose_a_server_is_stands_in_the_list_and_beside_it(
+    platform: Platform | None, made: bool, told: str
+) -> None:
+    house = FakeHouse()
+    house.put(a_server(platform=platform, discovered=not made))
+    head, row = typed(house, "server", "list").stdout.splitlines()
+    at = head.index("MANAGED BY")
+    assert row[at : head.index("UUID")].strip() == told
+    shown = typed(house, "server", "show", "guest-1").stdout
+    assert (f"managed by  {told}" in shown) is bool(told)
+
+
+@pytest.mark.parametrize(
+    ("manage", "managers", "told"),
+    [
+        (Manage.ALL, (), ""),
+        (Manage.TAGGED, (), "tagged guests alone"),
+        (Manage.ALL, ("nova", "ovirt"), "also those of nova, ovirt"),
+        (Manage.TAGGED, ("nova",), "tagged guests alone, also those of nova"),
+    ],
+)
+def test_a_host_says_whose_guests_move_there_where_it_is_set_otherwise(
+    manage: Manage, managers: tuple[str, ...], told: str
+) -> None:
+    house, host = FakeHouse(), a_host()
+    assert host.facts is not None
+    house.put(replace(host, facts=replace(host.facts, manage=manage, managers=managers)))
+    lines = typed(house, "host", "show", "host-a").stdout.splitlines()
+    said = [line.split(maxsplit=1)[1] for line in lines if line.startswith("moves ")]
+    assert said == ([told] if told else [])
 
 
 @pytest.mark.parametrize("named", ["guest-1", GUEST, GUEST.upper()])
