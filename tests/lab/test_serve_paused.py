@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.lab.whole import CRAWLING, RUSHING, Site, guests, local_disk, roomy, set_pace
+from tests.lab.whole import CRAWLING, RUSHING, Site, guests, roomy, set_pace, small_disk
 
 from godwit.lab.guest import GuestSpec, domain_state
 
@@ -15,7 +15,7 @@ PAUSED = "paused (user)"
 
 def test_paused_guests_stay_paused_when_moves_are_stopped_fail_and_succeed(site: Site) -> None:
     """The move of a persistent one is called off; while a transient one moves, libvirtd dies."""
-    lasting = replace(roomy("lasting", local_disk("lasting")), autostart=True)
+    lasting = replace(roomy("lasting", small_disk("lasting")), autostart=True)
     passing = replace(roomy("passing"), persistent=False)
     here, there = site.host("host-a"), site.host("host-b")
     with guests(site, a=(lasting, passing)) as beats:
@@ -36,8 +36,8 @@ def test_paused_guests_stay_paused_when_moves_are_stopped_fail_and_succeed(site:
         assert [domain_state(here, name) for name in moves] == [PAUSED, PAUSED]
         site.assert_at_rest({lasting: "host-a", passing: "host-a"})
         set_pace(here, RUSHING, *moves)
-        for name in moves:
-            site.moved(name, "host-b")
+        again = [site.begin(name, "host-b") for name in moves]
+        assert [site.ended(uuid).status for uuid in again] == ["completed", "completed"]
         assert [domain_state(there, name) for name in moves] == [PAUSED, PAUSED]
         site.assert_at_rest({lasting: "host-b", passing: "host-b"})
         for name in moves:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -55,6 +56,11 @@ FINAL: Final = frozenset({"completed", "failed", "cancelled", "error"})
 def local_disk(guest: str) -> GuestDisk:
     """A disk that only one host sees."""
     return GuestDisk(f"{guest}.qcow2", DiskPlace.LOCAL)
+
+
+def small_disk(guest: str) -> GuestDisk:
+    """One that even a crawling copy has across in a second."""
+    return replace(local_disk(guest), size_mib=2)
 
 
 def shared_disk(guest: str) -> GuestDisk:
