@@ -10,28 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import msgspec
-import pytest
 from tests.lab.whole import Site, guests, roomy, slowed
 
 from godwit.compute.launch import PROCESS, Identity
 from godwit.lab.guest import domain_state
-from godwit.lab.lab import Lab
 
 pytest_plugins = ["tests.lab.serve_fixtures"]
 
 SLOW = "40mbit"
 """The rest of the memory follows for some seconds."""
 RETRIES = "/proc/sys/net/ipv4/tcp_retries2"
-
-
-@pytest.fixture(scope="module")
-def whole_site(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A control plane that permits post-copy."""
-    site = Site(lab, tmp_path_factory.mktemp("post-copy"), migration="permit_post_copy = true")
-    try:
-        yield site
-    finally:
-        site.plane.stop()
 
 
 def test_a_post_copy_whose_network_is_cut_is_held_and_resumed_when_it_is_back(site: Site) -> None:
@@ -93,7 +81,7 @@ def test_a_broken_post_copy_without_its_process_is_resumed_by_the_story(site: Si
 
 def in_post_copy(site: Site, guest: str) -> str:
     """Begin to move the guest and wait until it runs there and its memory follows."""
-    uuid = site.begin(guest, "host-b")
+    uuid = site.begin(guest, "host-b", **{"godwit:steering": {"permit_post_copy": True}})
     until_phase(site, uuid, "post-copy")
     return uuid
 

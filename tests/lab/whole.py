@@ -81,10 +81,8 @@ def roomy(name: str, *disks: GuestDisk, set_mib: int = 24) -> GuestSpec:
 class Site:
     """The lab's hosts and the control plane that drives them."""
 
-    def __init__(self, lab: Lab, folder: Path, *, migration: str = "") -> None:
-        """`migration`: more lines for that table of the settings."""
+    def __init__(self, lab: Lab, folder: Path) -> None:
         self.lab = lab
-        self._settings = SETTINGS.replace("[migration]\n", f"[migration]\n{migration}\n")
         self._folder = folder
         self._planes = 0
         self.plane = self._new_plane()
@@ -298,9 +296,7 @@ class Site:
         limit = f'driver = "libvirt"\ncall_timeout_s = {CALL_TIMEOUT_S}\n'
         hosts = settings_for(self.lab).replace('driver = "libvirt"\n', limit)
         one = f"[hosts.{ONE_AT_A_TIME}]\n"
-        return ControlPlane(
-            folder, self._settings + hosts.replace(one, f"{one}transfers_max = 1\n")
-        )
+        return ControlPlane(folder, SETTINGS + hosts.replace(one, f"{one}transfers_max = 1\n"))
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from godwit.model.ids import MigrationUuid
 from godwit.model.migration import Migration, MigrationStatus, is_in_post_copy
 from godwit.model.reasons import Code
 from godwit.model.sighting import DestinationWord, SourceWord
+from godwit.model.steering import SteeringWish
 from godwit.runtime.settings import MigrationSettings
 from godwit.sim.loop import run
 from godwit.virt.simulated.faults import Fault, FaultKind
@@ -163,5 +164,17 @@ def test_a_copy_that_is_held_back_is_stopped_where_nobody_is_left_to_switch_it()
             shows_the_truth(house)
             assert (await house.end_of(uuid)).status is S.COMPLETED
             await house.assert_sound()
+
+    run(story())
+
+
+@pytest.mark.parametrize("wish", [True, False, None])
+@pytest.mark.parametrize("setting", [True, False])
+def test_a_request_may_differ_from_the_settings(wish: bool | None, setting: bool) -> None:
+    async def story() -> None:
+        async with a_house(migration=MigrationSettings(permit_post_copy=setting)) as house:
+            await house.migrate(steering=SteeringWish(permit_post_copy=wish))
+            in_post_copy = house.fleet.calls(A, "start_post_copy") > 0
+            assert in_post_copy is (setting if wish is None else wish)
 
     run(story())

@@ -42,6 +42,7 @@ class SteeringBody(Limits, frozen=True, kw_only=True):
     """How a transfer is to be steered, where that differs from the settings."""
 
     auto_converge: bool | None = None
+    permit_post_copy: bool | None = None
     parallel_connections: Count | None = None
 
 
@@ -94,7 +95,7 @@ class CheckBody(Body, frozen=True, kw_only=True):
     disk_over_commit: bool | str | None = None
     rehearse: bool = False
     steering: SteeringBody = msgspec.field(name="godwit:steering", default=SteeringBody())
-    """As for the move itself. No check depends on it."""
+    """As for the move itself. No refusal depends on it."""
 
 
 class MigrationAction(Body, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ KEYS: Final = {
     "max_downtime": "max_downtime_ms",
     "timeout": "completion_timeout_s",
     "auto_converge": "auto_converge",
+    "post_copy": "permit_post_copy",
     "connections": "parallel_connections",
 }
 """The options, and what they are called in a request."""
@@ -56,6 +57,11 @@ def steering_options(verb: F) -> F:
             "--auto-converge/--no-auto-converge",
             default=None,
             help="A guest that writes faster than can be sent may be slowed down.",
+        ),
+        click.option(
+            "--post-copy/--no-post-copy",
+            default=None,
+            help="The guest may run there before all its memory is there: no way back from then.",
         ),
         click.option(
             "--connections",

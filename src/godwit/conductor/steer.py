@@ -38,6 +38,7 @@ def steering_of(settings: MigrationSettings) -> Steering:
         downtime_steps=settings.downtime_steps,
         completion_timeout_s=settings.completion_timeout_s,
         auto_converge=settings.auto_converge,
+        permit_post_copy=settings.permit_post_copy,
         parallel_connections=settings.parallel_connections,
     )
 

@@ -41,6 +41,9 @@ class Steering(msgspec.Struct, frozen=True, kw_only=True):
     """A transfer that is not over after so long is stopped; 0: it may go on while it gains."""
     auto_converge: bool = False
     """The hypervisor may slow a guest down that writes faster than can be sent."""
+    permit_post_copy: bool = False
+    """The guest may run at its destination before its memory is there. Its guard is chosen by it,
+    so it holds from before the start."""
     parallel_connections: int = 1
     """So many connections carry the memory."""
     force: Force | None = None
@@ -55,6 +58,7 @@ class SteeringWish(msgspec.Struct, frozen=True, kw_only=True):
     max_downtime_ms: int | None = None
     completion_timeout_s: float | None = None
     auto_converge: bool | None = None
+    permit_post_copy: bool | None = None
     parallel_connections: int | None = None
 
 

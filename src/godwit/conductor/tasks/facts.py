@@ -28,6 +28,7 @@ class LiveMigrationFacts(msgspec.Struct, frozen=True, kw_only=True):
     requested_host: HostName | None = None
     block_migration: BlockMigration = BlockMigration.AUTO
     disk_over_commit: bool = False
+    permit_post_copy: bool = False
     destination: HostFacts | None = None
     """Chosen by `find_destination`."""
     migrate_data: LiveMigrateData | None = None

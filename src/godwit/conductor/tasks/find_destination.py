@@ -125,7 +125,7 @@ async def request_spec(
         requested_host=facts.requested_host,
         block_migration=facts.block_migration,
         disk_over_commit=facts.disk_over_commit,
-        permit_post_copy=world.settings.migration.permit_post_copy,
+        permit_post_copy=facts.permit_post_copy,
         rely_on_fencing=world.settings.migration.rely_on_fencing,
         refused=refused,
         owing=owing,
