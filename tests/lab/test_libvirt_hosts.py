@@ -28,8 +28,11 @@ from godwit.virt.driver import NewGuest, TransferEvidence
 
 def test_a_host_tells_its_facts(lab: Lab) -> None:
     async def test() -> None:
-        async with driver_of(lab.hosts[0]) as driver:
+        async with driver_of(lab.hosts[0]) as driver, driver_of(lab.hosts[1]) as other:
             facts = await driver.host_facts()
+            uuids = {facts.machine_uuid, (await other.host_facts()).machine_uuid}
+        assert len(uuids - {""}) == 2
+        assert facts.cpu_features
         assert (facts.name, facts.node, facts.hypervisor_type) == ("host-a", "host-a", "QEMU")
         assert facts.hypervisor_version > 6_000_000
         assert "brvm" in facts.networks

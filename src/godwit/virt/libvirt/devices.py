@@ -24,7 +24,6 @@ HOST_DEVICES: Final = (
     "tpm/backend[@type='passthrough']",
     *(f"{tag}[@type='dev']" for tag in CHARACTER_DEVICES),
 )
-"""A live domain's XML shows its first serial port a second time as a console."""
 NESTED: Final = ("vmx", "svm")
 """CPU features by which a guest runs guests of its own."""
 
@@ -51,13 +50,17 @@ def nested_feature(root: Element) -> str:
 def links_of(root: Element) -> tuple[str, ...]:
     """The network devices of its host that its cards sit on directly (macvtap)."""
     sources = root.findall("devices/interface[@type='direct']/source")
-    return tuple(sorted({source.get("dev", "") for source in sources} - {""}))
+    # Of a card of a libvirt network, each host's own network says which device that is.
+    own = {source.get("dev", "") for source in sources if not source.get("network")}
+    return tuple(sorted(own - {""}))
 
 
 def _host_devices(root: Element) -> Iterator[str]:
     devices = root.find("devices")
     for path in HOST_DEVICES:
         for device in devices.findall(path) if devices is not None else ():
+            if device.tag == "console" and device.find("target[@type='serial']") is not None:
+                continue  # shown a second time: it is the first serial port
             kind = device.get("type") or device.get("mode") or device.get("model") or ""
             yield " ".join(filter(None, (path.partition("[")[0], kind, _at(device))))
 

@@ -67,6 +67,17 @@ TIES: list[tuple[str, Code | None, str]] = [
     ),
     ('<serial type="dev"><source path="/dev/ttyS0"/></serial>', DEVICE, "serial dev /dev/ttyS0"),
     (
+        '<serial type="dev"><source path="/dev/ttyS0"/></serial>'
+        '<console type="dev"><source path="/dev/ttyS0"/><target type="serial"/></console>',
+        DEVICE,
+        "serial dev /dev/ttyS0",
+    ),
+    (
+        '<console type="dev"><source path="/dev/tty9"/><target type="virtio"/></console>',
+        DEVICE,
+        "console dev /dev/tty9",
+    ),
+    (
         '<filesystem><driver type="virtiofs"/><source dir="/srv/x"/></filesystem>',
         Code.HOST_FOLDER_SHARED,
         "/srv/x",
@@ -143,6 +154,7 @@ DEFINITION = """
     <tpm model='tpm-crb'><backend type='emulator'><encryption secret='s1'/></backend></tpm>
     <disk><source><encryption><secret type='passphrase' uuid='s2'/></encryption></source></disk>
     <interface type='direct'><source dev='eth1' mode='bridge'/></interface>
+    <interface type='direct'><source network='lan' dev='eth2' mode='bridge'/></interface>
   </devices>
 </domain>"""
 
