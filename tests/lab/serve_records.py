@@ -20,6 +20,10 @@ class Sample(msgspec.Struct, frozen=True):
 
     phase: str
     memory_processed_bytes: int
+    converging: bool
+    expected_downtime_ms: int | None
+    allowed_downtime_ms: int | None
+    throttle_percent: int
 
 
 class Statistics(msgspec.Struct, frozen=True):

@@ -4,15 +4,11 @@ control plane die in the middle. The guest is neither doubled nor given up, and 
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import msgspec
-from tests.lab.whole import Site, guests, roomy, slowed
+from tests.lab.whole import Site, guests, kill_transfer_process, roomy, slowed
 
-from godwit.compute.launch import PROCESS, Identity
 from godwit.lab.guest import domain_state
 
 pytest_plugins = ["tests.lab.serve_fixtures"]
@@ -95,12 +91,6 @@ def until_phase(site: Site, uuid: str, phase: str) -> None:
         return migration.progress is not None and migration.progress.phase == phase
 
     site.until(f"migration {uuid} to be in {phase}", has_come, poll_s=0.05)
-
-
-def kill_transfer_process(site: Site, uuid: str) -> None:
-    """`kill -9`: it leaves no result."""
-    (signed,) = site.plane.folder.rglob(f"transfers/{uuid}/{PROCESS}")
-    os.kill(msgspec.json.decode(signed.read_bytes(), type=Identity).pid, signal.SIGKILL)
 
 
 @contextmanager

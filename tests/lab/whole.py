@@ -6,6 +6,8 @@ for all of them; a test that leaves it with an unfinished story does not hand th
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ from demo.control_plane import ControlPlane
 from tests.lab.serve_records import HostSeen, Migration, Server
 
 from godwit.cli.transport import HttpRequest, HttpResponse, transport_to
+from godwit.compute.launch import PROCESS, Identity
 from godwit.lab.control_plane import settings_for
 from godwit.lab.guest import (
     DiskPlace,
@@ -348,6 +351,12 @@ def slowed(site: Site, rate: str, *letters: str) -> Iterator[None]:
     finally:
         for host in (host for host in hosts if host.is_on):
             host.slow("migration", None)
+
+
+def kill_transfer_process(site: Site, uuid: str) -> None:
+    """`kill -9`: it leaves no result."""
+    (signed,) = site.plane.folder.rglob(f"transfers/{uuid}/{PROCESS}")
+    os.kill(msgspec.json.decode(signed.read_bytes(), type=Identity).pid, signal.SIGKILL)
 
 
 def set_pace(host: LabHost, mib_per_s: int, *names: str) -> None:

@@ -94,7 +94,8 @@ def next_action(course: Course, at_s: float, policy: Policy) -> Action:
         return Abort(why)
     if _is_time_for_post_copy(course, policy):
         return SwitchToPostCopy()
-    return _limits_to_set(course, policy.steering)
+    # What is held back must not end in pre-copy: no limit of ours is ever set on it.
+    return KeepGoing() if policy.hold_back else _limits_to_set(course, policy.steering)
 
 
 # --- helping --------------------------------------------------------------------------------------
@@ -131,9 +132,17 @@ def allowed_downtime_ms(course: Course, steering: Steering) -> int:
         return force.pause_ms
     steps = downtime_steps(steering)
     in_force = min(course.limits.max_downtime_ms or steps[0], steps[-1])
-    if not is_on_plateau(course) or course.needed_pause_ms <= in_force:
+    # What is needed is known in whole milliseconds, and rounded down.
+    is_reckoned_enough = course.needed_pause_ms < in_force
+    if not is_on_plateau(course) or (is_reckoned_enough and not _is_stuck(course)):
         return in_force
-    return next((step for step in steps if step >= course.needed_pause_ms), steps[-1])
+    needed = max(course.needed_pause_ms, in_force)
+    return next((step for step in steps if step > needed), steps[-1])
+
+
+def _is_stuck(course: Course) -> bool:
+    """It should have switched long ago, by our own reckoning: the hypervisor reckons otherwise."""
+    return course.rounds_without_gain >= GIVE_UP_ROUNDS // 2
 
 
 def _has_longest_pause(course: Course, steering: Steering) -> bool:
@@ -170,12 +179,10 @@ def _gains_no_more(course: Course, at_s: float) -> bool:
 
 
 def _nothing_is_left_to_try(course: Course, policy: Policy) -> bool:
-    """Every limit is where the policy wants it, and the pause that is needed is not allowed."""
+    """Every limit is where the policy wants it."""
     if course.phase is TransferPhase.COPYING_DISKS:
         return True
-    if _limits_to_set(course, policy.steering) != KeepGoing():
-        return False
-    return course.needed_pause_ms > (course.limits.max_downtime_ms or 0)
+    return _limits_to_set(course, policy.steering) == KeepGoing()
 
 
 def _too_slow(course: Course, timeout_s: float, at_s: float) -> Reason:

@@ -89,7 +89,8 @@ def is_alive(folder: DiskFolder) -> bool:
 def news(folder: DiskFolder) -> TransferNews:
     """What is known now. The lock is looked at first: a result is there before the lock is free."""
     alive = is_alive(folder)
-    return news_of(folder.sign(), None if alive else folder.result(), ended=not alive)
+    result = None if alive else folder.result() or folder.why_stopped()
+    return news_of(folder.sign(), result, ended=not alive)
 
 
 def close(folder: DiskFolder) -> bool:

@@ -18,6 +18,7 @@ from godwit.compute import launch
 from godwit.compute.disk import Disk
 from godwit.compute.fence_keepers import KEPT_S, SWEEP_MAX
 from godwit.compute.nursery import Nursery
+from godwit.compute.orphans import Orphans
 from godwit.compute.transfer_folder import DiskFolder, Mark
 from godwit.compute.transfers import closed, is_news
 from godwit.model.ids import HostName, MigrationUuid
@@ -69,6 +70,7 @@ class ProcessTransfers:
         self._clock = means.clock
         self._nursery = means.nursery
         self._silent_s = silent_s
+        self._orphans = Orphans(_driver_here)
         self._beats: dict[MigrationUuid, tuple[int, float]] = {}
         """Of followed transfers: the last sign of life, and since when there was no newer one."""
 
@@ -90,7 +92,9 @@ class ProcessTransfers:
         return await self._news(folder)
 
     async def follow(self, uuid: MigrationUuid, after_sequence: int) -> TransferNews:
-        """See `Transfers`. A process that has fallen silent is ended: its guest may be waiting."""
+        """See `Transfers`. A process that has fallen silent is ended: its guest may be waiting. One
+        that is gone has its job watched here, as often as somebody asks.
+        """
         folder = self._folder(uuid)
         loop = asyncio.get_running_loop()
         until_s = loop.time() + FOLLOW_WAIT_S
@@ -100,8 +104,11 @@ class ProcessTransfers:
                 await self._end_silent(folder)
             await self._pause(folder)
             news = await self._news(folder)
-        if news.ended:
-            self._beats.pop(uuid, None)
+        if not news.ended:
+            return news
+        self._beats.pop(uuid, None)
+        if await self._watched_here(uuid, folder):
+            news = await self._news(folder)
         return news
 
     async def abort(self, uuid: MigrationUuid) -> None:
@@ -112,7 +119,7 @@ class ProcessTransfers:
             return
         order = await self._do("read the order", partial(_orphan, folder))
         if order is not None:
-            await _abort_orphan(transfer_driver(order))
+            await _abort_orphan(_driver_here(order))
 
     async def steer(self, uuid: MigrationUuid, steering: Steering) -> None:
         """See `Transfers`."""
@@ -166,6 +173,14 @@ class ProcessTransfers:
         finally:
             loop.remove_reader(handle)
             os.close(handle)
+
+    async def _watched_here(self, uuid: MigrationUuid, folder: DiskFolder) -> bool:
+        """True if it has lost its process after it began."""
+        order = await self._do("read the order", partial(_orphan, folder))
+        if order is None:
+            return False
+        await self._orphans.look(uuid, folder, order)
+        return True
 
     async def _is_silent(self, uuid: MigrationUuid, folder: DiskFolder) -> bool:
         beat, now_s = await self._beat(folder), asyncio.get_running_loop().time()
@@ -223,6 +238,10 @@ def _set(folder: DiskFolder, mark: Mark) -> None:
 def _steer(folder: DiskFolder, steering: Steering) -> None:
     launch.ensure(folder)
     folder.steer(steering)
+
+
+def _driver_here(order: TransferOrder) -> TransferDriver:
+    return transfer_driver(order, in_its_process=False)
 
 
 def _orphan(folder: DiskFolder) -> TransferOrder | None:

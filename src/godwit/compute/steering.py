@@ -69,6 +69,11 @@ class Helm:
         self._course = begun(_now_s())
         self._stopped = Stopped()
 
+    @property
+    def stopped(self) -> Stopped:
+        """Why the job was asked to end, if it was."""
+        return self._stopped
+
     async def set_first_limits(self) -> None:
         """Before the call begins. Raises what the hypervisor does: then nothing has begun."""
         limits = first_limits(self._steered())
@@ -95,10 +100,13 @@ class Helm:
             tell=self._tell,
         )
 
-    async def look(self) -> Stopped:
-        """One look at a transfer that nobody waits for: sample it, and do what is to be done."""
-        await self.act_on(await self._sample())
-        return self._stopped
+    async def look(self) -> bool:
+        """One look at a transfer that has lost its process: sample it, and do what is to be done.
+        False: there is no job.
+        """
+        progress = await self._sample()
+        await self.act_on(progress)
+        return progress is not None
 
     async def act_on(self, progress: Progress | None) -> None:
         """Do the one thing that is to be done after this sample."""

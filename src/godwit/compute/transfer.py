@@ -21,6 +21,7 @@ from godwit.model.progress import Progress, Statistics
 from godwit.model.steering import UNSTEERED, Steering
 from godwit.rpc.compute import TransferResult
 from godwit.virt.driver import TransferDriver, TransferOutcome
+from godwit.virt.registry import TransferOrder
 
 BEAT_S = 0.5
 """How often a sign of life is given, also while the hypervisor does not answer."""
@@ -54,6 +55,17 @@ class Terms:
             hold_back=self.hold_back,
             steering=self.steering,
         )
+
+
+def terms_of(order: TransferOrder) -> Terms:
+    """The terms that a transfer process was started under."""
+    return Terms(
+        guard=order.migrate_data.guard,
+        was_paused=order.migrate_data.was_paused,
+        stall_timeout_s=order.stall_timeout_s,
+        hold_back=order.migrate_data.hold_back,
+        steering=order.steering,
+    )
 
 
 async def run_transfer(folder: TransferFolder, driver: TransferDriver, terms: Terms) -> None:

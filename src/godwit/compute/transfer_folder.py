@@ -8,6 +8,7 @@ the same folder. On disk it is a folder named after the migration:
     process.json          the process's pid and start time, by the process itself
     progress.json         the newest sample; its `beat` is the sign of life
     result.json           how it ended; the last thing the process writes
+    stopped.json          why the job was stopped by who watched in the process's place
     steering.json         the newest steering, by the compute manager; a higher revision replaces it
     log                   what the process said
     abort, closed, began, stopped-as-migrated, ended-by-us      marks: empty files, set once
@@ -178,6 +179,16 @@ class DiskFolder:
     def end(self, result: TransferResult) -> None:
         """See `TransferFolder`."""
         write_whole(self.path / "result.json", msgspec.json.encode(result), durable=True)
+
+    def leave_why(self, result: TransferResult) -> None:
+        """Why a job that has lost its process is being stopped. The first reason stays."""
+        if self.why_stopped() is None:
+            content = msgspec.json.encode(result)
+            write_whole(self.path / "stopped.json", content, durable=True)
+
+    def why_stopped(self) -> TransferResult | None:
+        """See `leave_why`."""
+        return self._read("stopped.json", TransferResult)
 
     def sign(self) -> Sign:
         """The newest sign of life; an empty one before the first."""

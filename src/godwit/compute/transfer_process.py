@@ -17,7 +17,7 @@ from typing import NoReturn
 import structlog
 
 from godwit.compute import launch
-from godwit.compute.transfer import Terms, run_transfer
+from godwit.compute.transfer import run_transfer, terms_of
 from godwit.compute.transfer_folder import DiskFolder
 from godwit.model.errors import GodwitError
 from godwit.rpc.compute import TransferResult
@@ -93,15 +93,8 @@ def transfer_main(folder: DiskFolder) -> int:
 async def _made(folder: DiskFolder, order: TransferOrder) -> None:
     """The transfer. Ends the process where it is over, before anything waits for hung threads."""
     log.info("transfer began", migration=order.migration_uuid, to=order.destination.name)
-    terms = Terms(
-        guard=order.migrate_data.guard,
-        hold_back=order.migrate_data.hold_back,
-        was_paused=order.migrate_data.was_paused,
-        stall_timeout_s=order.stall_timeout_s,
-        steering=order.steering,
-    )
     try:
-        await run_transfer(folder, transfer_driver(order), terms)
+        await run_transfer(folder, transfer_driver(order), terms_of(order))
     except GodwitError as error:  # there is no driver for such an order
         folder.end(TransferResult(error=str(error), reason=error.reason))
     log.info("transfer ended", migration=order.migration_uuid)

@@ -222,7 +222,7 @@ class TransferDriver(Protocol):
     async def limit(self, limits: TransferLimits) -> None:
         """At the source: hold the transfer within `limits`, whether it runs or is about to begin.
 
-        May be repeated.
+        May be repeated. What outlives a transfer there is put back by `close`.
         """
         ...
 

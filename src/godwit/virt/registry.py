@@ -70,21 +70,27 @@ def load_transfer_driver() -> None:
     from godwit.virt.libvirt import migration  # noqa: F401
 
 
-def transfer_driver(order: TransferOrder) -> TransferDriver:
-    """The driver of one move, for its transfer process. Raises `Refused` for a simulated one, which
-    has no process.
+def transfer_driver(order: TransferOrder, *, in_its_process: bool = True) -> TransferDriver:
+    """The driver of one move, for its transfer process: that ends by force, whatever hangs. Any
+    other process says that it is not. Raises `Refused` for a simulated move, which has no process.
     """
     if isinstance(order.migrate_data, LibvirtLiveMigrateData) and isinstance(
         order.source_settings, LibvirtHostSettings
     ):
-        return _libvirt_transfer_driver(order, order.source_settings, order.migrate_data)
+        return _libvirt_transfer_driver(
+            order, order.source_settings, order.migrate_data, try_first=not in_its_process
+        )
     kind = type(order.migrate_data).__name__
     problem = f"{kind} was given to the transfer process of {order.source}"
     raise Refused(reason(Code.INTERNAL_ERROR, problem=problem))
 
 
 def _libvirt_transfer_driver(
-    order: TransferOrder, source: LibvirtHostSettings, migrate_data: LibvirtLiveMigrateData
+    order: TransferOrder,
+    source: LibvirtHostSettings,
+    migrate_data: LibvirtLiveMigrateData,
+    *,
+    try_first: bool,
 ) -> TransferDriver:
     from godwit.virt.libvirt.migration import End, LibvirtTransferDriver
 
@@ -98,4 +104,5 @@ def _libvirt_transfer_driver(
         order.instance,
         migrate_data,
         steering=order.steering,
+        try_first=try_first,
     )

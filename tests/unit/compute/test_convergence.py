@@ -106,6 +106,8 @@ def test_post_copy_is_never_stopped_and_what_comes_before_it_is(phase: TransferP
 def test_what_must_not_end_in_pre_copy_is_given_no_limits_of_ours() -> None:
     held_back = Policy(stall_timeout_s=30.0, guard=Guard.POSTCOPY, hold_back=True)
     assert first_limits(held_back) == TransferLimits()
+    wished = replace(held_back, steering=Steering(bandwidth_mib_per_s=900, max_downtime_ms=9_000))
+    assert next_action(course_of((5.0, sample(100))), 5.0, wished) == KeepGoing()
 
 
 @given(st.lists(st.integers(0, 1_000), min_size=1))
@@ -213,13 +215,13 @@ def test_the_same_guest_comes_to_its_end_with_what_would_help(steering: Steering
 
 
 def test_the_pause_that_is_allowed_rises_only_as_far_as_is_needed() -> None:
-    steering = Steering(max_downtime_ms=4_000, downtime_steps=10)
+    steering = Steering(max_downtime_ms=4_500, downtime_steps=10)
     limits = [
         turn.action.limits
         for turn in turns(BUSY, replace(POLICY, steering=steering))
         if isinstance(turn.action, Limit)
     ]
-    assert [each.max_downtime_ms for each in limits] == [800]
+    assert [each.max_downtime_ms for each in limits] == [900]
 
 
 def test_post_copy_is_for_its_guard_alone_and_comes_once_rounds_do_not_gain() -> None:
@@ -346,7 +348,7 @@ def test_what_is_given_up_was_allowed_the_longest_pause_and_needs_a_longer_one(
     if code_of(turn) is Code.MEMORY_NOT_CONVERGING:
         assert turn is not None
         assert turn.course.limits.max_downtime_ms == downtime_steps(steering)[-1]
-        assert turn.course.needed_pause_ms > downtime_steps(steering)[-1]
+        assert turn.course.needed_pause_ms >= downtime_steps(steering)[-1]
 
 
 @few

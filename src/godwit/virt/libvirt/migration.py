@@ -75,7 +75,9 @@ class LibvirtTransferDriver:
         migrate_data: LibvirtLiveMigrateData,
         *,
         steering: Steering,
+        try_first: bool = False,
     ) -> None:
+        """`try_first`: in a process that must not hang, each connection is tried in a child."""
         self._steering = steering
         self._uuid: InstanceUuid = instance.uuid
         self._images = images_of(instance, migrate_data)
@@ -84,12 +86,13 @@ class LibvirtTransferDriver:
         self._destination_host = destination.host
         # The long call has a connection of its own: nothing may stand in its way, nor it in that
         # of the samples, the abort and the events.
-        # None is tried first in a child: this process ends by force, whatever hangs.
-        self._mover = Connection(source.host, source.settings, try_first=False)
+        self._mover = Connection(source.host, source.settings, try_first=try_first)
         self._source = Connection(
-            source.host, source.settings, lifecycle=self._source_event, try_first=False
+            source.host, source.settings, lifecycle=self._source_event, try_first=try_first
         )
-        self._destination = Connection(destination.host, destination.settings, try_first=False)
+        self._destination = Connection(destination.host, destination.settings, try_first=try_first)
+        self._own_pace: TransferLimits | None = None
+        """What the guest's transfers were held to before we set another pace."""
         self._stopped_as_migrated = False
         self._stopped_otherwise = False
         self._came_back_without_error = False
@@ -162,7 +165,11 @@ class LibvirtTransferDriver:
             return None
 
     async def limit(self, limits: TransferLimits) -> None:
-        """See `TransferDriver`."""
+        """See `TransferDriver`. libvirt keeps a pace with the guest: what it had is put back."""
+        if limits.bandwidth_mib_per_s is not None and self._own_pace is None:
+            self._own_pace = await self._source.call(
+                "reading the guest's pace", lambda libvirt: reads.pace_of(libvirt, self._uuid)
+            )
         await self._source.call(
             "limiting the transfer",
             lambda libvirt: acts.limit_transfer(libvirt, self._uuid, limits),
@@ -220,6 +227,9 @@ class LibvirtTransferDriver:
 
     async def close(self) -> None:
         """See `TransferDriver`."""
+        if self._own_pace is not None:
+            with contextlib.suppress(Unreachable, LibvirtError):
+                await self.limit(self._own_pace)
         for connection in (self._mover, self._source, self._destination):
             await connection.close()
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from godwit.model.ids import InstanceUuid
+from godwit.model.steering import TransferLimits
 from godwit.virt.libvirt.abi import (
     POOL_RUNNING,
     SPEED_UNLIMITED,
@@ -240,6 +241,13 @@ def bandwidth_limit(domain: Domain) -> int:
     """What the guest's transfers are held to, in bytes per second; 0: no limit."""
     limit_mib = or_none(domain.migrateGetMaxSpeed, also=NOT_NOW) or 0
     return limit_mib * 2**20 if limit_mib < SPEED_UNLIMITED else 0
+
+
+def pace_of(libvirt: Libvirt, uuid: InstanceUuid) -> TransferLimits:
+    """The pace that stays with the guest; unlimited if it is not here."""
+    domain = find_domain(libvirt, uuid)
+    limit = bandwidth_limit(domain) if domain is not None else 0
+    return TransferLimits(bandwidth_mib_per_s=limit // 2**20)
 
 
 def completed_stats(domain: Domain) -> dict[str, int] | None:
