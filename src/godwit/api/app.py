@@ -41,7 +41,7 @@ def make_app(
             Mount("/v2.1", routes=compute_routes()),
             Mount("/godwit/v1", routes=godwit_routes()),
         ],
-        middleware=[Middleware(Doorway)],
+        middleware=[Middleware(Doorway, listen=settings.server.listen)],
         exception_handlers={
             GodwitError: on_godwit_error,
             HTTPException: on_http_exception,

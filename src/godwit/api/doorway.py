@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from godwit.api.answers import REQUEST_ID, VERSION, VERSION_HEADERS, answer, standard_headers
 from godwit.api.errors import fault
 from godwit.runtime.ids import new_request_id
+from godwit.runtime.settings import is_loopback
 
 log = structlog.get_logger(__name__)
 
@@ -24,9 +25,10 @@ _MICROVERSION = re.compile(r"^(latest|\d+\.\d+)$")
 class Doorway:
     """Wraps the application; see the module."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        """`app` is what lies behind the door."""
+    def __init__(self, app: ASGIApp, *, listen: str) -> None:
+        """`app` is what lies behind the door, `listen` where the server listens."""
         self._app = app
+        self._on_loopback = not listen.startswith("unix:")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request in, or answer it at the door."""
@@ -45,7 +47,9 @@ class Doorway:
             await send(message)
 
         try:
-            refused = _refusal(scope["method"], Headers(scope=scope))
+            headers = Headers(scope=scope)
+            refused = _stranger(headers) if self._on_loopback else None
+            refused = refused or _refusal(scope["method"], headers)
             if refused is None:
                 await self._app(scope, receive, send_with_headers)
             else:
@@ -62,6 +66,17 @@ class Doorway:
                     elapsed_s=round(asyncio.get_running_loop().time() - began_s, 3),
                     request_id=scope[REQUEST_ID],
                 )
+
+
+def _stranger(headers: Headers) -> tuple[int, str] | None:
+    """A page in the operator's own browser can have its name lead to loopback and then read what it
+    is answered, as if from its own server. But its browser says which name it asked for.
+    """
+    host = headers.get("host", "").casefold()
+    name = host[: host.find("]") + 1] if host.startswith("[") else host.partition(":")[0]
+    if is_loopback(name):
+        return None
+    return 400, f"Host: {host!r} is not let in; ask 127.0.0.1, [::1] or localhost"
 
 
 def _refusal(method: str, headers: Headers) -> tuple[int, str] | None:

@@ -259,13 +259,14 @@ def _check_listen(listen: str) -> None:
         allowed = listen.startswith("unix:/")
     else:
         address, _, port = listen.rpartition(":")
-        allowed = _is_loopback(address) and port.isascii() and port.isdigit() and int(port) < 65536
+        allowed = is_loopback(address) and port.isascii() and port.isdigit() and int(port) < 65536
     if not allowed:
         expected = "allowed: ADDRESS:PORT with 127.0.0.0/8, [::1] or localhost, or unix:/PATH"
         raise bad("server.listen", f"{listen!r} is not allowed without a login", expected)
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Is this a name or address of this machine for itself alone? IPv6 with or without brackets."""
     try:
         return ipaddress.ip_address(address.removeprefix("[").removesuffix("]")).is_loopback
     except ValueError:

@@ -150,6 +150,7 @@ class FakeHouse:
         self.queries = Queries(InlineReader(self.database))
         self.verdicts = Verdicts(hosts=())
         self.asked: list[Any] = []
+        self.settings = SETTINGS
         self.trouble: Exception | None = None
         """Raised by every change that is asked for."""
         for name in (HOST_B, HOST_A, HOST_C):
@@ -284,7 +285,7 @@ class FakeHouse:
 
     def app(self) -> Starlette:
         """The application in front of this house."""
-        return make_app(self, self.queries, SETTINGS, VirtualClock())
+        return make_app(self, self.queries, self.settings, VirtualClock())
 
 
 _TABLES: dict[type, tuple[Table, str]] = {
@@ -320,7 +321,7 @@ async def ask(
     """One request, without a socket. `body`: bytes as they are, anything else as JSON."""
     raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
     path, _, query = target.partition("?")
-    given = {"host": "godwit.example:8774", **(headers or {})}
+    given = {"host": "localhost:8774", **(headers or {})}
     if body is not None:
         given.setdefault("content-type", "application/json")
     scope = {

@@ -18,7 +18,7 @@ from godwit.rpc.conductor import (
 )
 
 ACTION = f"/v2.1/servers/{GUEST}/action"
-BASE = "http://godwit.example:8774"
+BASE = "http://localhost:8774"
 
 
 def test_the_version_documents_claim_2_1_and_nothing_above_it() -> None:

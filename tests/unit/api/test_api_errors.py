@@ -4,6 +4,7 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.unit.api.fake_house import GUEST, FakeHouse, asked
 
 from godwit.api.errors import FAULT_NAMES, STATUS, status_of
@@ -19,6 +20,7 @@ from godwit.model.errors import (
 )
 from godwit.model.ids import HostName
 from godwit.model.reasons import Code, reason
+from godwit.runtime.settings import ServerSettings
 
 ACTION = f"/v2.1/servers/{GUEST}/action"
 MIGRATE = {"os-migrateLive": {"host": None, "block_migration": "auto"}}
@@ -229,6 +231,29 @@ def test_a_page_in_somebodys_browser_cannot_change_anything() -> None:
     assert said.status == 403
     assert "forbidden" in said.body
     assert house.asked == []
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example:8774", "127.0.0.1.evil.example", "10.0.0.1:8774", "[fd00::1]:8774", "", "local"],
+)
+def test_a_page_whose_name_was_led_to_loopback_cannot_read_anything(host: str) -> None:
+    said = asked(FakeHouse(), "GET", "/v2.1/servers", headers={"host": host})
+    assert said.status == 400
+    assert "is not let in" in said.body["badRequest"]["message"]
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:1", "127.0.0.1:8774", "127.9.9.9", "[::1]:8774", "[::1]"]
+)
+def test_this_machine_may_call_itself_by_any_of_its_names(host: str) -> None:
+    assert asked(FakeHouse(), "GET", "/v2.1/servers", headers={"host": host}).status == 200
+
+
+def test_behind_a_unix_socket_no_name_is_asked_for() -> None:
+    house = FakeHouse()
+    house.settings = replace(house.settings, server=ServerSettings(listen="unix:/run/godwit.sock"))
+    assert asked(house, "GET", "/v2.1/servers", headers={"host": "anything"}).status == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/v2.1/servers", "/v2.1/servers/unknown", "/nowhere"])
