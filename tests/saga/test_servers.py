@@ -54,7 +54,8 @@ def test_a_server_is_made_moved_and_deleted() -> None:
 def test_a_new_server_goes_where_most_memory_is_free() -> None:
     async def story() -> None:
         async with a_house_with_flavors() as house:
-            made = [await house.conductor.manager.create_server(PLAIN) for _ in range(2)]
+            wishes = [replace(PLAIN, name=name) for name in ("one", "two")]
+            made = [await house.conductor.manager.create_server(wish) for wish in wishes]
             assert [each.host for each in made] == [B, C]
 
     run(story())
@@ -67,6 +68,7 @@ def test_a_new_server_goes_where_most_memory_is_free() -> None:
         ({"image": "none"}, BadRequest, Code.IMAGE_UNKNOWN),
         ({"host": HostName("host-z")}, BadRequest, Code.HOST_UNKNOWN),
         ({"flavor": "huge"}, Refused, Code.NO_VALID_HOST),
+        ({"name": "guest-1"}, Conflict, Code.SERVER_NAME_TAKEN),
     ],
 )
 def test_a_server_that_cannot_be_made_leaves_no_record(
@@ -159,7 +161,7 @@ def test_a_server_whose_conductor_died_while_it_was_made_or_deleted_does_not_sta
             making = house.tasks.create_task(
                 house.conductor.manager.create_server(replace(PLAIN, host=B)), name="making"
             )
-            made = await house.conductor.manager.create_server(replace(PLAIN, host=C))
+            made = await house.conductor.manager.create_server(replace(PLAIN, name="other", host=C))
             house.wires[C].unheard["destroy_guest"] = 1
             with pytest.raises(GodwitError):
                 await house.conductor.manager.delete_server(

@@ -53,6 +53,20 @@ def test_a_person_is_asked_only_after_the_bound_and_is_told_what_was_seen() -> N
     run(story())
 
 
+def test_an_abort_of_what_waits_for_a_person_is_refused_and_says_what_helps() -> None:
+    async def story() -> None:
+        async with a_house() as house:
+            uuid = await a_guest_nobody_can_place(house)
+            await house.until(uuid, person_is_needed)
+            with pytest.raises(Conflict) as refused:
+                await house.abort(uuid)
+            assert refused.value.reason.code is Code.MIGRATION_NEEDS_A_PERSON
+            assert f"godwit migration resolve {uuid}" in refused.value.reason.remedy
+            assert not (await house.see(uuid)).abort_requested
+
+    run(story())
+
+
 def test_the_look_goes_on_while_a_person_is_asked() -> None:
     async def story() -> None:
         async with a_house() as house:

@@ -36,6 +36,10 @@ ALL_BUT_CHECKS: Final[Mapping[Code, Entry]] = {
         "server {server} was found on its host, not created by Godwit",
         "godwit server forget removes the record and leaves the guest alone",
     ),
+    Code.SERVER_NAME_TAKEN: Entry(
+        "there already is a server named {name} ({uuid})",
+        "choose another name, or delete or forget that server first",
+    ),
     Code.SERVER_STILL_THERE: Entry(
         "server {server} was created by Godwit and its guest may still exist",
         "godwit server delete removes both guest and record",
@@ -66,6 +70,11 @@ ALL_BUT_CHECKS: Final[Mapping[Code, Entry]] = {
         "MiB/s), {allowed_ms} ms may be forced",
         "ask again when less is left, send faster (godwit migration set --bandwidth), or raise "
         "force_complete_max_pause_ms in [migration] of the settings file",
+    ),
+    Code.MIGRATION_NEEDS_A_PERSON: Entry(
+        "migration {migration} waits for a person, not for an abort",
+        "godwit migration show {migration} says what is seen; then godwit migration resolve "
+        "{migration} --at HOST, or --lost",
     ),
     Code.MIGRATION_NEEDS_NOBODY: Entry(
         "migration {migration} is {status}; no person is needed",

@@ -121,7 +121,9 @@ class Store(SagaLog, Protocol):
         ...
 
     async def create_instance(self, instance: Instance, needs: Needs) -> None:
-        """Insert a server and its claim. Raises `Refused` (capacity) or `Conflict` (uuid taken)."""
+        """Insert a server and its claim. Raises `Refused` (capacity) or `Conflict` (uuid or
+        name taken).
+        """
         ...
 
     async def finish_instance(self, uuid: InstanceUuid, guest: Guest | None) -> None:
@@ -184,8 +186,8 @@ class Store(SagaLog, Protocol):
         ...
 
     async def request_abort(self, uuid: MigrationUuid, why: Reason) -> Migration:
-        """Put the request on record. Raises `NotFound`, or `Conflict` once it is post-migrating or
-        final."""
+        """Put the request on record. Raises `NotFound`, or `Conflict` while a person is needed and
+        once it is post-migrating or final."""
         ...
 
     async def steer_migration(self, uuid: MigrationUuid, steering: Steering) -> Migration | None:

@@ -258,6 +258,8 @@ def request_abort(
 ) -> Migration:
     """See `Store.request_abort`."""
     migration = get(connection, uuid)
+    if migration.person_needed:
+        raise Conflict(reason(Code.MIGRATION_NEEDS_A_PERSON, migration=uuid))
     if not is_abortable(migration):
         status = "in post-copy" if is_in_post_copy(migration) else migration.status
         raise Conflict(reason(Code.MIGRATION_NOT_ABORTABLE, migration=uuid, status=status))

@@ -22,6 +22,9 @@ _this = instances.c.uuid == bindparam("key")
 _this_host = hosts.c.name == bindparam("key")
 
 FIND = Reads(select(instances).where(_this), Instance)
+OF_NAME = Reads(
+    select(instances.c.uuid).where(instances.c.name == bindparam("called")), InstanceUuid
+)
 INSERT = Writes(insert(instances), *Instance.__struct_fields__)
 SAVE = Writes(update(instances).where(_this), *Instance.__struct_fields__)
 SET_TASK = Writes(update(instances).where(_this), "task_state", "updated_at")
@@ -102,6 +105,9 @@ def create(connection: Connection, instance: Instance, needs: Needs, *, at: str)
     """See `Store.create_instance`."""
     if find(connection, instance.uuid) is not None:
         raise Conflict(reason(Code.UUID_TAKEN, host=instance.host, uuid=instance.uuid))
+    namesake = OF_NAME.first(connection, called=instance.name)
+    if namesake is not None:
+        raise Conflict(reason(Code.SERVER_NAME_TAKEN, name=instance.name, uuid=namesake))
     refusal = claims.claim(connection, instance, instance.host, needs)
     if refusal is not None:
         raise Refused(refusal)
