@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from godwit.conductor.groups import group_of
 from godwit.conductor.requests import known_server
-from godwit.conductor.tasks.checks import no_valid_host
+from godwit.conductor.tasks.checks import considered, no_valid_host
 from godwit.conductor.tasks.find_destination import described, needs_at
 from godwit.conductor.world import World
 from godwit.model.errors import BadRequest, Conflict, GodwitError
@@ -31,8 +31,8 @@ from godwit.scheduler.select import select_destinations
 async def create(world: World, ask: CreateServer) -> Instance:
     """The server as made, running on the best host, or on the named one.
 
-    Raises `BadRequest` (flavor, image, host), `Refused` (no-valid-host), or what the host said; the
-    record and the claim are gone then.
+    Raises `BadRequest` (flavor, image, host), `Refused` (no-valid-host), `Conflict` (the name is
+    taken), or what the host said; the record and the claim are gone then.
     """
     flavor, image = _flavor(world, ask.flavor), _image(world, ask.image)
     instance = _new_instance(world, ask, flavor)
@@ -101,7 +101,7 @@ async def _place(
     )
     selection = select_destinations(spec, states, filters=PLACING)
     if not selection.hosts:
-        raise no_valid_host(selection.refusals)
+        raise no_valid_host(considered(selection.refusals))
     return described(states, selection.hosts[0]), spec
 
 

@@ -15,6 +15,7 @@ from godwit.scheduler.filters import enabled, up
 from godwit.scheduler.host_state import HostState
 from godwit.scheduler.ownership import not_ours
 
+NEVER_ASKED = frozenset({Code.UNABLE_TO_MIGRATE_TO_SELF, Code.NOT_THE_REQUESTED_HOST})
 CAN_MOVE = frozenset({PowerState.RUNNING, PowerState.PAUSED})
 
 
@@ -67,10 +68,18 @@ def of_host(why: Reason, host: HostFacts) -> Reason:
     return why if why.host is not None else replace(why, host=host.name)
 
 
-def no_valid_host(refusals: tuple[Reason, ...]) -> GodwitError:
-    """The refusal that carries every host's own."""
+def considered(refusals: tuple[Reason, ...]) -> tuple[Reason, ...]:
+    """Those of hosts that could be asked: not of the guest's own, nor of one that was not named."""
+    return tuple(why for why in refusals if why.code not in NEVER_ASKED)
+
+
+def no_valid_host(refusals: tuple[Reason, ...], *, not_tried: int = 0) -> GodwitError:
+    """The refusal that carries every host's own. `not_tried`: hosts that nothing speaks against,
+    but the attempts are used up.
+    """
     count = len(refusals)
-    return Refused(reason(Code.NO_VALID_HOST, refused=count, hosts=count), others=refusals)
+    why = reason(Code.NO_VALID_HOST, refused=count, hosts=count + not_tried)
+    return Refused(why, others=refusals)
 
 
 def _at_least_one(refusals: tuple[Reason, ...], destination: HostFacts) -> tuple[Reason, ...]:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from godwit.conductor.groups import Group, group_of
 from godwit.conductor.hosts import Hosts
-from godwit.conductor.tasks.checks import check_both_ends, no_valid_host, of_host
+from godwit.conductor.tasks.checks import check_both_ends, considered, no_valid_host, of_host
 from godwit.conductor.tasks.facts import LiveMigrationFacts, Telling, Told, fence
 from godwit.conductor.world import World
 from godwit.model.host import HostFacts
@@ -39,7 +39,7 @@ async def find_destination(context: Telling) -> Told:
 
     Each turn ends the search or refuses a host, and at most `attempts_max` hosts are asked. One
     whose room another story has taken meanwhile was not asked. Raises `Refused` (no-valid-host)
-    with one reason per host. `Unreachable`: the source.
+    with one reason per host that could be asked. `Unreachable`: the source.
     """
     await drop_claims(context)
     world, attempts = context.world, 0
@@ -65,7 +65,8 @@ async def find_destination(context: Telling) -> Told:
     await context.world.store.change_migration(
         fence(context), MigrationChanges(refusals=refusals, forget_destination=True)
     )
-    raise no_valid_host(refusals)
+    left = set(selection.hosts) - set(refused)
+    raise no_valid_host(refusals, not_tried=len(left))
 
 
 async def choose(hosts: Hosts, spec: RequestSpec) -> tuple[Selection, HostFacts | None]:
@@ -155,6 +156,8 @@ def described(states: tuple[HostState, ...], name: HostName) -> HostFacts:
 
 
 def all_refusals(selection: Selection, refused: dict[HostName, Reason]) -> tuple[Reason, ...]:
-    """One reason per host: what it said itself goes before what the scheduler says of it later."""
-    of_scheduler = {why.host: why for why in selection.refusals if why.host is not None}
+    """One reason per host that could be asked: what it said itself goes before what the scheduler
+    says of it later.
+    """
+    of_scheduler = {why.host: why for why in considered(selection.refusals) if why.host is not None}
     return tuple(why for _, why in sorted((of_scheduler | refused).items()))
