@@ -9,7 +9,7 @@ from godwit.model.codes import Code, Entry
 
 CHECKS: Final[Mapping[Code, Entry]] = {
     Code.NO_VALID_HOST: Entry(
-        "no valid host: refused by {refused} of the {hosts} that could be asked",
+        "no valid host: refused by {refused} of the {hosts} that were considered",
         "each host's own reason stands beside this one",
     ),
     Code.UNABLE_TO_MIGRATE_TO_SELF: Entry(
