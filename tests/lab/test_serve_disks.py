@@ -24,6 +24,8 @@ VOLUME = f"""<disk type='network' device='disk'><driver name='qemu' type='raw'/>
 <source protocol='nbd' name='volume'>
 <host name='{CONTROL_PLANE_ADDRESS}' port='{NBD_PORT}'/></source>
 <target dev='vda' bus='virtio'/></disk>"""
+POOLED = """<disk type='volume' device='disk'><source pool='local' volume='pooled.qcow2'/>
+<driver name='qemu' type='qcow2'/><target dev='vdb' bus='virtio'/></disk>"""
 MEDIUM = """<disk type='file' device='cdrom'><source file='/srv/shared/medium.qcow2'/>
 <driver name='qemu' type='qcow2'/><target dev='sdb' bus='sata'/><readonly/></disk>"""
 NO_MEDIUM = "<disk type='file' device='cdrom'><target dev='sda' bus='sata'/><readonly/></disk>"
@@ -40,10 +42,12 @@ def test_each_disk_of_a_guest_goes_the_way_its_storage_says(site: Site) -> None:
     spec = GuestSpec(
         "mixed",
         disks=(local_disk("mixed"), overlay, shared_disk("seen-by-both")),
-        devices=(VOLUME, MEDIUM, NO_MEDIUM, NO_FLOPPY, FLOPPY),
+        devices=(VOLUME, POOLED, MEDIUM, NO_MEDIUM, NO_FLOPPY, FLOPPY),
     )
-    for disk in (base, GuestDisk("medium.qcow2", DiskPlace.SHARED), floppy):
+    medium = GuestDisk("medium.qcow2", DiskPlace.SHARED)
+    for disk in (base, medium, floppy, local_disk("pooled")):
         create_disk(here, disk)
+    here.run("virsh", "-q", "pool-refresh", "local")
     write(here, base.path, 0, "0xb0")
     with a_volume(site), guests(site, a=(spec,)) as beats:
         shown = site.plane.typed("server", "show", spec.name).stdout
@@ -59,8 +63,10 @@ def test_each_disk_of_a_guest_goes_the_way_its_storage_says(site: Site) -> None:
         assert {path.name for path in there.local.iterdir()} == {
             "mixed.qcow2",
             "overlay.qcow2",
+            "pooled.qcow2",
             "floppy.img",
         }
+        assert not (here.local / "pooled.qcow2").exists()
         site.assert_at_rest({spec: "host-b"})
         devices = {each["device_name"]: each for each in mappings(site, spec)}
         assert devices["/dev/vda"]["destination_type"] == "volume"

@@ -171,9 +171,14 @@ POOL_RUNNING: Final = 2
 """VIR_STORAGE_POOL_RUNNING."""
 
 
+VOLUME_IS_FILE: Final = 0
+"""VIR_STORAGE_VOL_FILE."""
+
+
 class Volume(Protocol):
     """virStorageVol."""
 
+    def path(self) -> str: ...
     def XMLDesc(self, flags: int = 0) -> str: ...  # noqa: N802 - libvirt's own name
     def info(self) -> list[int]: ...
     def resize(self, capacity: int, flags: int = 0) -> int: ...
@@ -189,6 +194,7 @@ class Pool(Protocol):
     def isActive(self) -> int: ...  # noqa: N802
     def refresh(self, flags: int = 0) -> int: ...
     def destroy(self) -> int: ...
+    def storageVolLookupByName(self, name: str) -> Volume: ...  # noqa: N802
     def createXML(self, xmlDesc: str, flags: int = 0) -> Volume: ...  # noqa: N802, N803
     def createXMLFrom(self, xmlDesc: str, clonevol: Volume, flags: int = 0) -> Volume: ...  # noqa: N802, N803
 
@@ -269,6 +275,7 @@ class Libvirt(Protocol):
     def listAllNetworks(self, flags: int = 0) -> list[Named]: ...  # noqa: N802
     def listAllStoragePools(self, flags: int = 0) -> list[Pool]: ...  # noqa: N802
     def storagePoolCreateXML(self, xmlDesc: str, flags: int = 0) -> Pool: ...  # noqa: N802, N803
+    def storagePoolLookupByName(self, name: str) -> Pool: ...  # noqa: N802
     def lookupByUUIDString(self, uuidstr: str) -> Domain: ...  # noqa: N802
     def lookupByName(self, name: str) -> Domain: ...  # noqa: N802
     def storageVolLookupByPath(self, path: str) -> Volume: ...  # noqa: N802

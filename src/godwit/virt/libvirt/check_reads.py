@@ -15,6 +15,7 @@ from godwit.virt.libvirt.checks import DestinationLook, SourceLook
 from godwit.virt.libvirt.connection import or_none, refusal_of
 from godwit.virt.libvirt.cpu import is_compared
 from godwit.virt.libvirt.needs import HostOffer
+from godwit.virt.libvirt.pool_volumes import as_files
 from godwit.virt.libvirt.sighting import Reading, qemu_status
 from godwit.virt.libvirt.volumes import pool_on, refresh_pools
 from godwit.virt.libvirt.xml import MachineOffer, domain_facts, machine_offer
@@ -149,11 +150,11 @@ def _cpu_missing(
 
 def look_at_source(libvirt: Libvirt, uuid: InstanceUuid) -> SourceLook | None:
     """The guest that is to leave; None if there is none. May wait for its QEMU."""
-    return or_none(lambda: _look(libvirt.lookupByUUIDString(uuid)))
+    return or_none(lambda: _look(libvirt, libvirt.lookupByUUIDString(uuid)))
 
 
-def _look(domain: Domain) -> SourceLook:
-    facts = domain_facts(domain.XMLDesc())
+def _look(libvirt: Libvirt, domain: Domain) -> SourceLook:
+    facts = domain_facts(as_files(libvirt, domain.XMLDesc()))
     state, reason = domain.state()[:2]
     persistent = bool(domain.isPersistent())
     running = bool(domain.isActive())

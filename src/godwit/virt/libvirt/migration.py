@@ -45,6 +45,7 @@ from godwit.virt.libvirt.abi import (
 )
 from godwit.virt.libvirt.connection import FOR_EVER, Connection
 from godwit.virt.libvirt.errors import LibvirtError
+from godwit.virt.libvirt.pool_volumes import as_files
 from godwit.virt.libvirt.progress import in_post_copy, progress_of, statistics_of
 from godwit.virt.libvirt.rewriting import destination_xml
 from godwit.virt.libvirt.sighting import Reading, source_sighting
@@ -240,7 +241,7 @@ class LibvirtTransferDriver:
         domain.migrateToURI3(
             self._migrate_data.destination_uri,
             parameters_of(self._migrate_data, self._steering)
-            | _definitions(domain, self._migrate_data),
+            | _definitions(libvirt, domain, self._migrate_data),
             flags_of(self._migrate_data, self._steering),
         )
 
@@ -331,7 +332,9 @@ def parameters_of(migrate_data: LibvirtLiveMigrateData, steering: Steering) -> d
     return parameters
 
 
-def _definitions(domain: Domain, migrate_data: LibvirtLiveMigrateData) -> dict[str, object]:
+def _definitions(
+    libvirt: Libvirt, domain: Domain, migrate_data: LibvirtLiveMigrateData
+) -> dict[str, object]:
     """What the destination defines otherwise: the running guest, and the guest of the next boot.
 
     Where nothing differs libvirt carries both over by itself, be they alike or not.
@@ -339,8 +342,14 @@ def _definitions(domain: Domain, migrate_data: LibvirtLiveMigrateData) -> dict[s
     wanted = {PARAM_LIVE_XML: DomainXml.SECURE | DomainXml.MIGRATABLE}
     if migrate_data.persistent:
         wanted[PARAM_PERSISTENT_XML] = wanted[PARAM_LIVE_XML] | DomainXml.INACTIVE
-    texts = {name: destination_xml(domain.XMLDesc(f), migrate_data) for name, f in wanted.items()}
-    return {name: text for name, text in texts.items() if text}
+    definitions: dict[str, object] = {}
+    for name, flags in wanted.items():
+        here = domain.XMLDesc(flags)
+        files = as_files(libvirt, here)
+        there = destination_xml(files, migrate_data) or files
+        if there != here:
+            definitions[name] = there
+    return definitions
 
 
 def resume_post_copy(

@@ -25,6 +25,7 @@ from godwit.virt.libvirt.abi import (
     Trouble,
 )
 from godwit.virt.libvirt.connection import ask_qemu, or_none
+from godwit.virt.libvirt.pool_volumes import as_files
 from godwit.virt.libvirt.sighting import Reading, qemu_status
 from godwit.virt.libvirt.storages import PoolLook
 from godwit.virt.libvirt.xml import (
@@ -140,7 +141,7 @@ def _look_if_there(libvirt: Libvirt, domain: Domain) -> DomainLook | None:
 
 def look_at_domain(libvirt: Libvirt, domain: Domain) -> DomainLook:
     """One domain. Raises libvirt's NO_DOMAIN if it disappears meanwhile."""
-    facts = domain_facts(domain.XMLDesc())
+    facts = domain_facts(as_files(libvirt, domain.XMLDesc()))
     state, reason = domain.state()[:2]
     persistent = bool(domain.isPersistent())
     return DomainLook(

@@ -14,6 +14,7 @@ from godwit.virt.libvirt import acts, reads
 from godwit.virt.libvirt.abi import Libvirt
 from godwit.virt.libvirt.connection import or_none
 from godwit.virt.libvirt.platform import TAG
+from godwit.virt.libvirt.pool_volumes import as_files
 from godwit.virt.libvirt.storages import PoolLook
 from godwit.virt.libvirt.volumes import pool_on, refresh_pools, remove_files
 from godwit.virt.libvirt.xml import capabilities, domain_facts, volume_xml
@@ -47,7 +48,7 @@ def destroy(libvirt: Libvirt, uuid: InstanceUuid) -> None:
     domain = reads.find_domain(libvirt, uuid)
     paths = []
     if domain is not None:
-        disks = domain_facts(domain.XMLDesc()).disks
+        disks = domain_facts(as_files(libvirt, domain.XMLDesc())).disks
         paths = [disk.path for disk in disks if disk.is_file and not disk.read_only]
         acts.remove_guest(libvirt, uuid)
     remove_files(libvirt, paths)

@@ -10,6 +10,7 @@ from godwit.model.ids import HostName
 from godwit.model.reasons import Code, Reason, reason
 from godwit.virt.libvirt.abi import Domain, Libvirt, Pool, Trouble
 from godwit.virt.libvirt.connection import or_none
+from godwit.virt.libvirt.pool_volumes import as_files
 from godwit.virt.libvirt.reads import NOT_NOW, find_volume, persistent_xml
 from godwit.virt.libvirt.storages import NewImage
 from godwit.virt.libvirt.xml import (
@@ -124,7 +125,7 @@ def paths_in_use(libvirt: Libvirt) -> frozenset[str]:
     used: set[str] = set()
     for domain in libvirt.listAllDomains():
         for text in _definitions(domain):
-            for disk in domain_facts(text).disks:
+            for disk in domain_facts(as_files(libvirt, text)).disks:
                 used.update((disk.path, *(base.path for base in disk.backing)))
     return frozenset(used)
 

@@ -119,6 +119,12 @@ class FakeVolume:
             "</target></volume>"
         )
 
+    def path(self) -> str:
+        return self.file
+
+    def info(self) -> list[int]:
+        return [0, self.capacity, self.allocated]
+
     def delete(self, flags: int = 0) -> int:
         del self.host.files[self.file]
         return 0
@@ -140,6 +146,9 @@ class FakePool:
 
     def XMLDesc(self, flags: int = 0) -> str:  # noqa: N802
         return f"<pool type='dir'><target><path>{self.folder}</path></target></pool>"
+
+    def storageVolLookupByName(self, name: str) -> FakeVolume:  # noqa: N802
+        return self.host.storageVolLookupByPath(f"{self.folder}/{name}")
 
     def refresh(self, flags: int = 0) -> int:
         return 0
@@ -173,6 +182,12 @@ class FakeLibvirt:
     def add_pool(self, folder: str, **facts: Any) -> None:
         """An active pool."""
         self.pools.append(FakePool(self, folder, **facts))
+
+    def storagePoolLookupByName(self, name: str) -> FakePool:  # noqa: N802
+        for pool in self.pools:
+            if pool.folder.endswith(f"/{name}"):
+                return pool
+        raise Refusal(Trouble.NO_STORAGE_POOL)
 
     def lookupByUUIDString(self, uuid: str) -> FakeDomain:  # noqa: N802
         if uuid not in self.domains:

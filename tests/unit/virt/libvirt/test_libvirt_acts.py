@@ -15,7 +15,9 @@ from godwit.model.reasons import Code, Reason
 from godwit.model.steering import TransferLimits
 from godwit.virt.libvirt import acts, volumes
 from godwit.virt.libvirt.abi import SPEED_UNLIMITED, Libvirt, Paused, Shutoff, State
+from godwit.virt.libvirt.pool_volumes import as_files
 from godwit.virt.libvirt.storages import NewImage
+from godwit.virt.libvirt.xml import domain_facts
 
 UUID = InstanceUuid("u1")
 MIB = 2**20
@@ -150,6 +152,29 @@ def test_a_file_that_any_guest_has_as_its_disk_is_not_deleted() -> None:
     volumes.remove_as_new(real(host), [IMAGE])
     assert code_of(volumes.make_images(real(host), HOST, [IMAGE])) is Code.DISK_EXISTS
     assert IMAGE.path in host.files
+
+
+@pytest.mark.parametrize(
+    ("pool", "volume", "path"),
+    [
+        ("local", "vm1.qcow2", IMAGE.path),
+        ("local", "gone.qcow2", "local/gone.qcow2"),
+        ("none", "vm1.qcow2", "none/vm1.qcow2"),
+    ],
+)
+def test_a_disk_named_by_pool_and_volume_is_the_file_it_is(
+    pool: str, volume: str, path: str
+) -> None:
+    host = FakeLibvirt()
+    host.add_pool("/srv/local")
+    host.files[IMAGE.path] = FakeVolume(host, IMAGE.path, IMAGE.capacity_bytes)
+    text = (
+        f"<domain><devices><disk type='volume'><source pool='{pool}' volume='{volume}'/>"
+        "<target dev='vda'/></disk></devices></domain>"
+    )
+    (disk,) = domain_facts(as_files(real(host), text)).disks
+    assert (disk.path, disk.is_file) == (path, path == IMAGE.path)
+    assert as_files(real(host), text.replace("volume", "file")) == text.replace("volume", "file")
 
 
 def test_a_file_in_no_pool_is_deleted_and_no_pool_is_left_behind() -> None:
