@@ -130,6 +130,8 @@ async def _answer(app: Starlette, door: socket.socket) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
+        ws="none",
         timeout_graceful_shutdown=DRAIN_S,
     )
     server = _Server(config)

@@ -59,16 +59,10 @@ class _Caller:
 
     async def __call__(self, message: object) -> object:
         task = self._sent(codec.encode(message))
-        try:
-            async with asyncio.timeout(self._call.remote.timeout_s):
-                reply = await asyncio.shield(task)
-        except TimeoutError as error:
-            raise self._no_answer() from error
-        except asyncio.CancelledError:
-            if task.cancelled() and not _is_cancelled_itself():
-                raise self._no_answer() from None
-            raise
-        return codec.decode_reply(reply, self._answers)
+        await asyncio.wait((task,), timeout=self._call.remote.timeout_s)
+        if not task.done() or task.cancelled():
+            raise self._no_answer()
+        return codec.decode_reply(task.result(), self._answers)
 
     def _sent(self, letter: bytes) -> asyncio.Task[bytes]:
         answering = self._answered(letter)
@@ -96,8 +90,3 @@ class _Caller:
         return Unreachable(
             reason(Code.NO_ANSWER, who=self._who, call=call.name, timeout_s=call.remote.timeout_s)
         )
-
-
-def _is_cancelled_itself() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -1,6 +1,7 @@
 """Where a story goes from a position: pure decisions over its row. Used by `executor` alone."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Generic
 
 import msgspec
@@ -38,13 +39,13 @@ class Course(Generic[W, F]):
 
     def part(self, name: str) -> Step[W, F] | Pivot[W, F] | Forward[W, F]:
         """The line of the table with this name. A missing one is a defect: `KeyError`."""
-        return {part.name: part for part in self._parts()}[name]
+        return self._parts[name]
 
     def undo(self, name: str) -> Undo[W, F] | None:
         """The undo of a step or of the pivot, None if it needs none. What comes after the pivot
         cannot be undone: a defect, `KeyError`.
         """
-        undo = self._undoable()[name].undo
+        undo = self._undoable[name].undo
         return None if isinstance(undo, NothingToUndo) else undo
 
     def where(self, story: Story) -> str:
@@ -54,7 +55,7 @@ class Course(Generic[W, F]):
 
     def onward(self, story: Story) -> Story:
         """At the beginning of the next step, or at the end."""
-        names = [part.name for part in self._parts()]
+        names = list(self._parts)
         after = names[names.index(story.step) + 1 :]
         if after:
             return moved(story, Direction.FORWARD, after[0])
@@ -62,7 +63,7 @@ class Course(Generic[W, F]):
 
     def one_back(self, story: Story) -> Story:
         """The step at the position is undone: at the one before it, or all is unwound."""
-        names = list(self._undoable())
+        names = list(self._undoable)
         index = names.index(story.step)
         if index == 0:
             return moved(story, Direction.UNWOUND, story.step)
@@ -83,12 +84,16 @@ class Course(Generic[W, F]):
             failure=story.failure,
         )
 
+    @cached_property
     def _undoable(self) -> dict[str, Step[W, F] | Pivot[W, F]]:
         undoable: tuple[Step[W, F] | Pivot[W, F], ...] = (*self.saga.before, self.saga.pivot)
         return {part.name: part for part in undoable}
 
-    def _parts(self) -> tuple[Step[W, F] | Pivot[W, F] | Forward[W, F], ...]:
-        return (*self.saga.before, self.saga.pivot, *self.saga.after)
+    @cached_property
+    def _parts(self) -> dict[str, Step[W, F] | Pivot[W, F] | Forward[W, F]]:
+        parts: tuple[Step[W, F] | Pivot[W, F] | Forward[W, F], ...]
+        parts = (*self.saga.before, self.saga.pivot, *self.saga.after)
+        return {part.name: part for part in parts}
 
 
 def moved(story: Story, direction: Direction, step: str) -> Story:

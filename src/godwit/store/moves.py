@@ -34,6 +34,8 @@ from godwit.store.tables import stories as stories_table
 S = MigrationStatus
 
 FIELDS = Migration.__struct_fields__
+LASTING = ("id", "uuid", "instance_uuid")
+"""What never changes in a record. Written again, a key costs all the indexes and their checks."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ FENCED = Reads(
 )
 FIND = Reads(select(migrations).where(_this), Migration)
 ACCEPT = Writes(insert(migrations), *(name for name in FIELDS if name != "id"))
-SAVE = Writes(update(migrations).where(_this), *FIELDS)
+SAVE = Writes(update(migrations).where(_this), *(name for name in FIELDS if name not in LASTING))
 SAY_PROGRESS = Writes(
     update(migrations).where(_this, *(migrations.c.status != each for each in sorted(FINAL))),
     "progress",

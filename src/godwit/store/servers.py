@@ -26,7 +26,9 @@ OF_NAME = Reads(
     select(instances.c.uuid).where(instances.c.name == bindparam("called")), InstanceUuid
 )
 INSERT = Writes(insert(instances), *Instance.__struct_fields__)
-SAVE = Writes(update(instances).where(_this), *Instance.__struct_fields__)
+SAVE = Writes(
+    update(instances).where(_this), *(n for n in Instance.__struct_fields__ if n != "uuid")
+)
 SET_TASK = Writes(update(instances).where(_this), "task_state", "updated_at")
 REMOVE = Writes(delete(instances).where(_this))
 HOST_NAMES = Reads(select(hosts.c.name), HostName)

@@ -70,7 +70,7 @@ def take(connection: Connection, migration: Migration, slots_max: Mapping[HostNa
         _get_in_line(connection, migration, slots_max)
     elif all(slot.held for slot in mine):
         return True
-    return migration.uuid in grant(connection)
+    return migration.uuid in grant(connection, but=migration.uuid)
 
 
 def give_back(connection: Connection, migration_uuid: str) -> tuple[str, ...]:
@@ -78,8 +78,10 @@ def give_back(connection: Connection, migration_uuid: str) -> tuple[str, ...]:
     return grant(connection) if DROP.run(connection, of=migration_uuid) else ()
 
 
-def grant(connection: Connection) -> tuple[str, ...]:
-    """Give free slots to those who wait, first first; wake them, and return who they are."""
+def grant(connection: Connection, *, but: str = "") -> tuple[str, ...]:
+    """Give free slots to those who wait, first first, and return who they are. All are woken `but`
+    one, which asks at this moment.
+    """
     waiting = WAITING.all(connection)
     if not waiting:
         return ()
@@ -87,7 +89,8 @@ def grant(connection: Connection) -> tuple[str, ...]:
     granted = tuple(first_come_first_served(held, waiting))
     for uuid in granted:
         HOLD.run(connection, of=uuid)
-        stories.wake(connection, uuid)
+        if uuid != but:
+            stories.wake(connection, uuid)
     return granted
 
 

@@ -33,7 +33,7 @@ STORY = tuple(stories.c[name] for name in Story.__struct_fields__)
 DEBT = tuple(debts.c[name] for name in Debt.__struct_fields__)
 ENTRY = tuple(story_entries.c[name] for name in Entry.__struct_fields__)
 RECORDED = tuple(
-    name for name in Story.__struct_fields__ if name not in ("uuid", "generation", "abort")
+    name for name in Story.__struct_fields__ if name not in ("uuid", "saga", "generation", "abort")
 )
 """What a record changes of a story."""
 
