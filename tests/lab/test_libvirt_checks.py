@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
 from msgspec.structs import replace
-from tests.lab.libvirt_moves import Move, a_move, run
+from tests.lab.libvirt_moves import Move, a_move, eventually, run
 
-from godwit.lab.guest import DiskPlace, GuestDisk, GuestSpec, create_disk, define_guest
+from godwit.lab.guest import (
+    DiskPlace,
+    GuestDisk,
+    GuestSpec,
+    create_disk,
+    define_guest,
+    known_guests,
+)
 from godwit.lab.lab import Lab
 from godwit.model.errors import Refused
 from godwit.model.migration import BlockMigration
@@ -215,6 +223,31 @@ def test_what_ties_a_guest_to_its_host_is_named_by_its_definition_or_by_qemu(lab
 
 
 FIRMWARE = "/usr/share/seabios/bios-256k.bin"
+
+
+def test_a_guest_that_another_operator_is_moving_is_left_alone(lab: Lab) -> None:
+    elsewhere = lab.hosts[2]
+    by_hand = ("virsh", "-q", "migrate", "--live", "--p2p", "vm1", elsewhere.peer_uri)
+
+    async def test() -> None:
+        async with a_move(lab, GuestSpec("vm1", memory_mib=64, working_set_mib=40)) as move:
+            move.here.run("virsh", "-q", "migrate-setspeed", "vm1", "1")
+            moving = asyncio.create_task(asyncio.to_thread(move.here.run, *by_hand, check=False))
+            await eventually(lambda: elsewhere.name in hosts_with(lab, "vm1"), "half a guest there")
+            assert await move.refusals() == [Code.JOB_RUNNING]
+            move.here.run("virsh", "-q", "domjobabort", "vm1")
+            assert (await moving).returncode != 0
+            assert await move.refusals() == []
+            move.assert_ran_once()
+
+    run(test())
+
+
+def hosts_with(lab: Lab, guest: str) -> list[str]:
+    """The hosts whose libvirt knows of the guest, or of half of it."""
+    return [host.name for host in lab.hosts if guest in known_guests(host)]
+
+
 VARIABLES = b"what the firmware keeps"
 MUCH = GuestSpec(
     "vm1",
