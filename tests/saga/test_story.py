@@ -10,7 +10,7 @@ from tests.saga.house import ASKED, GUEST, A, B, C, House, a_guest, a_house, hos
 from godwit.conductor.tasks.live_migrate import LIVE_MIGRATION
 from godwit.model.errors import BadRequest, Conflict, NotFound
 from godwit.model.ids import HostName, InstanceUuid
-from godwit.model.instance import PowerState
+from godwit.model.instance import Platform, PowerState
 from godwit.model.migration import MigrationStatus
 from godwit.model.reasons import Code, reason
 from godwit.rpc.conductor import CheckLiveMigration, SetHostEnabled
@@ -196,6 +196,23 @@ def test_a_guest_that_is_shut_off_is_a_conflict() -> None:
             with pytest.raises(Conflict) as refusal:
                 await house.ask()
             assert refusal.value.reason.code is Code.INSTANCE_INVALID_STATE
+
+    run(story())
+
+
+def test_another_managers_guest_is_refused_by_request_and_dry_run_alike() -> None:
+    novas = a_guest(platform=Platform(managers=("nova",)))
+
+    async def story() -> None:
+        async with a_house(guests={A: (novas,)}) as house:
+            with pytest.raises(Conflict) as refusal:
+                await house.ask()
+            assert refusal.value.reason.code is Code.OTHER_MANAGER
+            verdicts = await house.check()
+            assert [why.code for why in verdicts.refusals] == [Code.OTHER_MANAGER]
+            assert verdicts.hosts == ()
+            assert await house.store.queries.migrations() == ()
+            await house.assert_sound(again=False)
 
     run(story())
 
