@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from godwit.model.migration import Migration, MigrationStatus, is_abortable
+from godwit.model.progress import TransferPhase
 from godwit.model.reasons import Code
 from godwit.saga.log import Entry, Story, What
 
@@ -90,9 +91,11 @@ def allowed_actions(migration: Migration) -> list[str]:
     """What may be asked of it now."""
     if migration.person_needed:
         return ["resolve"]
-    if is_abortable(migration) and not migration.abort_requested:
-        return ["abort"]
-    return []
+    if not is_abortable(migration) or migration.abort_requested:
+        return []
+    progress = migration.progress
+    copies_memory = progress is not None and progress.phase is TransferPhase.COPYING_MEMORY
+    return ["abort", "set", "force-complete"] if copies_memory else ["abort", "set"]
 
 
 def choices(migration: Migration) -> list[dict[str, Any]]:

@@ -96,7 +96,7 @@ def test_a_migration_is_shown_with_its_step_and_what_may_be_asked(named: str) ->
     assert shown["phase"] == "live_migration"
     assert shown["server_name"] == "guest-1"
     assert (shown["initiator"], shown["initiator_reason"]) == ("local:ana", "fan")
-    assert (shown["outcome"], shown["allowed_actions"]) == ("under-way", ["abort"])
+    assert (shown["outcome"], shown["allowed_actions"]) == ("under-way", ["abort", "set"])
     assert shown["choices"] == []
     assert shown["decision"] is None
 

@@ -15,6 +15,7 @@ from godwit.api.story import (
 )
 from godwit.conductor.tasks.live_migrate import LIVE_MIGRATION
 from godwit.model.migration import MigrationStatus
+from godwit.model.progress import Progress, TransferPhase
 from godwit.model.reasons import Code, Reason
 from godwit.saga.log import What
 
@@ -85,10 +86,17 @@ def test_a_failure_after_the_first_act_is_a_failure_whatever_its_code() -> None:
 
 
 @pytest.mark.parametrize("status", S)
-def test_only_what_has_not_switched_may_be_aborted_and_only_once(status: MigrationStatus) -> None:
+def test_only_what_has_not_switched_may_be_aborted_or_steered(status: MigrationStatus) -> None:
     may = status in {S.ACCEPTED, S.QUEUED, S.PREPARING, S.RUNNING}
-    assert allowed_actions(a_migration(status=status)) == (["abort"] if may else [])
+    assert allowed_actions(a_migration(status=status)) == (["abort", "set"] if may else [])
     assert allowed_actions(a_migration(status=status, abort_requested=True)) == []
+
+
+@pytest.mark.parametrize("phase", TransferPhase)
+def test_only_the_copy_of_memory_may_be_forced(phase: TransferPhase) -> None:
+    migration = a_migration(status=S.RUNNING, progress=Progress(phase=phase))
+    may = phase is TransferPhase.COPYING_MEMORY
+    assert ("force-complete" in allowed_actions(migration)) == may
 
 
 def test_a_person_may_choose_either_end_or_lost() -> None:

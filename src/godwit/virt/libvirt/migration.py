@@ -313,9 +313,14 @@ def flags_of(migrate_data: LibvirtLiveMigrateData, steering: Steering) -> Migrat
         flags |= Migrate.NON_SHARED_INC if incremental else Migrate.NON_SHARED_DISK
     if steering.auto_converge:
         flags |= Migrate.AUTO_CONVERGE
-    if steering.parallel_connections > 1:
+    if _connections(migrate_data, steering) > 1:
         flags |= Migrate.PARALLEL
     return flags
+
+
+def _connections(migrate_data: LibvirtLiveMigrateData, steering: Steering) -> int:
+    """QEMU cannot go over to post-copy where several connections carry the memory."""
+    return 1 if migrate_data.guard is Guard.POSTCOPY else steering.parallel_connections
 
 
 def parameters_of(migrate_data: LibvirtLiveMigrateData, steering: Steering) -> dict[str, object]:
@@ -325,8 +330,8 @@ def parameters_of(migrate_data: LibvirtLiveMigrateData, steering: Steering) -> d
         parameters[PARAM_URI] = migrate_data.migration_uri
     if migrate_data.disks_to_copy:
         parameters[PARAM_DISKS] = list(migrate_data.disks_to_copy)
-    if steering.parallel_connections > 1:
-        parameters[PARAM_CONNECTIONS] = steering.parallel_connections
+    if (connections := _connections(migrate_data, steering)) > 1:
+        parameters[PARAM_CONNECTIONS] = connections
     if migrate_data.hold_back:
         parameters[PARAM_BANDWIDTH] = HELD_BACK_MIB_PER_S
     return parameters

@@ -565,6 +565,9 @@ def test_what_can_be_steered_at_the_start_alone_goes_with_the_call() -> None:
     assert added == Migrate.AUTO_CONVERGE | Migrate.PARALLEL
     assert parameters_of(agreed, eager) == {"parallel.connections": 3}
     assert parameters_of(agreed, UNSTEERED) == {}
+    in_post_copy = replace(agreed, guard=Guard.POSTCOPY)
+    assert Migrate.PARALLEL not in flags_of(in_post_copy, eager)
+    assert parameters_of(in_post_copy, eager) == {}
 
 
 @pytest.mark.parametrize(
