@@ -117,9 +117,12 @@ def storage_reachable(spec: RequestSpec, state: HostState) -> Reason | None:
 
 def space_for_copies(spec: RequestSpec, state: HostState) -> Reason | None:
     """Disks that will be copied must fit. Where no storage holds their folder, or its size is not
-    known (0), the checks at the host itself decide.
+    known (0), the checks at the host itself decide; and so where the host was asked for, because
+    what a host reports as free may be old, and the check looks anew.
     """
     facts = _described(state)
+    if spec.requested_host == state.name:
+        return None
     needed_bytes: dict[str, int] = {}
     for disk in _disks_to_copy(spec, facts):
         path = path_there(disk, spec.source.storages, facts.storages)

@@ -184,6 +184,13 @@ def test_a_copy_that_may_over_commit_needs_room_for_what_the_disk_holds_now() ->
     assert code_of(refusal_of(over, state("host-b", facts=fuller))) is Code.NOT_ENOUGH_DISK
 
 
+def test_a_host_that_was_asked_for_says_itself_whether_it_has_room() -> None:
+    there = storage(LOCAL, "/var/lib/guests", free_mib=0)
+    full = state("host-b", facts=fewer(facts("host-b"), storages=(there,)))
+    assert code_of(refusal_of(WITH_LOCAL_DISK, full)) is Code.NOT_ENOUGH_DISK
+    assert refusal_of(with_(WITH_LOCAL_DISK, requested_host=B), full) is None
+
+
 def code_of(refusal: Reason | None) -> Code | None:
     """The refusal in a word."""
     return refusal.code if refusal is not None else None
