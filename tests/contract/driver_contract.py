@@ -23,6 +23,7 @@ from godwit.model.reasons import Code
 from godwit.model.rehearsal import twin_name
 from godwit.model.request_spec import RequestSpec
 from godwit.model.sighting import DestinationWord, SourceWord
+from godwit.model.steering import TransferLimits
 from godwit.rpc.compute import TransferResult
 from godwit.virt.driver import ComputeDriver, TransferDriver, TransferEvidence
 
@@ -451,6 +452,36 @@ class DriverContract:
                 await hosts.source.end_source(agreed.instance, agreed.migrate_data)
             assert await power_at(hosts.destination, agreed.instance.uuid) is PowerState.RUNNING
             assert await power_at(hosts.source, agreed.instance.uuid) is None
+
+        world.run(claim)
+
+    def test_nothing_goes_over_to_post_copy_that_is_not_on_its_way(
+        self, world: DriverWorld
+    ) -> None:
+        async def claim(hosts: TwoHosts) -> None:
+            agreed = await prepare(world, hosts)
+            driver = world.transfer_driver(agreed.instance, agreed.migrate_data, agreed.destination)
+            await driver.open()
+            with pytest.raises(HypervisorError):
+                await driver.start_post_copy()
+            await driver.close()
+            assert await power_at(hosts.source, agreed.instance.uuid) is PowerState.RUNNING
+
+        world.run(claim)
+
+    def test_limits_may_be_set_before_the_beginning_and_again(self, world: DriverWorld) -> None:
+        async def claim(hosts: TwoHosts) -> None:
+            agreed = await prepare(world, hosts)
+            driver = world.transfer_driver(agreed.instance, agreed.migrate_data, agreed.destination)
+            await driver.open()
+            for bandwidth_mib_per_s in (1, 1, 2):
+                limits = TransferLimits(
+                    bandwidth_mib_per_s=bandwidth_mib_per_s, max_downtime_ms=100
+                )
+                await driver.limit(limits)
+            await driver.close()
+            result = await move(world, agreed)
+            assert (result.error, result.ran_at_destination) == ("", True)
 
         world.run(claim)
 

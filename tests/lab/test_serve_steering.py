@@ -23,7 +23,7 @@ BUSY = replace(roomy("busy", set_mib=16), dirty_pages_per_s=8_000)
 """Writes 31 MiB/s over 16 MiB: some 0.9 s would be needed at the switch."""
 STALL_TIMEOUT_S = 8.0
 """As `whole.SETTINGS` has it."""
-SHORT = {"godwit:steering": {"max_downtime_ms": 200}}
+SHORT = {"godwit:steering": {"max_downtime_ms": 200, "bandwidth_mib_per_s": 500}}
 ABORTS = 3
 
 
@@ -38,8 +38,14 @@ def stuck(site: Site, uuid: str) -> Migration:
     return site.migration(uuid)
 
 
+def pace_of(site: Site, host: str) -> str:
+    """What libvirt holds the guest's moves to, as it stays with the guest."""
+    return site.host(host).run("virsh", "-q", "migrate-getspeed", BUSY.name).stdout
+
+
 def test_a_guest_that_outruns_the_link_is_given_up_steered_and_forced(site: Site) -> None:
     with guests(site, a=(BUSY,)) as beats, slowed(site, LINK, "a", "b", "c"):
+        own_pace = pace_of(site, "host-a")
         uuid = site.begin(BUSY.name, "host-b", **SHORT)
         progress = stuck(site, uuid).progress
         assert progress is not None
@@ -50,6 +56,7 @@ def test_a_guest_that_outruns_the_link_is_given_up_steered_and_forced(site: Site
         assert (ended.status, ended.direction) == ("failed", "ended"), site.story(ended)
         assert ended.reason is not None
         assert ended.reason.code == "memory-not-converging"
+        assert pace_of(site, "host-a") == own_pace
         site.assert_at_rest({BUSY: "host-a"})
 
         # The same guest, and a longer pause allowed while it runs.

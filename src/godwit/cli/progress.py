@@ -61,36 +61,43 @@ def _has_begun(progress: Progress) -> bool:
 
 def progress_line(progress: Progress, furthest: Furthest) -> str:
     """What is copied, how far, what was sent, how fast, and what is left or why there is no end."""
-    phase = _PHASES.get(progress.phase, progress.phase)
-    moved = progress.memory_processed_bytes + progress.disk_processed_bytes
-    parts = [phase, *_how_far(progress, furthest), f"{size(moved)} sent"]
-    parts.append(f"{size(progress.rate_bytes_per_s)}/s")
-    parts += _why_not_over(progress)
-    if progress.converging and progress.eta_s is not None:
-        parts.append(f"{duration(max(1, ceil(progress.eta_s)))} left")
+    parts = _on_its_way(progress, furthest) if progress.converging else _stuck(progress)
     return plain("    " + "  ".join(parts))
 
 
-def _why_not_over(progress: Progress) -> list[str]:
-    """What the guest writes, the pause it would need and the one it may have, and how far it is
-    slowed down: as far as they matter.
-    """
-    parts = []
-    if not progress.converging:
-        parts.append(f"dirties {size(progress.dirty_rate_bytes_per_s)}/s")
-        if progress.expected_downtime_ms is not None and progress.allowed_downtime_ms is not None:
-            needed = duration(progress.expected_downtime_ms / 1000)
-            allowed = duration(progress.allowed_downtime_ms / 1000)
-            parts.append(f"pause {needed}, {allowed} allowed")
-    if progress.throttle_percent:
-        parts.append(f"slowed down by {progress.throttle_percent} %")
+def _on_its_way(progress: Progress, furthest: Furthest) -> list[str]:
+    moved = progress.memory_processed_bytes + progress.disk_processed_bytes
+    parts = [_phase(progress), *_how_far(progress, furthest), f"{size(moved)} sent"]
+    parts += [f"{size(progress.rate_bytes_per_s)}/s", *_slowed(progress)]
+    if progress.eta_s is not None:
+        parts.append(f"{duration(max(1, ceil(progress.eta_s)))} left")
     return parts
+
+
+def _stuck(progress: Progress) -> list[str]:
+    """What can be sent and what the guest writes; the pause it would need, and the one allowed."""
+    what = f"round {progress.iteration}" if progress.iteration > 1 else _phase(progress)
+    parts = [f"{what}, not converging", f"{size(progress.rate_bytes_per_s)}/s"]
+    if progress.disk_remaining_bytes:
+        return [*parts, f"{size(progress.disk_remaining_bytes)} left"]
+    parts.append(f"dirties {size(progress.dirty_rate_bytes_per_s)}/s")
+    if progress.expected_downtime_ms is not None and progress.allowed_downtime_ms is not None:
+        needed = duration(progress.expected_downtime_ms / 1000)
+        parts.append(f"pause {needed} > {duration(progress.allowed_downtime_ms / 1000)}")
+    return [*parts, *_slowed(progress)]
+
+
+def _slowed(progress: Progress) -> list[str]:
+    return [f"slowed {progress.throttle_percent} %"] if progress.throttle_percent else []
+
+
+def _phase(progress: Progress) -> str:
+    return _PHASES.get(progress.phase, progress.phase)
 
 
 def _how_far(progress: Progress, furthest: Furthest) -> list[str]:
     if progress.iteration > 1:
-        doubt = "" if progress.converging else ", not converging"
-        return [f"round {progress.iteration}{doubt}"]
+        return [f"round {progress.iteration}"]
     filled = int(furthest.fraction * BAR_WIDTH)
     bar = "=" * filled + " " * (BAR_WIDTH - filled)
     return [f"[{bar}]", f"{furthest.fraction:4.0%}"]

@@ -75,8 +75,21 @@ def test_a_transfer_that_does_not_converge_says_so_and_why() -> None:
     assert shown.endswith("dirties 800 MiB/s")
     paused = replace(busy, expected_downtime_ms=781, allowed_downtime_ms=500, throttle_percent=30)
     assert progress_line(paused, Furthest(0.9)).endswith(
-        "dirties 800 MiB/s  pause 781 ms, 500 ms allowed  slowed down by 30 %"
+        "dirties 800 MiB/s  pause 781 ms > 500 ms  slowed 30 %"
     )
+
+
+def test_disks_that_do_not_converge_say_what_is_left() -> None:
+    shown = progress_line(
+        Progress(
+            phase="copying-disks",
+            disk_remaining_bytes=50 * 2**20,
+            rate_bytes_per_s=10 * 2**20,
+            converging=False,
+        ),
+        Furthest(0.9),
+    )
+    assert shown == "    disks, not converging  10.0 MiB/s  50.0 MiB left"
 
 
 @pytest.mark.parametrize("iteration", [1, 2, 12])
@@ -92,6 +105,9 @@ def test_the_line_fits_a_terminal_of_100_columns(iteration: int, *, converging: 
         iteration=iteration,
         converging=converging,
         eta_s=7199,
+        expected_downtime_ms=100_000,
+        allowed_downtime_ms=900,
+        throttle_percent=99,
     )
     assert len(progress_line(big, Furthest(1.0))) <= 100
 

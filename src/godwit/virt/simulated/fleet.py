@@ -10,13 +10,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
-from msgspec import structs
-
 from godwit.model.errors import HypervisorError, Unreachable
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Guest, PowerState
 from godwit.model.reasons import Code, Reason, reason
-from godwit.model.steering import TransferLimits
 from godwit.runtime.settings import SimulatedHostSettings
 from godwit.virt.simulated.copying import QUIET, Writes
 from godwit.virt.simulated.faults import Fault, FaultKind, TransferFault
@@ -47,7 +44,6 @@ class SimulatedFleet:
         """Where a guest is or has been: it need be looked for nowhere else."""
         self._violations: list[str] = []
         self._writes: dict[InstanceUuid, Writes] = {}
-        self._limits: dict[InstanceUuid, TransferLimits] = {}
         self._faults: dict[tuple[HostName, str], Fault] = {}
         self._transfer_faults: dict[InstanceUuid, TransferFault] = {}
         self.migration_network_is_cut = False
@@ -138,15 +134,6 @@ class SimulatedFleet:
     def writes(self, uuid: InstanceUuid) -> Writes:
         """How the guest writes to its memory; a new one does not."""
         return self._writes.get(uuid, QUIET)
-
-    def limit(self, uuid: InstanceUuid, limits: TransferLimits) -> None:
-        """The guest's transfers are held within `limits`; `None` leaves one as it is."""
-        given = {name: value for name, value in structs.asdict(limits).items() if value is not None}
-        self._limits[uuid] = structs.replace(self.limits(uuid), **given)
-
-    def limits(self, uuid: InstanceUuid) -> TransferLimits:
-        """What the guest's transfers were held within last."""
-        return self._limits.get(uuid, TransferLimits())
 
     def set_stream(self, uuid: InstanceUuid, stream: Stream | None) -> None:
         """How the two halves of a post-copy hang together from now on."""

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import replace as change
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from godwit.model.errors import HypervisorError
 from godwit.model.ids import HostName, InstanceUuid
@@ -61,6 +61,7 @@ class SimulatedTransferDriver:
         self._abort = asyncio.Event()
         self._in_post_copy = False
         self._steering = steering
+        self._limits = TransferLimits()
         self._copying: Copying | None = None
         self._began_s: float | None = None
         self._advanced_s = 0.0
@@ -109,7 +110,8 @@ class SimulatedTransferDriver:
     async def limit(self, limits: TransferLimits) -> None:
         """See `TransferDriver`."""
         async with self._fleet.calling(self._source, "limit"):
-            self._fleet.limit(self._uuid, limits)
+            given = {name: value for name, value in asdict(limits).items() if value is not None}
+            self._limits = replace(self._limits, **given)
 
     async def start_post_copy(self) -> None:
         """See `TransferDriver`."""
@@ -262,7 +264,7 @@ class SimulatedTransferDriver:
         if transfer_s == 0 or self._copying is None:
             return None
         rate = self._copying.total_bytes / transfer_s
-        limits = self._fleet.limits(self._uuid)
+        limits = self._limits
         held_back = HELD_BACK_MIB_PER_S if self._migrate_data.hold_back else 0
         for limit in (limits.bandwidth_mib_per_s, held_back):
             rate = min(rate, limit * 2**20) if limit else rate
