@@ -26,6 +26,8 @@ CPU_REFUSED: Final = NO_SUCH_MACHINE | {
     int(Trouble.CPU_INCOMPATIBLE),
     int(Trouble.INTERNAL_ERROR),  # it has never heard of one of the features: "Unknown CPU feature"
 }
+CANNOT_COMPARE: Final = frozenset({int(Trouble.NO_SUPPORT), int(Trouble.OPERATION_UNSUPPORTED)})
+"""libvirt compares no CPUs of this architecture: it will see at the start."""
 NO_SUCH_EMULATOR: Final = frozenset({int(Trouble.SYSTEM_ERROR)})
 NO_SUCH_PAGES: Final = frozenset({int(Trouble.OPERATION_FAILED), int(Trouble.NO_SUPPORT)})
 NO_SUCH_SECRET: Final = frozenset({int(Trouble.NO_SECRET), int(Trouble.NO_SUPPORT)})
@@ -49,7 +51,9 @@ def look_at_destination(
         uuid_of_same_name=namesake.UUIDString() if namesake is not None else "",
         has_same_uuid=reads.find_domain(libvirt, instance.uuid) is not None,
         files=_files_there(libvirt, paths),
-        cpu_missing=_cpu_missing(libvirt, instance.platform or Platform(), host, offer),
+        cpu_missing=cpu_missing(
+            libvirt, instance.platform or Platform(), host.capabilities.machine_types, offer
+        ),
         offer=offer,
     )
 
@@ -125,27 +129,28 @@ def _files_there(libvirt: Libvirt, paths: Sequence[str]) -> dict[str, bool]:
     }
 
 
-def _cpu_missing(
-    libvirt: Libvirt, platform: Platform, host: reads.HostLook, offer: HostOffer
+def cpu_missing(
+    libvirt: Libvirt, platform: Platform, machine_types: Sequence[str], offer: HostOffer
 ) -> str:
-    """What this host lacks of the guest's CPU, in libvirt's words; empty if nothing.
+    """What this host lacks of the guest's CPU, in libvirt's words; empty if nothing is known.
 
     Asked of the hypervisor that would run it (kvm or qemu), not of the physical CPU.
     """
     if not is_compared(platform) or not offer.runs_its_kind:
         return ""
-    known = platform.machine_type in host.capabilities.machine_types
-    return refusal_of(
-        lambda: libvirt.compareHypervisorCPU(
+    known = platform.machine_type in machine_types
+
+    def compare() -> int:
+        return libvirt.compareHypervisorCPU(
             platform.emulator if offer.has_emulator and platform.emulator else None,
             platform.architecture,
             platform.machine_type if known else None,
             platform.virtualisation,
             platform.cpu,
             FAIL_INCOMPATIBLE,
-        ),
-        CPU_REFUSED,
-    )
+        )
+
+    return or_none(lambda: refusal_of(compare, CPU_REFUSED), also=CANNOT_COMPARE) or ""
 
 
 def look_at_source(libvirt: Libvirt, uuid: InstanceUuid) -> SourceLook | None:
