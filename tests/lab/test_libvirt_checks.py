@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from msgspec.structs import replace
+from tests.lab import certificates
 from tests.lab.libvirt_moves import Move, a_move, eventually, run
 
 from godwit.lab.guest import (
@@ -153,6 +154,33 @@ def test_each_obstacle_is_refused_with_its_code(lab: Lab) -> None:
                     move.here.run("virsh", "-q", "blockjob", "vm1", "hda", "--abort")
             assert await move.refusals(BlockMigration.SHARED) == [Code.INVALID_SHARED_STORAGE]
             assert await move.refusals(BlockMigration.BLOCK) == [Code.INVALID_LOCAL_STORAGE]
+
+    run(test())
+
+
+CERTIFICATES = {
+    certificates.of_a_stranger: "not issued by the CA",
+    certificates.for_another_address: "made out to host-b, 10.9.9.9, not to 10.98.0.2",
+    certificates.expired: "has expired",
+}
+
+
+def test_a_certificate_that_fails_is_found_before_anything_is_asked(lab: Lab) -> None:
+    async def test() -> None:
+        async with a_move(lab, GuestSpec("vm1")) as move:
+            for shown, words in CERTIFICATES.items():
+                with shown(lab, move.there):
+                    [refusal] = (await move.check()).refusals
+                assert (refusal.code, refusal.host) == (Code.TLS_UNUSABLE, move.there.name)
+                assert words in refusal.words
+                assert await move.refusals() == []
+            with certificates.for_another_address(lab, move.here):
+                assert await move.refusals() == [], "nobody looks for the source at its address"
+            with certificates.of_a_stranger(lab, move.here):
+                [refusal] = (await move.check()).refusals
+            assert (refusal.code, refusal.host) == (Code.TLS_UNUSABLE, move.here.name)
+            await move.wait_for_beat(move.here)
+            move.assert_ran_once()
 
     run(test())
 

@@ -298,6 +298,8 @@ class Site:
         folder.mkdir()
         limit = f'driver = "libvirt"\ncall_timeout_s = {CALL_TIMEOUT_S}\n'
         hosts = settings_for(self.lab).replace('driver = "libvirt"\n', limit)
+        for host in self.lab.hosts:  # each by its name: Godwit itself uses the address
+            hosts = hosts.replace(f'"{host.peer_uri}"', f'"qemu+tls://{host.name}/system"')
         one = f"[hosts.{ONE_AT_A_TIME}]\n"
         return ControlPlane(folder, SETTINGS + hosts.replace(one, f"{one}transfers_max = 1\n"))
 

@@ -39,8 +39,11 @@ ACCEPTED: Final = b"\x01"
 class OwnListener:
     """One host's listener, seen as the other hosts' libvirts see it. For one event loop."""
 
-    def __init__(self, host: HostName, settings: LibvirtHostSettings) -> None:
+    def __init__(
+        self, host: HostName, settings: LibvirtHostSettings, *, timeout_s: float = TIMEOUT_S
+    ) -> None:
         self._host = host
+        self._timeout_s = timeout_s
         self._listener = listener_of(peer_uri(settings))
         self._places = places_of_credentials(settings.uri, own_home())
         self._we_use_it = listener_of(settings.uri) is not None
@@ -70,8 +73,8 @@ class OwnListener:
         began_s = now_s()
         if credentials is None or began_s < self._silent_until_s:
             return Handshake()
-        seen = await handshake(listener, credentials)
-        if now_s() - began_s >= TIMEOUT_S:
+        seen = await handshake(listener, credentials, timeout_s=self._timeout_s)
+        if now_s() - began_s >= self._timeout_s:
             self._silent_until_s = now_s() + SILENT_FOR_S
         return seen
 
@@ -94,13 +97,15 @@ async def beside(
     return trusting.result(), looking.result()
 
 
-async def handshake(listener: Listener, credentials: Credentials) -> Handshake:
+async def handshake(
+    listener: Listener, credentials: Credentials, *, timeout_s: float = TIMEOUT_S
+) -> Handshake:
     """What one handshake shows; bounded. An address out of reach shows nothing: it may be one that
     only the hosts reach.
     """
     try:
         context = _context(credentials)
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_connection(
                 listener.host, listener.port, ssl=context
             )

@@ -5,6 +5,7 @@ does not send such a guest, so the one that travels is ended by us; if we die fi
 paused and tiny, until the next rehearsal at that host.
 """
 
+from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
@@ -16,7 +17,7 @@ from godwit.model.reasons import Code, reason
 from godwit.model.rehearsal import TwinName, is_left_behind
 from godwit.model.steering import UNSTEERED
 from godwit.virt.libvirt import acts
-from godwit.virt.libvirt.abi import DomainXml, Libvirt, Start
+from godwit.virt.libvirt.abi import Domain, DomainXml, Libvirt, Start
 from godwit.virt.libvirt.connection import Connection, or_none
 from godwit.virt.libvirt.errors import LibvirtError
 from godwit.virt.libvirt.migration import flags_of, is_certificate_problem, parameters_of
@@ -119,5 +120,11 @@ def travel(
 def _end(libvirt: Libvirt, twin: TwinName) -> None:
     for domain in libvirt.listAllDomains():
         name = domain.name()
-        if (name == twin or is_left_behind(name, twin)) and not domain.isPersistent():
-            or_none(domain.destroy, also=acts.ALREADY_SO)
+        if name == twin or is_left_behind(name, twin):
+            or_none(partial(_end_if_twin, domain), also=acts.ALREADY_SO)
+
+
+def _end_if_twin(domain: Domain) -> None:
+    """Another rehearsal may end it at the same moment. No twin is persistent."""
+    if not domain.isPersistent():
+        domain.destroy()

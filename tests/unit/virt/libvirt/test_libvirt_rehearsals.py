@@ -85,3 +85,14 @@ def test_a_twin_that_does_not_arrive_is_ended_and_so_is_one_left_behind() -> Non
     with pytest.raises(Refusal):
         sent_from(host)
     assert host.domains == stay
+
+
+def test_a_twin_that_another_rehearsal_ends_at_the_same_moment_is_no_trouble() -> None:
+    class Gone(Twin):
+        def isPersistent(self) -> int:  # noqa: N802
+            raise Refusal(Trouble.NO_DOMAIN)
+
+    host = Host()
+    host.domains = [Gone(host, LEFT_BEHIND)]
+    sent_from(host)
+    assert host.sent == ["qemu+tls://b/system"]

@@ -7,6 +7,7 @@ libvirtd does.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,10 @@ from pathlib import Path
 import pytest
 
 from godwit.lab.certificates import Authority, expire, issue, make_authority
-from godwit.virt.libvirt.handshake import ACCEPTED, handshake, readable
+from godwit.model.ids import HostName
+from godwit.model.reasons import Code
+from godwit.runtime.settings import LibvirtHostSettings
+from godwit.virt.libvirt.handshake import ACCEPTED, OwnListener, handshake, readable
 from godwit.virt.libvirt.tls import (
     MISTRUST,
     NOT_ACCEPTED,
@@ -58,12 +62,18 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     return Pki(tmp_path_factory.mktemp("pki"))
 
 
-def what_is_seen(shown: Credentials, client: Credentials, *, greeting: bytes = ACCEPTED) -> str:
-    """What a handshake with a server that shows this certificate is judged to be."""
+def server_context(shown: Credentials) -> ssl.SSLContext:
+    """Of a server that shows this certificate and wants one of the same authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(shown.authority)
     context.load_cert_chain(shown.certificate, shown.key)
+    return context
+
+
+def what_is_seen(shown: Credentials, client: Credentials, *, greeting: bytes = ACCEPTED) -> str:
+    """What a handshake with a server that shows this certificate is judged to be."""
+    context = server_context(shown)
 
     async def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(greeting)
@@ -120,6 +130,68 @@ def test_a_listener_out_of_reach_or_without_tls_is_left_to_libvirt(pki: Pki) -> 
         return [no_tls, await handshake(Listener(HERE, port), pki.client)]
 
     assert asyncio.run(seen()) == [Handshake(), Handshake()]
+
+
+@pytest.mark.parametrize("ways", [("qemu+tls", True), ("qemu+ssh", False)])
+def test_a_host_refuses_as_destination_what_it_would_not_refuse_as_source(
+    pki: Pki, ways: tuple[str, bool]
+) -> None:
+    """Its address is looked for only where guests arrive; Godwit's own certificate counts only
+    where Godwit needs it.
+    """
+    scheme, ours_counts = ways
+    good = pki.server(pki.ours)
+    context = server_context(good)
+
+    async def seen(greeting: bytes, host: str) -> tuple[list[Code], list[Code]]:
+        async def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(greeting)
+            writer.close()
+
+        async with await asyncio.start_server(greet, host, 0, ssl=context) as server:
+            port = server.sockets[0].getsockname()[1]
+            settings = LibvirtHostSettings(
+                uri=f"{scheme}://x/system?pkipath={pki.folder / 'client'}",
+                peer_uri=f"qemu+tls://{host}:{port}/system",
+            )
+            listener = OwnListener(HostName("host-b"), settings)
+            there = await listener.refusals_as_destination()
+            here = await listener.refusals_as_source("qemu+tls://other/system")
+            assert await listener.refusals_as_source("qemu+ssh://other/system") == ()
+        return [why.code for why in there], [why.code for why in here]
+
+    assert asyncio.run(seen(ACCEPTED, HERE)) == ([], [])
+    assert asyncio.run(seen(ACCEPTED, ELSEWHERE)) == ([Code.TLS_UNUSABLE], [])
+    not_accepted = [Code.TLS_UNUSABLE] if ours_counts else []
+    assert asyncio.run(seen(b"", HERE)) == (not_accepted, [])
+
+
+def test_a_silent_address_is_left_alone_for_a_while(pki: Pki) -> None:
+    async def seen() -> list[int]:
+        arrived: list[int] = []
+        hung_up = asyncio.Event()
+
+        async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            arrived.append(1)
+            with contextlib.suppress(OSError):
+                while await reader.read(4096):
+                    pass
+            writer.transport.abort()
+            hung_up.set()
+
+        async with await asyncio.start_server(swallow, HERE, 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            settings = LibvirtHostSettings(
+                uri=f"qemu+tls://x/system?pkipath={pki.folder / 'client'}",
+                peer_uri=f"qemu+tls://{HERE}:{port}/system",
+            )
+            listener = OwnListener(HostName("host-b"), settings, timeout_s=0.05)
+            for _ in range(3):
+                assert await listener.refusals_as_destination() == ()
+            await asyncio.wait_for(hung_up.wait(), 5.0)
+        return arrived
+
+    assert asyncio.run(seen()) == [1]
 
 
 def test_credentials_that_cannot_be_used_judge_nobody(pki: Pki) -> None:
