@@ -15,6 +15,8 @@ from godwit.model.progress import NO_WAY_BACK, Progress, TransferPhase
 from godwit.model.steering import TransferLimits
 
 NO_LIMITS: Final = TransferLimits()
+TREND_ROUNDS: Final = 8
+"""Over so many rounds it is looked at whether a transfer comes closer to its end."""
 PLATEAU_ROUNDS: Final = 2
 """So many rounds without a considerable gain are a plateau."""
 CONSIDERABLE: Final = 0.9
@@ -49,6 +51,8 @@ class Course:
     needed_pause_ms: int = 0
     """Memory: for so long the guest would have to pause, as of the newest round."""
     least_pause_ms: int | None = None
+    recent_pauses_ms: tuple[int, ...] = ()
+    """Of the newest rounds, the oldest first."""
     rounds_without_gain: int = 0
     """Rounds in which it has come no closer at all."""
     slow_rounds: int = 0
@@ -59,6 +63,9 @@ class Course:
     rate_bytes_per_s: int = 0
     fastest_bytes_per_s: int = 0
     dirty_rate_bytes_per_s: int = 0
+    first_downtime_ms: int | None = None
+    """The pause that was allowed when it began."""
+    was_doubted: bool = False
     limits: TransferLimits = NO_LIMITS
     """What is in force by our doing."""
     in_post_copy: bool = False
@@ -67,7 +74,13 @@ class Course:
 
 def begun(at_s: float, limits: TransferLimits = NO_LIMITS) -> Course:
     """The course of a transfer that begins now, within `limits`."""
-    return Course(began_s=at_s, moved_at_s=at_s, gained_at_s=at_s, limits=limits)
+    return Course(
+        began_s=at_s,
+        moved_at_s=at_s,
+        gained_at_s=at_s,
+        first_downtime_ms=limits.max_downtime_ms,
+        limits=limits,
+    )
 
 
 def followed(course: Course, progress: Progress | None, at_s: float) -> Course:
@@ -165,10 +178,12 @@ def _with_memory(course: Course, progress: Progress, at_s: float) -> Course:
     """
     if progress.throttle_percent > course.throttle_percent:
         course = _hopeful(replace(course, throttle_percent=progress.throttle_percent), at_s)
-    rounds = progress.iteration - course.iteration
-    if progress.iteration <= 1 or rounds <= 0 or progress.expected_downtime_ms is None:
+    rounds, needed_ms = progress.iteration - course.iteration, progress.expected_downtime_ms
+    if progress.iteration <= 1 or rounds <= 0 or needed_ms is None:
         return replace(course, iteration=max(progress.iteration, course.iteration))
-    needed_ms = progress.expected_downtime_ms
+    if needed_ms == course.first_downtime_ms and not course.was_doubted:
+        # The limit it began under is shown until there is a figure: a second time it is one.
+        return replace(course, iteration=progress.iteration, was_doubted=True)
     course = replace(
         course,
         iteration=progress.iteration,
@@ -176,11 +191,26 @@ def _with_memory(course: Course, progress: Progress, at_s: float) -> Course:
         rounds_without_gain=course.rounds_without_gain + rounds,
         slow_rounds=course.slow_rounds + rounds,
     )
-    if course.least_pause_ms is None or needed_ms < course.least_pause_ms:
-        course = replace(course, least_pause_ms=needed_ms, rounds_without_gain=0, gained_at_s=at_s)
+    if _is_gain(course, needed_ms):
+        course = replace(course, rounds_without_gain=0, gained_at_s=at_s)
+    course = replace(
+        course,
+        least_pause_ms=min(needed_ms, course.least_pause_ms or needed_ms),
+        recent_pauses_ms=(*course.recent_pauses_ms, needed_ms)[-TREND_ROUNDS:],
+    )
     if course.slow_since_ms is None or needed_ms < course.slow_since_ms * CONSIDERABLE:
         course = replace(course, slow_since_ms=needed_ms, slow_rounds=0)
     return course
+
+
+def _is_gain(course: Course, needed_ms: int) -> bool:
+    """Less than ever before; or considerably less than some rounds ago, as one round that was by
+    chance a short one must not make all that follow look like no gain.
+    """
+    if course.least_pause_ms is None or needed_ms < course.least_pause_ms:
+        return True
+    recent = course.recent_pauses_ms
+    return len(recent) == TREND_ROUNDS and needed_ms < recent[0] * CONSIDERABLE
 
 
 def _hopeful(course: Course, at_s: float) -> Course:

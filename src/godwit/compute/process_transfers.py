@@ -22,6 +22,7 @@ from godwit.compute.orphans import Orphans
 from godwit.compute.transfer_folder import DiskFolder, Mark
 from godwit.compute.transfers import closed, is_news
 from godwit.model.ids import HostName, MigrationUuid
+from godwit.model.migrate_data import Guard
 from godwit.model.steering import Steering
 from godwit.rpc.compute import FOLLOW_WAIT_S, StartTransfer, TransferNews
 from godwit.runtime.clock import Clock
@@ -175,9 +176,11 @@ class ProcessTransfers:
             os.close(handle)
 
     async def _watched_here(self, uuid: MigrationUuid, folder: DiskFolder) -> bool:
-        """True if it has lost its process after it began."""
+        """True if it has lost its process after it began. One that may be in post-copy is left to
+        the story: questions about a broken stream would stand in the way of its resumption.
+        """
         order = await self._do("read the order", partial(_orphan, folder))
-        if order is None:
+        if order is None or order.migrate_data.guard is Guard.POSTCOPY:
             return False
         await self._orphans.look(uuid, folder, order)
         return True

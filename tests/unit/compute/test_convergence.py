@@ -293,6 +293,33 @@ def test_disks_that_are_written_as_fast_as_they_are_copied_are_given_up_with_the
     assert second < 60
 
 
+def in_rounds(*pauses_ms: int) -> Course:
+    """The course of a copy whose rounds, ten seconds each, would have needed these pauses."""
+    course = begun(0.0, first_limits(POLICY))
+    for number, pause_ms in enumerate(pauses_ms, start=2):
+        shown = Progress(
+            phase=TransferPhase.COPYING_MEMORY,
+            memory_processed_bytes=number * MIB,
+            iteration=number,
+            expected_downtime_ms=pause_ms,
+        )
+        course = followed(course, shown, 10.0 * number)
+    return course
+
+
+def test_the_limit_it_began_under_is_not_taken_for_a_measured_pause() -> None:
+    first_ms = downtime_steps(POLICY.steering)[0]
+    assert in_rounds(first_ms).least_pause_ms is None
+    assert in_rounds(first_ms, first_ms).least_pause_ms == first_ms
+    assert in_rounds(first_ms, 9_000).least_pause_ms == 9_000
+
+
+def test_one_round_that_was_short_by_chance_does_not_make_the_others_look_stuck() -> None:
+    shrinking = [int(9_000 * 0.95**number) for number in range(30)]
+    assert in_rounds(700, *shrinking).rounds_without_gain == 0
+    assert in_rounds(700, *[9_000] * 30).rounds_without_gain == 30
+
+
 # --- for every guest and every steering -----------------------------------------------------------
 
 few = settings(deadline=None, max_examples=100)

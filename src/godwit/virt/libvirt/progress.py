@@ -30,7 +30,7 @@ def progress_of(job: Job, *, limit_bytes_per_s: int = 0) -> Progress | None:
         limit_bytes_per_s=limit_bytes_per_s,
         iteration=job.get("memory_iteration", 0),
         eta_s=_eta_s(job, rate, dirty_bytes_per_s),
-        expected_downtime_ms=job.get("downtime") if job.get("memory_iteration", 0) > 1 else None,
+        expected_downtime_ms=_expected_downtime_ms(job),
         throttle_percent=job.get("auto_converge_throttle", 0),
     )
 
@@ -56,6 +56,12 @@ def statistics_of(job: Job) -> Statistics | None:
         disk_bytes=job.get("disk_processed"),
         iterations=job.get("memory_iteration"),
     )
+
+
+def _expected_downtime_ms(job: Job) -> int | None:
+    """Until it has seen how fast the guest writes, QEMU shows the limit it began under."""
+    has_measured = job.get("memory_iteration", 0) > 1 and job.get("memory_dirty_rate", 0) > 0
+    return job.get("downtime") if has_measured else None
 
 
 def _copies_disks(job: Job) -> bool:
