@@ -4,8 +4,6 @@ The latest report of every host is kept in memory only. After a start nothing is
 vanished until every host that was up has reported again.
 """
 
-import asyncio
-
 import structlog
 
 from godwit.conductor.discovery import Heard, LeftOver, left_over, reconcile
@@ -27,14 +25,13 @@ class Reports:
         self._heard: dict[HostName, Heard] = {}
         self._shown: dict[InstanceUuid, set[HostName]] = {}
         """Which hosts' latest reports show a guest."""
-        self._one_by_one = asyncio.Lock()
 
     async def take(self, report: HostReport) -> None:
-        """Keep the report, and what has changed about the servers by it, in one transaction."""
-        async with self._one_by_one:
-            await self._take(report)
+        """Keep the report, and what has changed about the servers by it, in one transaction.
 
-    async def _take(self, report: HostReport) -> None:
+        Many are taken at once, and share their commits. So a finding may be older than what another
+        report has changed: it is looked at again in its transaction.
+        """
         now_s = self._world.clock.now_s()
         heard = Heard(report, now_s)
         known = await self._world.queries.instances_seen(

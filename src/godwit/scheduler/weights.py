@@ -5,6 +5,7 @@ host's name decides last, so that the same question always has the same answer.
 """
 
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Final
 
 from godwit.scheduler.host_state import HostState
@@ -27,6 +28,8 @@ WEIGHERS: Final[tuple[Weigher, ...]] = (free_memory, fewest_transfers)
 
 def best_first(states: Iterable[HostState]) -> tuple[HostState, ...]:
     """The states, the best choice first."""
-    return tuple(
-        sorted(states, key=lambda state: (*(-weigh(state) for weigh in WEIGHERS), state.name))
-    )
+    # Sorted again and again, for a sort keeps the order of equals; one key for all costs more.
+    best = sorted(states, key=attrgetter("name"))
+    for weigh in reversed(WEIGHERS):
+        best.sort(key=weigh, reverse=True)
+    return tuple(best)
