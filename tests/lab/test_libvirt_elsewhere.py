@@ -18,13 +18,14 @@ DECLARED = Declared(
 CONSOLE = "<graphics type='vnc' autoport='yes' listen='10.98.0.1'/>"
 SERIAL = """<serial type='tcp'><source mode='bind' host='10.98.0.1' service='4555'/>
 <protocol type='raw'/><target port='1'/></serial>"""
+SECOND_CARD = "<interface type='bridge'><source bridge='brvm'/><model type='e1000'/></interface>"
 LOCAL = GuestDisk("vm1.qcow2", DiskPlace.LOCAL)
 SPEC = GuestSpec(
     "vm1",
     memory_mib=64,
     working_set_mib=40,
     disks=(LOCAL, GuestDisk("vm1s.qcow2", DiskPlace.SHARED)),
-    devices=(CONSOLE, SERIAL),
+    devices=(SECOND_CARD, CONSOLE, SERIAL),
     disk_write_ms=400,
 )
 
@@ -90,7 +91,7 @@ async def moved(move: Move) -> None:
         assert "10.98.0.1'" not in text
     assert ("next boot" in live, "next boot" in next_boot) == (False, True)
     (guest,) = await move.destination.guests()
-    assert [nic.network for nic in guest.nics] == ["lan"]
+    assert [nic.network for nic in guest.nics] == ["lan", "lan"]
     assert [disk.path for disk in guest.disks] == [
         "/srv/local/pool/vm1.qcow2",
         "/run/elsewhere/vm1s.qcow2",
