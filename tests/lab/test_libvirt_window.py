@@ -6,13 +6,23 @@ libvirt's own migration would run the guest at both ends in the first of these.
 from __future__ import annotations
 
 import pytest
-from tests.lab.libvirt_moves import a_move, begin_copying, enter_the_window, expect_an_error, run
+from tests.lab.libvirt_moves import (
+    Declared,
+    a_move,
+    begin_copying,
+    enter_the_window,
+    expect_an_error,
+    run,
+)
 
 from godwit.lab.guest import DiskPlace, GuestDisk, GuestSpec
 from godwit.lab.lab import Lab
 from godwit.model.errors import Refused
+from godwit.model.migrate_data import Guard
 from godwit.model.sighting import DestinationWord, SourceWord
+from godwit.runtime.settings import StorageSettings
 
+FENCING = Declared({"shared": StorageSettings(path="/srv/shared", fences=True)}, {})
 SHARED = GuestDisk("vm1.qcow2", DiskPlace.SHARED)
 LOCAL = GuestDisk("vm1.qcow2", DiskPlace.LOCAL)
 
@@ -47,6 +57,30 @@ def test_a_lost_answer_to_finish_leaves_one_guest_running_at_the_source(
             move.assert_ran_once()
             if disk is LOCAL:
                 assert not (move.there.local / LOCAL.name).exists()
+
+    run(test())
+
+
+def test_a_lost_answer_on_storage_that_fences_leaves_one_guest_running_there(lab: Lab) -> None:
+    """Evidence row 6 under the guard `locks`: the source may not write its disk any more."""
+
+    async def test() -> None:
+        async with a_move(lab, spec(SHARED), FENCING) as move:
+            move.rely_on_fencing = True
+            await move.prepare()
+            assert move.agreed.guard is Guard.LOCKS
+            call = await enter_the_window(move)
+            move.there.cut("management", silent=True)
+            move.there.thaw_libvirtd()
+            await expect_an_error(call)
+            assert not await move.moving.source_is_gone()
+            move.there.uncut("management")
+            await move.until((SourceWord.HANDED_OVER, DestinationWord.RUNS))
+            await move.source.end_source(move.instance, move.agreed)
+            await move.until((SourceWord.GONE, DestinationWord.RUNS))
+            await move.finish()
+            await move.wait_for_beat(move.there)
+            move.assert_ran_once()
 
     run(test())
 
