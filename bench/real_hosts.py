@@ -38,7 +38,8 @@ class RealHosts:
         self.until_known({spec.name: host for spec in specs})
 
     def until_known(self, places: Mapping[str, str]) -> None:
-        """Godwit's record says that each of these guests is at its host."""
+        """Godwit hears every host, and its record says that each of these guests is at its own."""
+        until("all hosts to be heard", self._hears_all)
         until(
             f"{', '.join(places)} to be known",
             lambda: {name: self.servers().get(name, ("", ""))[1] for name in places} == places,
@@ -76,13 +77,27 @@ class RealHosts:
         run(virsh_migrate(guest, self.lab.host(source), self.lab.host(to)))
         return time.monotonic() - began_s
 
+    def _hears_all(self) -> bool:
+        hosts = self._client().ask("GET", "/godwit/v1/hosts").body["hosts"]
+        return all(host["up"] and host["facts"] and not host["trouble"] for host in hosts)
+
     def _client(self) -> Client:
         return Client(Path(self.plane.url.removeprefix("unix:")))
 
 
 def virsh_migrate(guest: str, source: LabHost, to: LabHost) -> list[str]:
-    """The command; `--unsafe` as Godwit: libvirt knows nothing of the lab's shared folder."""
-    flags = ["--live", "--p2p", "--persistent", "--undefinesource", "--unsafe", "--abort-on-error"]
+    """The command; memory goes over TLS, as Godwit has it unless its settings say otherwise, and
+    `--unsafe`: libvirt knows nothing of the lab's shared folder.
+    """
+    flags = [
+        "--live",
+        "--p2p",
+        "--persistent",
+        "--undefinesource",
+        "--unsafe",
+        "--abort-on-error",
+        "--tls",
+    ]
     where = [to.peer_uri, f"tcp://{to.migration_address}"]
     return ["virsh", "-q", "-c", source.uri, "migrate", *flags, guest, *where]
 
