@@ -7,7 +7,8 @@ from bench.real_hosts import RealHosts
 from godwit.lab.guest import DiskPlace, GuestDisk, GuestSpec
 from godwit.lab.heartbeat import Heartbeats
 
-ROUNDS = 2
+ROUNDS = 1
+"""Two ratios each."""
 GUESTS = tuple(
     GuestSpec(
         f"evacuee-{n}",
@@ -24,8 +25,10 @@ def evacuate8_ratio(hosts: RealHosts) -> float:
     """The median of godwit's total by virsh's, each of the same guests between the same hosts."""
     names = [spec.name for spec in GUESTS]
     ratios = []
-    with Heartbeats(hosts.lab, names) as beats:
-        hosts.start_guests(ENDS[0], GUESTS, beats)
+    with (
+        Heartbeats(hosts.lab, names) as beats,
+        hosts.guests(ENDS[0], GUESTS, beats),
+    ):
         for _ in range(ROUNDS):
             ours_s = [by_godwit(hosts, *ENDS), by_godwit(hosts, *reversed(ENDS))]
             hosts.plane.stop()  # it need not wonder who else moves its guests
@@ -34,9 +37,6 @@ def evacuate8_ratio(hosts: RealHosts) -> float:
             hosts.until_known(dict.fromkeys(names, ENDS[0]))
             print(f"  godwit {in_s(ours_s)}, virsh {in_s(theirs_s)}", flush=True)
             ratios += [ours / theirs for ours, theirs in zip(ours_s, theirs_s, strict=True)]
-        problems = [problem for name in names for problem in beats.check_ran_once(name)]
-    if problems:
-        raise RuntimeError(f"{problems}")
     return median(ratios)
 
 

@@ -3,24 +3,27 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 from bench.real_hosts import RealHosts
 from godwit.lab.guest import DiskPlace, GuestDisk, GuestSpec
 from godwit.lab.heartbeat import Heartbeats
 
-ROUNDS = 8
-"""Two pairs each."""
-GUEST = GuestSpec(
-    "pair",
-    memory_mib=64,
-    working_set_mib=32,
-    dirty_pages_per_s=200,
-    heartbeat_ms=10,
-    disks=(GuestDisk("pair.qcow2", DiskPlace.SHARED),),
-)
 ENDS = ("host-a", "host-b")
 SETTLE_S = 0.4
+
+
+def guest_of(name: str) -> GuestSpec:
+    """A guest that writes a little, and is heard every 10 ms."""
+    return GuestSpec(
+        name,
+        memory_mib=64,
+        working_set_mib=32,
+        dirty_pages_per_s=200,
+        heartbeat_ms=10,
+        disks=(GuestDisk(f"{name}.qcow2", DiskPlace.SHARED),),
+    )
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,11 @@ class Pairs:
         return median(ours.wall_s / theirs.wall_s for ours, theirs in both)
 
     @property
+    def outage_ratio(self) -> float:
+        """How much longer the guest is silent, median by median."""
+        return gap_of(self.godwit) / gap_of(self.virsh)
+
+    @property
     def outage_extra_ms(self) -> float:
         """How much longer the guest is silent, median against median."""
         return 1000 * (gap_of(self.godwit) - gap_of(self.virsh))
@@ -60,30 +68,29 @@ def wall_of(runs: tuple[Run, ...]) -> float:
     return median(each.wall_s for each in runs)
 
 
-def pairs_of(hosts: RealHosts) -> Pairs:
+def pairs_of(hosts: RealHosts, guest: GuestSpec, rounds: int) -> Pairs:
     """Both move the guest there and back, in turn; who goes first changes every time.
 
     There and back, because Godwit takes some 20 s to believe that somebody else has moved a guest.
     """
-    with Heartbeats(hosts.lab, [GUEST.name]) as beats:
-        hosts.start_guests(ENDS[0], [GUEST], beats)
-        godwit: list[Run] = []
-        virsh: list[Run] = []
-        for number in range(1 + ROUNDS):
+    godwit: list[Run] = []
+    virsh: list[Run] = []
+    with (
+        Heartbeats(hosts.lab, [guest.name]) as beats,
+        hosts.guests(ENDS[0], [guest], beats),
+    ):
+        for number in range(1 + rounds):
             both = [(godwit, hosts.godwit), (virsh, hosts.virsh)]
             for runs, move in both if number % 2 else reversed(both):
-                runs += [_measured(beats, move, *ENDS), _measured(beats, move, *reversed(ENDS))]
-        if problems := beats.check_ran_once(GUEST.name):
-            raise RuntimeError(f"{problems}")
+                for source, to in (ENDS, ENDS[::-1]):
+                    runs.append(_measured(beats, partial(move, guest.name, source, to), guest, to))
     return Pairs(tuple(godwit[2:]), tuple(virsh[2:]))  # the first round warms both up
 
 
-def _measured(
-    beats: Heartbeats, move: Callable[[str, str, str], float], source: str, to: str
-) -> Run:
+def _measured(beats: Heartbeats, move: Callable[[], float], guest: GuestSpec, to: str) -> Run:
     """One move, seen from outside."""
     time.sleep(SETTLE_S)
     began_s = time.monotonic() - SETTLE_S / 2
-    wall_s = move(GUEST.name, source, to)
-    beats.wait(GUEST.name, to)
-    return Run(wall_s, beats.longest_gap_s(GUEST.name, began_s))
+    wall_s = move()
+    beats.wait(guest.name, to)
+    return Run(wall_s, beats.longest_gap_s(guest.name, began_s))

@@ -5,37 +5,54 @@ Both are outside of the hosts and reach every libvirtd over TLS, with the same c
 
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from demo.control_plane import ControlPlane
 
 from bench.serving import Client
 from godwit.lab.control_plane import settings_for
-from godwit.lab.guest import GuestSpec, create_disk, known_guests, start_guest
+from godwit.lab.guest import GuestSpec, create_disk, known_guests, remove_guest, start_guest
 from godwit.lab.heartbeat import Heartbeats
 from godwit.lab.host import LabHost
 from godwit.lab.lab import Lab
 
 LIMIT_S = 30.0
+RELY_ON_LOCKS = "fences = true\n\n[migration]\nrely_on_fencing = true\n"
+"""What follows `[storages.shared]`, the last table of the lab's settings."""
 
 
 class RealHosts:
     """The lab, its control plane, and both ways to move a guest."""
 
-    def __init__(self, lab: Lab, folder: Path) -> None:
-        """Nothing runs yet."""
+    def __init__(self, lab: Lab, folder: Path, *, relies_on_locks: bool = False) -> None:
+        """Nothing runs yet. `relies_on_locks`: the operator says that the shared storage fences."""
         self.lab = lab
-        self.plane = ControlPlane(folder, settings_for(lab))
+        folder.mkdir()
+        more = RELY_ON_LOCKS if relies_on_locks else ""
+        self.plane = ControlPlane(folder, settings_for(lab) + more)
 
-    def start_guests(self, host: str, specs: Sequence[GuestSpec], beats: Heartbeats) -> None:
-        """They run there and Godwit knows them."""
+    @contextmanager
+    def guests(self, host: str, specs: Sequence[GuestSpec], beats: Heartbeats) -> Iterator[None]:
+        """They run there and Godwit knows them; in the end they are gone from everywhere, and each
+        must have run on one host at a time. RuntimeError if it has not.
+        """
         for spec in specs:
             for disk in spec.disks:
                 create_disk(self.lab.host(host), disk)
             start_guest(self.lab.host(host), spec)
             beats.wait(spec.name, host)
         self.until_known({spec.name: host for spec in specs})
+        try:
+            yield
+        finally:
+            names = {spec.name for spec in specs}
+            for each in self.lab.hosts:
+                for name in names.intersection(known_guests(each)):
+                    remove_guest(each, name)
+        if problems := [line for spec in specs for line in beats.check_ran_once(spec.name)]:
+            raise RuntimeError(f"{problems}")
 
     def until_known(self, places: Mapping[str, str]) -> None:
         """Godwit hears every host, and its record says that each of these guests is at its own."""
