@@ -174,4 +174,9 @@ ALL_BUT_CHECKS: Final[Mapping[Code, Entry]] = {
         "the database {path} has schema version {found}, this program knows up to {known}",
         "start the newer Godwit that wrote it, or restore an older copy of the file",
     ),
+    Code.STORE_TOO_OLD: Entry(
+        "the database {path} has schema version {found}, this program needs {known}",
+        "let the Godwit that wrote it end its migrations, then move the file away: "
+        "hosts and guests are discovered again, past migrations stay in the old file",
+    ),
 }

@@ -107,6 +107,7 @@ class Code(StrEnum):
     STORE_UNAVAILABLE = "store-unavailable"
     STORE_IN_USE = "store-in-use"
     STORE_TOO_NEW = "store-too-new"
+    STORE_TOO_OLD = "store-too-old"
 
 
 @dataclass(frozen=True)

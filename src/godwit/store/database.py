@@ -58,8 +58,8 @@ def lock(path: Path) -> ProcessLock:
 def open_writer(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Connection:
     """The connection that writes; the file and its tables are made if they are new.
 
-    Raises `Refused` (store-too-new) for a newer program's file, `Unreachable` (store-unavailable)
-    for one that cannot be written, is locked, or is no database.
+    Raises `Refused` (store-too-new, store-too-old) for another program's file, `Unreachable`
+    (store-unavailable) for one that cannot be written, is locked, or is no database.
     """
     try:
         connection = _connected(
@@ -118,7 +118,9 @@ def _ensure_tables(connection: Connection, path: str) -> None:
         [found] = connection.execute("PRAGMA user_version").fetchone()
         if found > SCHEMA_VERSION:
             raise Refused(reason(Code.STORE_TOO_NEW, path=path, found=found, known=SCHEMA_VERSION))
-        if found < SCHEMA_VERSION:
+        if 0 < found < SCHEMA_VERSION:
+            raise Refused(reason(Code.STORE_TOO_OLD, path=path, found=found, known=SCHEMA_VERSION))
+        if found == 0:
             for table in metadata.sorted_tables:
                 connection.execute(str(CreateTable(table).compile(dialect=DIALECT)))
                 for index in sorted(table.indexes, key=_name):

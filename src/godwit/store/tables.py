@@ -28,7 +28,7 @@ from godwit.model.steering import Steering
 from godwit.saga.log import Direction, What
 from godwit.store.columns import Json, Word
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 metadata: Final = MetaData()
 

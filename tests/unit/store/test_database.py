@@ -87,14 +87,20 @@ def test_a_second_process_on_the_same_file_is_refused_and_told_who_has_it(tmp_pa
     open_and_close(path)
 
 
-def test_a_file_of_a_newer_program_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("version", "code"),
+    [(SCHEMA_VERSION + 1, Code.STORE_TOO_NEW), (SCHEMA_VERSION - 1, Code.STORE_TOO_OLD)],
+)
+def test_a_file_of_another_program_is_refused_and_left_as_it_is(
+    tmp_path: Path, version: int, code: Code
+) -> None:
     path = tmp_path / "godwit.sqlite"
     open_and_close(path)
     with sqlite3.connect(path) as connection:
-        connection.execute(f"pragma user_version = {SCHEMA_VERSION + 1}")
+        connection.execute(f"pragma user_version = {version}")
     connection.close()
-    assert refusal(path, Refused).reason.code is Code.STORE_TOO_NEW
-    assert refusal(path, Refused).reason.code is Code.STORE_TOO_NEW
+    assert refusal(path, Refused).reason.code is code
+    assert refusal(path, Refused).reason.code is code
 
 
 def test_a_read_only_file_is_refused_also_to_root(tmp_path: Path) -> None:
