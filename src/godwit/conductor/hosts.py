@@ -31,6 +31,8 @@ class Hosts:
         self._states: dict[HostName, HostState] = {}
         self._read_at_s: float | None = None
         self._reads_begun = 0
+        self._last_whole = 0
+        """The number of the last read that came to its end."""
         self._reading = asyncio.Lock()
 
     async def lately(self) -> tuple[HostState, ...]:
@@ -44,7 +46,7 @@ class Hosts:
         """As they are now: read after this was called, once for all who wait for it."""
         begun_before = self._reads_begun
         async with self._reading:
-            if self._reads_begun == begun_before:
+            if self._last_whole <= begun_before:
                 await self._read()
             return tuple(self._states.values())
 
@@ -72,7 +74,7 @@ class Hosts:
         return self._clock.now_s() - at_s
 
     async def _read(self) -> None:
-        self._reads_begun += 1
+        self._reads_begun = this = self._reads_begun + 1
         self._read_at_s = now_s = self._clock.now_s()
         try:
             hosts = await self._queries.hosts_in_use()
@@ -80,6 +82,7 @@ class Hosts:
             self.forget()
             raise
         self._states = {host.name: self._state(host, usage, now_s=now_s) for host, usage in hosts}
+        self._last_whole = this
 
     def _state(self, host: Host, usage: Usage, *, now_s: float) -> HostState:
         return host_state(
