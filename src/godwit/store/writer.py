@@ -133,24 +133,36 @@ class FileWriter:
         batch = [self._line.popleft() for _ in range(min(len(self._line), BATCH_MAX))]
         if not batch:
             return  # what waited was written by `close`
-        works = [waiting.work for waiting in batch]
+        outcomes: list[_Outcome] = []
         try:
             self._connection.execute(BEGIN)
-            outcomes = [_unguarded(self._connection, work) for work in works]
+            outcomes = [_unguarded(self._connection, waiting.work) for waiting in batch]
         except Exception:  # noqa: BLE001 - whose it is is found out where it is run again
-            self._connection.rollback()
-            outcomes = []
-        self._thread.submit(self._end_batch, batch, outcomes)
+            pass
+        finally:  # whatever happened: a batch that nobody ends would be the last
+            self._thread.submit(self._end_batch, batch, outcomes)
 
     def _end_batch(self, batch: list[_Waiting], outcomes: list[_Outcome]) -> None:
         """In the thread, which alone waits: for the disk, and for other programs."""
         if not outcomes or _outcome_of(partial(_commit, self._connection)).error is not None:
-            self._be_patient(for_ms=self._patience_ms)
-            works = [waiting.work for waiting in batch]
-            outcomes = _run_together(self._connection, works, self._path)
-            self._be_patient(for_ms=0)
+            again = _outcome_of(partial(self._run_again, [waiting.work for waiting in batch]))
+            outcomes = again.value or [self._without_answer(again.error)] * len(batch)
         _answer(batch, outcomes)
         self._open_next()
+
+    def _run_again(self, works: list[Work[Any]]) -> list[_Outcome]:
+        self._connection.rollback()
+        self._be_patient(for_ms=self._patience_ms)
+        try:
+            return _run_together(self._connection, works, self._path)
+        finally:
+            self._be_patient(for_ms=0)
+
+    def _without_answer(self, error: BaseException | None) -> _Outcome:
+        """The connection itself fails: for all of a batch, and the next one tries it again."""
+        if isinstance(error, DatabaseTrouble):
+            error = translated(error, self._path)
+        return _Outcome(error=error)
 
     def _open_next(self) -> None:
         with self._turn:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -228,3 +228,54 @@ def test_whoever_went_away_before_the_answer_harms_nobody(tmp_path: Path) -> Non
         asyncio.run(impatient(writer, gate))
         gate.open.set()
         assert asyncio.run(together(writer, adds("a"))) == ["a"]
+
+
+class Failing:
+    """A connection on which these calls fail so many times, as on a disk that is in trouble."""
+
+    def __init__(self, connection: Connection, *statements: str, times: int) -> None:
+        self._connection = connection
+        self._statements = statements
+        self.times_left = times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def _fail(self, statement: str) -> None:
+        if self.times_left and statement in self._statements:
+            self.times_left -= 1
+            raise sqlite3.OperationalError("disk I/O error")
+
+    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+        self._fail(statement)
+        return self._connection.execute(statement, *values)
+
+    def rollback(self) -> None:
+        self._fail("ROLLBACK")
+        self._connection.rollback()
+
+
+@pytest.mark.parametrize("times", [1, 2, 3, 5])
+@pytest.mark.parametrize(
+    "failing", [("ROLLBACK",), ("COMMIT", "ROLLBACK"), ("PRAGMA busy_timeout = 20",)]
+)
+def test_the_writer_goes_on_after_a_connection_that_could_not_even_undo(
+    tmp_path: Path, failing: tuple[str, ...], times: int
+) -> None:
+    path = tmp_path / "store"
+    open_writer(path).close()
+
+    async def tale(writer: FileWriter, connection: Failing) -> None:
+        await writer.write(adds("a"))
+        connection.times_left = times
+        while connection.times_left:
+            with pytest.raises((KeyError, Unreachable)) as caught:
+                await writer.write(adds_then_raises("b", KeyError("a defect")))
+            assert "no answer" not in str(caught.value)
+        assert await writer.write(adds("c")) == "c"
+
+    connection = Failing(open_writer(path, busy_timeout_ms=20), *failing, times=0)
+    writer = FileWriter(cast(Connection, connection), path=str(path), timeout_s=5)
+    asyncio.run(tale(writer, connection))
+    writer.close()
+    assert names(path) == ["a", "c"]
