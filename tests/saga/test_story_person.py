@@ -10,6 +10,8 @@ from godwit.model.ids import HostName, MigrationUuid
 from godwit.model.instance import VmState
 from godwit.model.migration import Migration, MigrationStatus
 from godwit.model.reasons import Code
+from godwit.model.sighting import SourceSighting, SourceWord
+from godwit.rpc.compute import TransferNews
 from godwit.sim.loop import run
 from godwit.virt.simulated.faults import TransferFault
 
@@ -97,6 +99,38 @@ def test_a_person_may_say_that_the_guest_is_at_the_source() -> None:
             house.fleet.reconnect(A)
             house.wires[A].unheard.clear()
             await house.assert_sound()
+
+    run(story())
+
+
+def test_a_source_that_has_lost_its_evidence_is_not_taken_for_one_whose_guest_never_left() -> None:
+    """A guest that is at neither end, once its transfer's folder is gone: still a person's."""
+
+    async def story() -> None:
+        async with a_house() as house:
+
+            async def lose(_where: str, name: str) -> None:
+                if name == "follow_transfer" and house.fleet.running_at(GUEST) == (B,):
+                    house.fleet.destroy(A, GUEST)
+                    house.fleet.destroy(B, GUEST)
+
+            house.wires[A].then = lose
+            uuid = (await house.ask()).uuid
+            asking = await house.until(uuid, person_is_needed)
+            assert asking.reason is not None
+            assert asking.reason.code is Code.GUEST_LOST
+            lost_folder = {
+                "follow_transfer": TransferNews(ended=True),
+                "close_transfer": TransferNews(ended=True),
+                "sight_source": SourceSighting(word=SourceWord.ENDED, seen="absent"),
+            }
+            house.wires[A].says |= lost_folder
+            await asyncio.sleep(400)
+            asking = await house.see(uuid)
+            assert asking.person_needed
+            assert asking.reason is not None
+            assert "its folder there is gone" in asking.reason.words
+            assert house.fleet.calls(B, "rollback_live_migration_at_destination") == 0
 
     run(story())
 

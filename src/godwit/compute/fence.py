@@ -51,12 +51,24 @@ BARRED_BY: Final[Mapping[Deed, Deed]] = {
 while attaching to one that was begun stays harmless (`compute/transfers.py`).
 """
 
+LAST: Final = frozenset(
+    {
+        Deed.ROLLBACK_AT_DESTINATION,
+        Deed.POST_AT_DESTINATION,
+        Deed.ROLLBACK_AT_SOURCE,
+        Deed.POST_AT_SOURCE,
+    }
+)
+"""A story ends at each host with one of these."""
+
 
 class FenceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What a host remembers of one migration."""
 
     generation: int = 0
     marks: tuple[Deed, ...] = ()
+    over: bool = False
+    """The story's last act here was begun. Until then the record is kept, however old."""
 
 
 class FenceKeeper(Protocol):
@@ -71,7 +83,7 @@ class FenceKeeper(Protocol):
         ...
 
     async def forget_old(self) -> None:
-        """Let go of migrations that nobody has mentioned for a week."""
+        """Let go of migrations that were over here and not mentioned for a week."""
         ...
 
 
@@ -83,7 +95,8 @@ def admit(record: FenceRecord, act: Act, deed: Deed) -> FenceRecord:
     marks = record.marks
     if deed in BARRED_BY.values() and deed not in marks:
         marks = (*marks, deed)
-    return FenceRecord(generation=act.generation, marks=marks)
+    over = record.over or deed in LAST
+    return FenceRecord(generation=act.generation, marks=marks, over=over)
 
 
 class Fence:
@@ -108,7 +121,7 @@ class Fence:
             yield
 
     async def forget_old(self) -> None:
-        """Let go of migrations that nobody has mentioned for a week."""
+        """Let go of migrations that were over here and not mentioned for a week."""
         await self._keeper.forget_old()
 
     @asynccontextmanager

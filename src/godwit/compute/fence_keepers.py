@@ -1,6 +1,7 @@
 """Where a host's fence records are kept: in its state folder, or in memory for simulated hosts."""
 
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,7 @@ from godwit.model.ids import HostName, MigrationUuid
 from godwit.runtime.clock import Clock
 
 KEPT_S = 7 * 86_400.0
-"""So long a migration's record is kept after its last change; no message is that late."""
+"""So long the record of a migration that is over here is kept; no message is that late."""
 MEMORY_MAX = 10_000
 """At most so many migrations are remembered in memory; the oldest go first."""
 SWEEP_MAX = 1_000
@@ -74,9 +75,13 @@ class DiskFenceKeeper:
     def _forget(self, before_s: float) -> None:
         if not self._folder.is_dir():
             return
-        old = [path for path in self._folder.iterdir() if path.stat().st_mtime < before_s]
-        for path in sorted(old)[:SWEEP_MAX]:
+        old = (path for path in sorted(self._folder.iterdir()) if path.stat().st_mtime < before_s)
+        for path in islice(filter(_is_over, old), SWEEP_MAX):
             path.unlink(missing_ok=True)
 
     def _path(self, uuid: MigrationUuid) -> Path:
         return self._folder / f"{uuid}.json"
+
+
+def _is_over(path: Path) -> bool:
+    return msgspec.json.decode(path.read_bytes(), type=FenceRecord).over

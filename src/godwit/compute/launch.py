@@ -90,7 +90,8 @@ def news(folder: DiskFolder) -> TransferNews:
     """What is known now. The lock is looked at first: a result is there before the lock is free."""
     alive = is_alive(folder)
     result = None if alive else folder.result() or folder.why_stopped()
-    return news_of(folder.sign(), result, ended=not alive)
+    started = (folder.path / ORDER).exists()
+    return news_of(folder.sign(), result, ended=not alive, started=started)
 
 
 def close(folder: DiskFolder) -> bool:
@@ -178,13 +179,23 @@ def _signed(folder: DiskFolder) -> Identity | None:
 
 
 def forget(root: Path, *, before_s: float, at_most: int) -> None:
-    """Remove folders in which nothing has changed since `before_s` and nobody lives."""
+    """Remove folders that were over before `before_s` and in which nobody lives.
+
+    Age alone says nothing: a story that waits for a person may need its evidence after months.
+    """
     if not root.is_dir():
         return
-    old = [path for path in root.iterdir() if path.stat().st_mtime < before_s]
+    old = [path for path in root.iterdir() if _was_over(path, before_s)]
     for path in sorted(old)[:at_most]:
         if not is_alive(DiskFolder(path)):
             shutil.rmtree(path)
+
+
+def _was_over(path: Path, before_s: float) -> bool:
+    try:
+        return (path / Mark.OVER).stat().st_mtime < before_s
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

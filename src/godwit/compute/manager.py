@@ -167,7 +167,7 @@ class ComputeManager:
         return Nothing()
 
     async def tidy(self) -> None:
-        """Let go of what was kept of migrations a week ago. Called now and then by the reporter."""
+        """Let go of what was over here a week ago. Called now and then by the reporter."""
         await self._transfers.forget_old()
         await self._fence.forget_old()
 

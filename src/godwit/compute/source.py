@@ -65,6 +65,7 @@ async def rollback_live_migration(
     """The guest stays: put back what the transfer took. Nothing is transferred from now on."""
     await _ensure_closed(transfers, ask)
     await driver.rollback_live_migration_at_source(ask.instance, ask.migrate_data)
+    await transfers.set(ask.act.migration_uuid, Mark.OVER)
     return Nothing()
 
 
@@ -94,6 +95,7 @@ async def post_live_migration(driver: ComputeDriver, transfers: Transfers, ask: 
     """Forget the guest, which runs elsewhere."""
     await _ensure_closed(transfers, ask)
     await driver.post_live_migration_at_source(ask.instance, ask.migrate_data)
+    await transfers.set(ask.act.migration_uuid, Mark.OVER)
     return Nothing()
 
 

@@ -11,7 +11,7 @@ the same folder. On disk it is a folder named after the migration:
     stopped.json          why the job was stopped by who watched in the process's place
     steering.json         the newest steering, by the compute manager; a higher revision replaces it
     log                   what the process said
-    abort, closed, began, stopped-as-migrated, ended-by-us      marks: empty files, set once
+    abort, closed, began, stopped-as-migrated, ended-by-us, over      marks: empty files, set once
 """
 
 import asyncio
@@ -45,6 +45,8 @@ class Mark(StrEnum):
     """The guest was seen to end at the source, by anything but the move."""
     ENDED_BY_US = "ended-by-us"
     """Written before we end the source's half."""
+    OVER = "over"
+    """The story has done its last act at the source: the folder is evidence of nothing any more."""
 
 
 class Sign(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,7 +133,8 @@ class MemoryFolder:
 
     def news(self) -> TransferNews:
         """What is known now."""
-        return news_of(self._sign, None if self.alive else self._result, ended=not self.alive)
+        result = None if self.alive else self._result
+        return news_of(self._sign, result, ended=not self.alive, started=self.started)
 
     def evidence(self) -> TransferEvidence:
         """What the marks say."""
@@ -219,6 +222,14 @@ def evidence_of(folder: TransferFolder) -> TransferEvidence:
     )
 
 
-def news_of(sign: Sign, result: TransferResult | None, *, ended: bool) -> TransferNews:
+def news_of(
+    sign: Sign, result: TransferResult | None, *, ended: bool, started: bool
+) -> TransferNews:
     """The news for a follower."""
-    return TransferNews(sequence=sign.sequence, progress=sign.progress, ended=ended, result=result)
+    return TransferNews(
+        sequence=sign.sequence,
+        progress=sign.progress,
+        ended=ended,
+        result=result,
+        started=started,
+    )

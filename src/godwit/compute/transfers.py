@@ -66,7 +66,7 @@ class Transfers(Protocol):
         ...
 
     async def forget_old(self) -> None:
-        """Let go of what ended a week ago."""
+        """Let go of transfers whose story was over here a week ago."""
         ...
 
 

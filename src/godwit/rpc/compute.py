@@ -111,6 +111,8 @@ class TransferNews(msgspec.Struct, frozen=True, kw_only=True):
     ended: bool = False
     result: TransferResult | None = None
     """None with `ended`: the process died without leaving one, or none was ever started."""
+    started: bool = False
+    """By the host's own records. Once true it stays so, unless the records were lost."""
 
 
 class ForTransfer(msgspec.Struct, frozen=True, kw_only=True):

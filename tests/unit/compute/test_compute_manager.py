@@ -8,8 +8,11 @@ import pytest
 from msgspec.structs import replace
 from tests.contract.driver_contract import record_of
 
+from godwit.compute import source
 from godwit.compute.managers import ComputeManagers
-from godwit.model.errors import Conflict, Superseded, Unreachable
+from godwit.compute.transfer_folder import Mark
+from godwit.compute.transfers import TaskTransfers, Transfers
+from godwit.model.errors import Conflict, HypervisorError, Superseded, Unreachable
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
 from godwit.model.migrate_data import LibvirtLiveMigrateData
 from godwit.model.reasons import Code
@@ -32,6 +35,7 @@ from godwit.rpc.compute import (
 )
 from godwit.runtime.settings import MigrationSettings, Settings, SimulatedHostSettings
 from godwit.sim.loop import VirtualClock, run
+from godwit.virt.driver import ComputeDriver
 from godwit.virt.registry import simulated_fleet
 from godwit.virt.simulated.driver import SimulatedDriver
 from godwit.virt.simulated.faults import Fault, FaultKind, TransferFault
@@ -303,6 +307,34 @@ def test_an_end_of_the_source_is_on_record_before_it_is_done() -> None:
         assert await house.words() == (SourceWord.GONE, DestinationWord.READY)
         await house.destination.let_run_at_destination(house.move)
         assert house.fleet.running_at(house.guest) == (B,)
+
+    in_a_house(tale)
+
+
+@pytest.mark.parametrize("act", [source.rollback_live_migration, source.post_live_migration])
+def test_the_story_is_over_at_the_source_once_its_last_act_there_is_done_and_not_before(
+    act: Callable[[ComputeDriver, Transfers, Move], Awaitable[object]],
+) -> None:
+    marks = list[Mark]()
+
+    class Remembering(TaskTransfers):
+        async def set(self, uuid: MigrationUuid, mark: Mark) -> None:
+            marks.append(mark)
+
+    async def tale(house: House) -> None:
+        driver = SimulatedDriver(house.fleet, A)
+        async with asyncio.TaskGroup() as tasks:
+            transfers = Remembering(
+                tasks=tasks, make_driver=lambda _: pytest.fail("begins"), stall_timeout_s=1
+            )
+            house.fleet.inject(Fault(A, f"{act.__name__}_at_source", FaultKind.FAILS))
+            with pytest.raises(HypervisorError):
+                await act(driver, transfers, house.move)
+            assert marks == []
+            house.fleet.power_off_guest(A, house.guest)
+            await act(driver, transfers, house.move)
+            assert marks == [Mark.OVER]
+            house.fleet.destroy(A, house.guest)
 
     in_a_house(tale)
 

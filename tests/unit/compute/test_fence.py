@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from godwit.compute.disk import Disk
-from godwit.compute.fence import BARRED_BY, Deed, Fence, FenceKeeper, FenceRecord, admit
+from godwit.compute.fence import BARRED_BY, LAST, Deed, Fence, FenceKeeper, FenceRecord, admit
 from godwit.compute.fence_keepers import (
     KEPT_S,
     MEMORY_MAX,
@@ -203,14 +203,37 @@ def test_an_act_that_teaches_nothing_new_writes_nothing(tmp_path: Path, disk: Di
     assert len(set(asyncio.run(main()))) == 1
 
 
-def test_a_record_is_forgotten_a_week_after_its_last_change(tmp_path: Path, disk: Disk) -> None:
+@pytest.mark.parametrize("deed", sorted(set(Deed) - LAST))
+def test_only_the_last_act_of_a_story_here_makes_its_record_one_to_forget(deed: Deed) -> None:
+    assert not admit(FenceRecord(), act(), deed).over
+    ended = admit(FenceRecord(), act(), Deed.POST_AT_SOURCE)
+    assert ended.over
+    assert admit(ended, act(), deed if deed not in BARRED_BY else Deed.ABORT).over
+
+
+def test_the_record_of_an_unended_story_is_kept_however_old_it_is(
+    tmp_path: Path, disk: Disk
+) -> None:
+    async def main() -> int:
+        keeper = a_keeper(tmp_path, disk, 1000 * KEPT_S)
+        await keeper.write(UUID, FenceRecord(generation=7))
+        os.utime(tmp_path / "fence" / f"{UUID}.json", (1.0, 1.0))
+        await Fence(keeper).forget_old()
+        return (await keeper.read(UUID)).generation
+
+    assert asyncio.run(main()) == 7
+
+
+def test_the_record_of_an_ended_story_is_forgotten_a_week_after_its_last_change(
+    tmp_path: Path, disk: Disk
+) -> None:
     now_s = 10 * KEPT_S
     young = MigrationUuid("22222222-2222-4222-8222-222222222222")
 
     async def main() -> tuple[int, int]:
         keeper = a_keeper(tmp_path, disk, now_s)
         for uuid, age_s in ((UUID, KEPT_S + 1), (young, KEPT_S - 1)):
-            await keeper.write(uuid, FenceRecord(generation=7))
+            await keeper.write(uuid, FenceRecord(generation=7, over=True))
             os.utime(tmp_path / "fence" / f"{uuid}.json", (now_s - age_s, now_s - age_s))
         await Fence(keeper).forget_old()
         return (await keeper.read(UUID)).generation, (await keeper.read(young)).generation

@@ -47,9 +47,9 @@ def test_a_result_in_memory_is_news_only_once_the_transfer_has_ended() -> None:
     folder = MemoryFolder()
     folder.begin_life()
     folder.end(RESULT)
-    assert folder.news() == TransferNews()
+    assert folder.news() == TransferNews(started=True)
     folder.end_life()
-    assert folder.news() == TransferNews(ended=True, result=RESULT)
+    assert folder.news() == TransferNews(ended=True, started=True, result=RESULT)
 
 
 @pytest.mark.parametrize(

@@ -389,24 +389,35 @@ def test_a_person_who_starts_the_process_by_hand_is_told_that_it_is_not_theirs(
 
 
 @pytest.mark.parametrize(("age_s", "kept"), [(KEPT_S - 60, True), (KEPT_S + 60, False)])
-def test_a_transfer_is_forgotten_a_week_after_its_last_change(
+def test_a_transfer_is_forgotten_a_week_after_its_story_was_over_here(
     tmp_path: Path, age_s: float, kept: bool
 ) -> None:
     now_s = 10 * KEPT_S
 
     async def tale(transfers: ProcessTransfers) -> None:
-        await transfers.set(UUID, Mark.ENDED_BY_US)
-        os.utime(tmp_path / UUID, (now_s - age_s, now_s - age_s))
+        await transfers.set(UUID, Mark.OVER)
+        os.utime(tmp_path / UUID / Mark.OVER, (now_s - age_s, now_s - age_s))
         await transfers.forget_old()
         assert (tmp_path / UUID).exists() is kept
 
     tell(tale, tmp_path, 1, now_s=now_s)
 
 
+def test_the_evidence_of_a_story_that_is_not_over_is_kept_however_old_it_is(tmp_path: Path) -> None:
+    async def tale(transfers: ProcessTransfers) -> None:
+        await transfers.set(UUID, Mark.STOPPED_AS_MIGRATED)
+        os.utime(tmp_path / UUID, (1.0, 1.0))
+        await transfers.forget_old()
+        assert (await transfers.evidence(UUID)).stopped_as_migrated
+
+    tell(tale, tmp_path, 1, now_s=1000 * KEPT_S)
+
+
 def test_a_transfer_that_lives_is_never_forgotten(tmp_path: Path) -> None:
     folder = in_folder(tmp_path)
     launch.ensure(folder)
-    os.utime(folder.path, (1.0, 1.0))
+    folder.set(Mark.OVER)
+    os.utime(folder.path / Mark.OVER, (1.0, 1.0))
     with launch.holding(folder):
         launch.forget(tmp_path, before_s=1e9, at_most=10)
     assert folder.path.exists()

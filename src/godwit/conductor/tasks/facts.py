@@ -35,6 +35,8 @@ class LiveMigrationFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What both ends agreed on; `pre_live_migration` adds what the destination prepared."""
     result: TransferResult | None = None
     """How the transfer process ended. A claim, not where the guest is."""
+    started: bool = False
+    """The source has said that the transfer was started there: its evidence must be there, too."""
     undecided_since_s: float | None = None
     """Since when no verdict could be given; None while there is nothing to wonder about."""
     never_begun_seen_at_s: float | None = None

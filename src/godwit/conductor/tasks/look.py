@@ -22,15 +22,14 @@ class Seen:
     destination: DestinationSighting
 
 
-async def look(context: Telling, *, source_is_closed: bool) -> Seen | None:
+async def look(context: Telling, *, unfit: SourceSighting | None) -> Seen | None:
     """What is at both ends, or None if the source changed between the two looks at it.
 
-    A source that could not confirm that nothing begins any more counts as unreachable, whatever it
-    would show.
+    `unfit`: the source's word would prove nothing, whatever it shows; this counts instead.
     """
-    before = await sight_source(context) if source_is_closed else NOT_CLOSED
+    before = unfit or await sight_source(context)
     destination = await sight_destination(context)
-    after = await sight_source(context) if source_is_closed else NOT_CLOSED
+    after = unfit or await sight_source(context)
     if (before.word, before.never_begun) != (after.word, after.never_begun):
         return None
     return Seen(after, destination)
@@ -38,6 +37,9 @@ async def look(context: Telling, *, source_is_closed: bool) -> Seen | None:
 
 NOT_CLOSED = SourceSighting(
     word=SourceWord.UNREACHABLE, seen="the source does not answer; a transfer may still run there"
+)
+EVIDENCE_LOST = SourceSighting(
+    word=SourceWord.UNREACHABLE, seen="the transfer was started, and its folder there is gone"
 )
 
 

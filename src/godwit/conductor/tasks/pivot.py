@@ -24,16 +24,24 @@ from godwit.conductor.tasks.facts import (
     move,
     uuid_of,
 )
-from godwit.conductor.tasks.look import Seen, answered, look, seen_words, sight_source
+from godwit.conductor.tasks.look import (
+    EVIDENCE_LOST,
+    NOT_CLOSED,
+    Seen,
+    answered,
+    look,
+    seen_words,
+    sight_source,
+)
 from godwit.conductor.tasks.persons_word import carry_out
 from godwit.conductor.tasks.slots import give_slots_back
 from godwit.conductor.tasks.transfer_watch import ask_to_stop, close, follow, pass_on_steering
 from godwit.conductor.tasks.verdict_reason import why_it_did_not_happen
 from godwit.conductor.tasks.whereabouts import PERSON, Verdict, decide
 from godwit.model.migration import MigrationStatus
-from godwit.model.sighting import SourceWord
+from godwit.model.sighting import SourceSighting, SourceWord
 from godwit.model.steering import UNSTEERED
-from godwit.rpc.compute import StartTransfer
+from godwit.rpc.compute import StartTransfer, TransferNews
 from godwit.saga.step import DidNotHappen, Happened, Resolution, Undecided
 from godwit.store.interface import MigrationChanges
 
@@ -51,7 +59,7 @@ Outcome = Resolution[LiveMigrationFacts]
 async def live_migration(context: Telling) -> LiveMigrationFacts:
     """Begin the transfer, or find the one that was begun, and follow it until it has ended."""
     migration = await context.world.queries.migration(uuid_of(context))
-    await context.world.compute(at_source(context.facts)).live_migration(
+    started = await context.world.compute(at_source(context.facts)).live_migration(
         StartTransfer(
             act=act(context),
             instance=context.facts.instance,
@@ -61,7 +69,8 @@ async def live_migration(context: Telling) -> LiveMigrationFacts:
         )
     )
     news = await follow(context)
-    return replace(context.facts, result=news.result if news else None)
+    result = news.result if news else None
+    return replace(context.facts, result=result, started=started.started)
 
 
 async def find_the_guest(context: Telling) -> Outcome:
@@ -71,13 +80,25 @@ async def find_the_guest(context: Telling) -> Outcome:
     if closed is not None and not closed.ended:
         return Undecided(LOOK_AGAIN_S)
     result = closed.result if closed is not None and closed.result else context.facts.result
-    facts = replace(context.facts, result=result)
-    seen = await look(context, source_is_closed=closed is not None)
+    started = context.facts.started or (closed is not None and closed.started)
+    facts = replace(context.facts, result=result, started=started)
+    seen = await look(context, unfit=_why_the_source_cannot_tell(facts, closed))
     if seen is None:
         return Undecided(LOOK_AGAIN_S, facts=facts)
     outcome = await carry_out_verdict(_with(context, facts), seen)
     await _say_whether_a_person_is_needed(context, outcome)
     return outcome
+
+
+def _why_the_source_cannot_tell(
+    facts: LiveMigrationFacts, closed: TransferNews | None
+) -> SourceSighting | None:
+    """What counts in place of the source's own word. Without the evidence of a transfer that was
+    started, an absent guest would read as one that never left.
+    """
+    if closed is None:
+        return NOT_CLOSED
+    return EVIDENCE_LOST if facts.started and not closed.started else None
 
 
 async def carry_out_verdict(context: Telling, seen: Seen) -> Outcome:
