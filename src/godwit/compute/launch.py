@@ -24,6 +24,8 @@ LOCK = "lock"
 ORDER = "order.json"
 PROCESS = "process.json"
 LOG = "log"
+TRIAL = "trial"
+TRIAL_BYTES = 4096
 
 Fork = Callable[[Path, int], int]
 """A process for this folder, with this lock; its pid. See `Nursery.fork`."""
@@ -104,6 +106,13 @@ def close(folder: DiskFolder) -> bool:
             return True
     except Held:
         return False
+
+
+def try_to_write(folder: DiskFolder) -> None:
+    """Raises `OSError` where the folder cannot be written. Then its process cannot give signs of
+    life either, and its silence says nothing.
+    """
+    write_whole(folder.path / TRIAL, bytes(TRIAL_BYTES), durable=False)
 
 
 def kill(folder: DiskFolder) -> bool:

@@ -21,6 +21,7 @@ from godwit.compute.nursery import Nursery
 from godwit.compute.orphans import Orphans
 from godwit.compute.transfer_folder import DiskFolder, Mark
 from godwit.compute.transfers import closed, is_news
+from godwit.model.errors import HypervisorError
 from godwit.model.ids import HostName, MigrationUuid
 from godwit.model.migrate_data import Guard
 from godwit.model.steering import Steering
@@ -35,7 +36,10 @@ T = TypeVar("T")
 LOOK_S = 0.15
 """How often the folder is looked at while somebody waits."""
 SILENT_S = 10.0
-"""A process that gives no sign of life for so long is ended, and its folder closed."""
+"""A process that gives no sign of life for so long is looked at once more."""
+SECOND_LOOK_S = 2.0
+"""So much later: if both of us stood still, the process is faster than that with its next sign. If
+there is none, it is ended, and its folder closed."""
 KILLED_WAIT_S = 5.0
 """So long a process that was ended by force may take to let go of its lock."""
 START_ATTEMPTS = 20
@@ -102,7 +106,8 @@ class ProcessTransfers:
         news = await self._news(folder)
         while not is_news(news, after_sequence) and loop.time() < until_s:
             if await self._is_silent(uuid, folder):
-                await self._end_silent(folder)
+                await self._end_if_hung(folder)
+                self._beats.pop(uuid, None)
             await self._pause(folder)
             news = await self._news(folder)
         if not news.ended:
@@ -135,7 +140,7 @@ class ProcessTransfers:
             if await self._beat(folder) != first:
                 break  # it lives
             if asyncio.get_running_loop().time() >= until_s:
-                await self._end_silent(folder)
+                await self._end_if_hung(folder)
                 break
             await asyncio.sleep(LOOK_S)
         return await self._news(folder)
@@ -193,13 +198,27 @@ class ProcessTransfers:
         self._beats[uuid] = (beat, since_s)
         return now_s - since_s >= self._silent_s
 
-    async def _end_silent(self, folder: DiskFolder) -> None:
+    async def _end_if_hung(self, folder: DiskFolder) -> None:
+        """End a process that was found silent, unless it could not or need not have been heard: its
+        guest may be waiting for it, and it for nothing but a disk.
+        """
+        try:
+            await self._do("write beside the process", partial(launch.try_to_write, folder))
+        except HypervisorError as error:
+            log.warning("a process is silent, and so is its disk", words=error.reason.words)
+            return
+        before = await self._beat(folder)
+        await asyncio.sleep(SECOND_LOOK_S)
+        if await self._beat(folder) == before:
+            await self._end(folder)
+
+    async def _end(self, folder: DiskFolder) -> None:
         """End a process that gives no sign of life, and close its folder."""
         killed = await self._do("end the transfer process", partial(launch.kill, folder))
         log.warning("transfer process is silent", folder=str(folder.path), killed=killed)
         until_s = asyncio.get_running_loop().time() + KILLED_WAIT_S
-        while killed and not await self._closed(folder):
-            if asyncio.get_running_loop().time() >= until_s:
+        while not await self._closed(folder):
+            if not killed or asyncio.get_running_loop().time() >= until_s:
                 return
             await asyncio.sleep(LOOK_S)
 

@@ -14,7 +14,7 @@ import structlog
 from godwit.compute.convergence import Policy
 from godwit.compute.post_copy import see_through
 from godwit.compute.steering import Helm
-from godwit.compute.transfer_folder import Mark, Sign, TransferFolder
+from godwit.compute.transfer_folder import Mark, Sign, SteadyFolder, TransferFolder
 from godwit.model.errors import GodwitError, Unreachable
 from godwit.model.migrate_data import Guard
 from godwit.model.progress import Progress, Statistics
@@ -70,14 +70,16 @@ def terms_of(order: TransferOrder) -> Terms:
 
 async def run_transfer(folder: TransferFolder, driver: TransferDriver, terms: Terms) -> None:
     """Make the transfer and leave its result in `folder`. Expected trouble becomes the result's
-    `error`; connections are given back in any case.
+    `error`; connections are given back in any case. Once it has begun, trouble with the folder does
+    not stop it: then its marks or its result may be missing.
     """
-    pulse = _Pulse(folder)
+    steady = SteadyFolder(folder)
+    pulse = _Pulse(steady)
     async with asyncio.TaskGroup() as tasks:
         beating = tasks.create_task(pulse.beat(), name="sign of life")
         result = await _result(_Move(folder, driver, terms, pulse))
         beating.cancel()
-    folder.end(result)
+    steady.end(result)
 
 
 async def _result(move: "_Move") -> TransferResult:
@@ -93,7 +95,7 @@ async def _result(move: "_Move") -> TransferResult:
 class _Pulse:
     """The sign of life, and the newest sample."""
 
-    def __init__(self, folder: TransferFolder) -> None:
+    def __init__(self, folder: SteadyFolder) -> None:
         self._folder = folder
         self._sign = Sign()
 
@@ -120,9 +122,10 @@ class _Move:
         self, folder: TransferFolder, driver: TransferDriver, terms: Terms, pulse: _Pulse
     ) -> None:
         self._folder = folder
+        self._steady = SteadyFolder(folder)
         self._driver = driver
         self._terms = terms
-        self._helm = Helm(folder, driver, terms.policy, pulse.tell)
+        self._helm = Helm(self._steady, driver, terms.policy, pulse.tell)
 
     async def make(self) -> TransferResult:
         """All of it, in order."""
@@ -132,14 +135,15 @@ class _Move:
             await self._helm.set_first_limits()
         if self._is_unwanted():
             return TransferResult(error="stopped before it began", aborted=True)
-        # The mark comes first: if we die between these two lines, the move may have begun.
+        # The mark comes first: if we die between these two lines, the move may have begun. So it
+        # does not begin where it cannot be set.
         self._folder.set(Mark.BEGAN)
         async with asyncio.TaskGroup() as tasks:
             call = tasks.create_task(self._call(), name="transfer call")
             steering = tasks.create_task(self._helm.steer(call), name="steering")
             outcome = await call
             if outcome.guest_ended:
-                self._folder.set(Mark.SEEN_TO_END)
+                self._steady.set(Mark.SEEN_TO_END)
             # Not after `steering`: a sample that is slow to come must not keep the guest waiting.
             ran = await self._let_run_on_proof()
         stopped = steering.result()
@@ -195,11 +199,16 @@ class _Move:
         return False
 
     async def _let_run_once(self) -> bool:
+        """The proof is noted before the guest runs, and forced to disk after: the guest waits for
+        no disk. If we die between, the note stays. If the host's power fails between, a transient
+        guest that is absent at the source and runs at the destination is found there all the same.
+        """
         if not await self._driver.source_is_gone():
             return False
-        if not self._folder.has(Mark.STOPPED_AS_MIGRATED):
-            self._folder.set(Mark.STOPPED_AS_MIGRATED)
-        if not self._terms.waits_for_us:
-            return False
-        await self._driver.let_run_at_destination()
-        return True
+        self._steady.note(Mark.STOPPED_AS_MIGRATED)
+        try:
+            if self._terms.waits_for_us:
+                await self._driver.let_run_at_destination()
+        finally:
+            self._steady.set(Mark.STOPPED_AS_MIGRATED)
+        return self._terms.waits_for_us

@@ -8,18 +8,23 @@ the same folder. On disk it is a folder named after the migration:
     process.json          the process's pid and start time, by the process itself
     progress.json         the newest sample; its `beat` is the sign of life
     result.json           how it ended; the last thing the process writes
+    trial                 a block, written by who is about to end a silent process
     stopped.json          why the job was stopped by who watched in the process's place
     steering.json         the newest steering, by the compute manager; a higher revision replaces it
     log                   what the process said
     abort, closed, began, stopped-as-migrated, ended-by-us, over      marks: empty files, set once
+
+A disk that is full or fails takes no part in a move that has begun: see `SteadyFolder`.
 """
 
 import asyncio
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import msgspec
+import structlog
 
 from godwit.compute.disk import sync_folder, write_whole
 from godwit.model.progress import Progress
@@ -28,6 +33,8 @@ from godwit.rpc.compute import TransferNews, TransferResult
 from godwit.virt.driver import TransferEvidence
 
 R = TypeVar("R")
+
+log = structlog.get_logger()
 
 
 class Mark(StrEnum):
@@ -68,6 +75,10 @@ class TransferFolder(Protocol):
         """Set the mark. It survives a crash from the moment this returns."""
         ...
 
+    def note(self, mark: Mark) -> None:
+        """Set the mark without waiting for the disk: it survives this process, not a power cut."""
+        ...
+
     def steering(self) -> Steering | None:
         """The newest steering that was asked for since the start, if any was."""
         ...
@@ -100,6 +111,10 @@ class MemoryFolder:
         return mark in self._marks
 
     def set(self, mark: Mark) -> None:
+        """See `TransferFolder`."""
+        self._marks.add(mark)
+
+    def note(self, mark: Mark) -> None:
         """See `TransferFolder`."""
         self._marks.add(mark)
 
@@ -164,6 +179,10 @@ class DiskFolder:
         (self.path / mark).touch()
         sync_folder(self.path)
 
+    def note(self, mark: Mark) -> None:
+        """See `TransferFolder`."""
+        (self.path / mark).touch()
+
     def steering(self) -> Steering | None:
         """See `TransferFolder`."""
         return self._read("steering.json", Steering)
@@ -210,6 +229,53 @@ class DiskFolder:
             return msgspec.json.decode((self.path / name).read_bytes(), type=kind)
         except FileNotFoundError:
             return None
+
+
+class SteadyFolder:
+    """The folder of a move that has begun: trouble with the disk is logged and never raised.
+
+    The guest may have left already, and only who goes on can let it run. What cannot be read is
+    not there; what cannot be written is missing, and whoever sights both ends does without it.
+    """
+
+    def __init__(self, folder: TransferFolder) -> None:
+        self._folder = folder
+        self._in_trouble = False
+
+    def has(self, mark: Mark) -> bool:
+        """See `TransferFolder`."""
+        return bool(self._tried("look for a mark", lambda: self._folder.has(mark)))
+
+    def set(self, mark: Mark) -> None:
+        """See `TransferFolder`."""
+        self._tried("set a mark", lambda: self._folder.set(mark))
+
+    def note(self, mark: Mark) -> None:
+        """See `TransferFolder`."""
+        self._tried("note a mark", lambda: self._folder.note(mark))
+
+    def steering(self) -> Steering | None:
+        """See `TransferFolder`."""
+        return self._tried("read the steering", self._folder.steering)
+
+    def show(self, sign: Sign) -> None:
+        """See `TransferFolder`."""
+        self._tried("give a sign of life", lambda: self._folder.show(sign))
+
+    def end(self, result: TransferResult) -> None:
+        """See `TransferFolder`."""
+        self._tried("leave the result", lambda: self._folder.end(result))
+
+    def _tried(self, doing: str, work: Callable[[], R]) -> R | None:
+        try:
+            answer = work()
+        except OSError as error:
+            if not self._in_trouble:  # not with every sign of life
+                log.warning("the transfer's folder fails", doing=doing, problem=str(error))
+            self._in_trouble = True
+            return None
+        self._in_trouble = False
+        return answer
 
 
 def evidence_of(folder: TransferFolder) -> TransferEvidence:

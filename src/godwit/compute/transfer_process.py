@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -80,7 +81,7 @@ def transfer_main(folder: DiskFolder) -> int:
     if not launch.take_over_lock(folder):
         return NOT_STARTED
     _stay()
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(logger_factory=_Log)
     try:
         launch.sign_name(folder)
         asyncio.run(_made(folder, launch.order_of(folder)))
@@ -108,9 +109,28 @@ def _stay() -> None:
 
 
 def _end_now(code: int) -> NoReturn:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    """In any case: as long as this process is there, it holds the lock."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
     os._exit(code)
+
+
+class _Log:
+    """Writes the lines of the log. One that finds no room is lost: the move does not depend on it.
+
+    Past `sys.stderr`, which would keep such a line and try it again with the next.
+    """
+
+    def __init__(self, *_names: object) -> None:
+        """As structlog makes its loggers."""
+
+    def msg(self, line: str) -> None:
+        """Write it, or not."""
+        with suppress(OSError):
+            os.write(2, f"{line}\n".encode(errors="backslashreplace"))
+
+    debug = info = warning = error = exception = critical = msg
 
 
 def main(*words: str) -> int:

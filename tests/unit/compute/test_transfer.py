@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from errno import ENOSPC
 from itertools import pairwise
 
 import pytest
@@ -126,6 +127,42 @@ class WatchedFolder(MemoryFolder):
         super().show(sign)
 
 
+class FailingFolder(MemoryFolder):
+    """Its disk is full, or worse, as soon as it `fails`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fails = False
+
+    def has(self, mark: Mark) -> bool:
+        self._touch()
+        return super().has(mark)
+
+    def set(self, mark: Mark) -> None:
+        self._touch()
+        super().set(mark)
+
+    def note(self, mark: Mark) -> None:
+        self._touch()
+        super().note(mark)
+
+    def steering(self) -> Steering | None:
+        self._touch()
+        return super().steering()
+
+    def show(self, sign: Sign) -> None:
+        self._touch()
+        super().show(sign)
+
+    def end(self, result: TransferResult) -> None:
+        self._touch()
+        super().end(result)
+
+    def _touch(self) -> None:
+        if self.fails:
+            raise OSError(ENOSPC, "No space left on device")
+
+
 def terms(
     *, guard: Guard = Guard.PAUSED, was_paused: bool = False, stall_timeout_s: float = 30.0
 ) -> Terms:
@@ -212,6 +249,78 @@ def test_the_proof_is_on_record_before_the_guest_is_let_run() -> None:
 
     transferred(ScriptedDriver(on_call=look), folder)
     assert (seen["source_is_gone"], seen["let_run_at_destination"]) == (False, True)
+
+
+class SlowDisk(MemoryFolder):
+    """Remembers what was forced to disk, in the driver's diary."""
+
+    def __init__(self, diary: list[str]) -> None:
+        super().__init__()
+        self._diary = diary
+
+    def set(self, mark: Mark) -> None:
+        self._diary.append(f"forced to disk: {mark}")
+        super().set(mark)
+
+
+def test_the_guest_is_let_run_before_the_proof_is_forced_to_disk() -> None:
+    driver = ScriptedDriver()
+    transferred(driver, SlowDisk(driver.diary))
+    assert driver.diary[-4:] == [
+        "let_run_at_destination",
+        "forced to disk: stopped-as-migrated",
+        "statistics",
+        "close",
+    ]
+
+
+def test_a_guest_that_cannot_be_let_run_leaves_its_proof_on_disk() -> None:
+    driver = ScriptedDriver(raises={"let_run_at_destination": [REFUSED]})
+    transferred(driver, SlowDisk(driver.diary))
+    assert "forced to disk: stopped-as-migrated" in driver.diary
+
+
+@pytest.mark.parametrize("breaks_at", ["transfer", "source_is_gone", "let_run_at_destination"])
+def test_a_disk_that_fails_in_the_move_keeps_no_guest_waiting(breaks_at: str) -> None:
+    folder = FailingFolder()
+
+    def break_disk(call: str) -> None:
+        folder.fails = folder.fails or call == breaks_at
+
+    driver = ScriptedDriver(on_call=break_disk)
+    run(run_transfer(folder, driver, terms()))
+    assert driver.diary[-3:] == ["let_run_at_destination", "statistics", "close"]
+    assert folder.news().result is None
+
+
+def test_a_disk_that_comes_back_has_the_result_and_newer_signs_of_life() -> None:
+    folder, beats = FailingFolder(), list[int]()
+
+    async def tale() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(run_transfer(folder, ScriptedDriver(transfer_s=30.0), terms()))
+            await asyncio.sleep(5.0)
+            beats.append(folder.news().sequence)
+            folder.fails = True
+            await asyncio.sleep(15.0)
+            assert folder.news().sequence == beats[0]
+            folder.fails = False
+
+    run(tale())
+    assert folder.news().sequence > beats[0]
+    assert folder.news().result == TransferResult(statistics=STATISTICS, ran_at_destination=True)
+
+
+def test_where_the_beginning_cannot_be_put_on_record_nothing_begins() -> None:
+    folder = FailingFolder()
+
+    def break_disk(call: str) -> None:
+        folder.fails = folder.fails or call == "limit"
+
+    driver = ScriptedDriver(on_call=break_disk)
+    with pytest.raises(ExceptionGroup):
+        run(run_transfer(folder, driver, terms()))
+    assert driver.diary == ["open", "clear_autostart", "limit", "close"]
 
 
 @pytest.mark.parametrize("mark", [Mark.ABORT, Mark.CLOSED])

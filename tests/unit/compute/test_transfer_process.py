@@ -252,6 +252,56 @@ def test_a_process_that_falls_silent_is_ended_for_whoever_follows_it(
     tell(tale, tmp_path, silent_port, silent_s=1.0)
 
 
+@pytest.mark.slow
+def test_a_process_whose_log_finds_no_room_goes_on_to_its_result(
+    tmp_path: Path, refused_port: int
+) -> None:
+    async def tale(transfers: ProcessTransfers) -> None:
+        launch.ensure(in_folder(tmp_path))
+        (tmp_path / UUID / launch.LOG).symlink_to("/dev/full")
+        await transfers.start(START)
+        news = await follow_to_the_end(transfers)
+        assert news.result is not None
+        assert news.result.reason is not None
+        assert news.result.reason.code is Code.HYPERVISOR_UNAVAILABLE
+
+    tell(tale, tmp_path, refused_port)
+
+
+@pytest.mark.slow
+def test_a_process_that_only_seemed_silent_because_we_stood_still_is_left_alone(
+    tmp_path: Path, silent_port: int
+) -> None:
+    """Its last sign looks old, and the next one is due."""
+
+    async def tale(transfers: ProcessTransfers) -> None:
+        await transfers.start(START)
+        pid = await signed(in_folder(tmp_path))
+        await transfers.follow(UUID, 0)
+        assert not (await transfers.close(UUID)).ended
+        assert await transfers.is_alive(UUID)
+        assert pid_of(in_folder(tmp_path)) == pid
+
+    tell(tale, tmp_path, silent_port, silent_s=0.01)
+
+
+@pytest.mark.slow
+def test_a_process_that_could_not_write_a_sign_of_life_is_not_ended_for_it(
+    tmp_path: Path, silent_port: int
+) -> None:
+    """What stands in for a full disk: nobody can replace a folder by a file."""
+
+    async def tale(transfers: ProcessTransfers) -> None:
+        await transfers.start(START)
+        os.kill(await signed(in_folder(tmp_path)), signal.SIGSTOP)
+        (tmp_path / UUID / launch.TRIAL).mkdir()
+        assert not (await transfers.close(UUID)).ended
+        (tmp_path / UUID / launch.TRIAL).rmdir()
+        assert (await transfers.close(UUID)).ended
+
+    tell(tale, tmp_path, silent_port, silent_s=0.2)
+
+
 def test_another_process_with_the_same_pid_is_not_killed(tmp_path: Path) -> None:
     folder = in_folder(tmp_path)
     launch.ensure(folder)
