@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from tests.saga.house import GUEST, A, B, House, a_house, host_settings
+from tests.saga.house import ASKED, GUEST, A, B, House, a_house, host_settings
 
 from godwit.model.errors import BadRequest, Conflict
 from godwit.model.ids import HostName, MigrationUuid
@@ -11,7 +11,9 @@ from godwit.model.instance import VmState
 from godwit.model.migration import Migration, MigrationStatus
 from godwit.model.reasons import Code
 from godwit.model.sighting import SourceSighting, SourceWord
+from godwit.model.steering import SteeringWish
 from godwit.rpc.compute import TransferNews
+from godwit.rpc.conductor import ForceComplete, SteerMigration
 from godwit.sim.loop import run
 from godwit.virt.simulated.faults import TransferFault
 
@@ -55,16 +57,29 @@ def test_a_person_is_asked_only_after_the_bound_and_is_told_what_was_seen() -> N
     run(story())
 
 
-def test_an_abort_of_what_waits_for_a_person_is_refused_and_says_what_helps() -> None:
+def test_what_waits_for_a_person_is_neither_stopped_nor_steered_and_says_what_helps() -> None:
     async def story() -> None:
         async with a_house() as house:
             uuid = await a_guest_nobody_can_place(house)
             await house.until(uuid, person_is_needed)
-            with pytest.raises(Conflict) as refused:
-                await house.abort(uuid)
-            assert refused.value.reason.code is Code.MIGRATION_NEEDS_A_PERSON
-            assert f"godwit migration resolve {uuid}" in refused.value.reason.remedy
-            assert not (await house.see(uuid)).abort_requested
+            manager = house.conductor.manager
+            wish = SteeringWish(max_downtime_ms=900)
+            for asked in (
+                house.abort(uuid),
+                manager.steer_live_migration(
+                    SteerMigration(asked=ASKED, migration_uuid=uuid, wish=wish)
+                ),
+                manager.force_complete_live_migration(
+                    ForceComplete(asked=ASKED, migration_uuid=uuid)
+                ),
+            ):
+                with pytest.raises(Conflict) as refused:
+                    await asked
+                assert refused.value.reason.code is Code.MIGRATION_NEEDS_A_PERSON
+                assert f"godwit migration resolve {uuid}" in refused.value.reason.remedy
+            untouched = await house.see(uuid)
+            assert not untouched.abort_requested
+            assert untouched.steering.revision == 0
 
     run(story())
 

@@ -77,6 +77,8 @@ def how_to_force(migration: Migration, guard: Guard, *, longest_ms: int) -> Forc
     that, or we die, it would stay so.
     """
     progress = migration.progress
+    if migration.person_needed:  # its figures are old
+        raise Conflict(reason(Code.MIGRATION_NEEDS_A_PERSON, migration=migration.uuid))
     if migration.status in BEFORE or progress is None:
         raise _too_early(migration)
     if migration.status is not MigrationStatus.RUNNING or progress.phase in AFTER:

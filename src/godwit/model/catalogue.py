@@ -72,7 +72,7 @@ ALL_BUT_CHECKS: Final[Mapping[Code, Entry]] = {
         "force_complete_max_pause_ms in [migration] of the settings file",
     ),
     Code.MIGRATION_NEEDS_A_PERSON: Entry(
-        "migration {migration} waits for a person, not for an abort",
+        "migration {migration} waits for a person: until then there is nothing to stop or to steer",
         "godwit migration show {migration} says what is seen; then godwit migration resolve "
         "{migration} --at HOST, or --lost",
     ),

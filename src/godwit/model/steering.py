@@ -66,8 +66,11 @@ NO_WISH: Final = SteeringWish()
 
 
 def wished(steering: Steering, wish: SteeringWish) -> Steering:
-    """The steering with what is wished for."""
+    """The steering with what is wished for. A pause that is set takes back one that was forced."""
     given = {name: value for name, value in structs.asdict(wish).items() if value is not None}
+    force = steering.force
+    if wish.max_downtime_ms is not None and force is not None and force.kind is ForceKind.PAUSE:
+        given["force"] = None
     return structs.replace(steering, **given)
 
 

@@ -193,7 +193,8 @@ class Store(SagaLog, Protocol):
     async def steer_migration(self, uuid: MigrationUuid, steering: Steering) -> Migration | None:
         """Replace the steering by its next revision; None, changing nothing, if it is not the next.
 
-        Raises `NotFound`, or `Conflict` once it is post-migrating, final or asked to stop.
+        Raises `NotFound`, or `Conflict` once it is post-migrating, final or asked to stop, and
+        while it waits for a person.
         """
         ...
 

@@ -259,9 +259,7 @@ def request_abort(
     connection: Connection, uuid: MigrationUuid, why: Reason, *, at: str
 ) -> Migration:
     """See `Store.request_abort`."""
-    migration = get(connection, uuid)
-    if migration.person_needed:
-        raise Conflict(reason(Code.MIGRATION_NEEDS_A_PERSON, migration=uuid))
+    migration = _known_to_run(connection, uuid)
     if not is_abortable(migration):
         status = "in post-copy" if is_in_post_copy(migration) else migration.status
         raise Conflict(reason(Code.MIGRATION_NOT_ABORTABLE, migration=uuid, status=status))
@@ -271,7 +269,7 @@ def request_abort(
 
 def steer(connection: Connection, uuid: MigrationUuid, steering: Steering) -> Migration | None:
     """See `Store.steer_migration`."""
-    migration = get(connection, uuid)
+    migration = _known_to_run(connection, uuid)
     over = not is_abortable(migration)
     if over or migration.abort_requested:
         status = migration.status if over else "being stopped"
@@ -279,6 +277,14 @@ def steer(connection: Connection, uuid: MigrationUuid, steering: Steering) -> Mi
     if migration.steering.revision != steering.revision - 1:
         return None
     return _save(connection, structs.replace(migration, steering=steering))
+
+
+def _known_to_run(connection: Connection, uuid: MigrationUuid) -> Migration:
+    """The migration, unless it waits for a person: then its figures are old, and nobody obeys."""
+    migration = get(connection, uuid)
+    if migration.person_needed:
+        raise Conflict(reason(Code.MIGRATION_NEEDS_A_PERSON, migration=uuid))
+    return migration
 
 
 def resolve_by_person(

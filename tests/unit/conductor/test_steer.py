@@ -12,7 +12,7 @@ from godwit.model.migrate_data import Guard
 from godwit.model.migration import Migration, MigrationStatus
 from godwit.model.progress import Progress, TransferPhase
 from godwit.model.reasons import Code
-from godwit.model.steering import Force, ForceKind
+from godwit.model.steering import Force, ForceKind, Steering, SteeringWish, wished
 
 MIB = 2**20
 COPYING = Progress(
@@ -30,6 +30,7 @@ RUNNING = Migration(
     status=MigrationStatus.RUNNING,
     progress=COPYING,
 )
+FORCED = Force(kind=ForceKind.PAUSE, pause_ms=3_000)
 EARLY = {TransferPhase.PREPARING, TransferPhase.COPYING_DISKS}
 
 
@@ -37,6 +38,18 @@ EARLY = {TransferPhase.PREPARING, TransferPhase.COPYING_DISKS}
 def test_post_copy_is_for_its_guard_and_a_pause_for_all_others(guard: Guard) -> None:
     forced = how_to_force(RUNNING, guard, longest_ms=5_000)
     assert (forced.force.kind is ForceKind.POST_COPY) == (guard is Guard.POSTCOPY)
+
+
+def test_nothing_is_forced_by_figures_from_before_a_person_was_needed() -> None:
+    with pytest.raises(Conflict) as refused:
+        how_to_force(replace(RUNNING, person_needed=True), Guard.POSTCOPY, longest_ms=5_000)
+    assert refused.value.reason.code is Code.MIGRATION_NEEDS_A_PERSON
+
+
+def test_a_pause_that_is_set_holds_in_place_of_one_that_was_forced() -> None:
+    forced = Steering(max_downtime_ms=500, force=FORCED)
+    assert wished(forced, SteeringWish(max_downtime_ms=200)) == Steering(max_downtime_ms=200)
+    assert wished(forced, SteeringWish(bandwidth_mib_per_s=9)).force == FORCED
 
 
 @pytest.mark.parametrize("guard", list(Guard))
