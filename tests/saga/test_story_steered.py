@@ -4,15 +4,18 @@ import asyncio
 from random import Random  # noqa: TID251 - its seed is the name of the test
 from typing import Any
 
+import msgspec
 import pytest
 from tests.saga.house import ASKED, GUEST, A, B, House, a_house, host_settings
 
+from godwit.conductor.tasks.facts import LiveMigrationFacts
 from godwit.model.errors import Conflict
 from godwit.model.ids import MigrationUuid
+from godwit.model.migrate_data import Guard
 from godwit.model.migration import FINAL, Migration, MigrationStatus
 from godwit.model.reasons import Code
 from godwit.model.steering import ForceKind, SteeringWish
-from godwit.rpc.conductor import ForceComplete, Forced, SteerMigration
+from godwit.rpc.conductor import CheckLiveMigration, ForceComplete, Forced, SteerMigration
 from godwit.runtime.settings import MigrationSettings
 from godwit.sim.loop import run
 from godwit.virt.simulated.copying import Writes
@@ -74,6 +77,26 @@ def test_what_a_request_wishes_brings_the_same_guest_there(wish: SteeringWish) -
             assert (await house.end_of(accepted.uuid)).status is S.COMPLETED
             house.fleet.set_writes(GUEST, Writes())
             await house.assert_sound()
+
+    run(story())
+
+
+@pytest.mark.parametrize("permitted", [False, True])
+def test_a_check_judges_the_guard_that_the_move_would_have(*, permitted: bool) -> None:
+    async def story() -> None:
+        async with a_house() as house:
+            wish = SteeringWish(permit_post_copy=permitted)
+            ask = CheckLiveMigration(instance_uuid=GUEST, host=B, steering=wish)
+            checked = await house.conductor.manager.check_live_migration(ask)
+            accepted = await house.ask(host=B, steering=wish)
+            await house.end_of(accepted.uuid)
+            kept = await house.store.queries.story(accepted.uuid)
+            assert kept is not None
+            facts = msgspec.json.decode(kept.facts, type=LiveMigrationFacts)
+            assert facts.migrate_data is not None
+            guard = facts.migrate_data.guard
+            assert (guard is Guard.POSTCOPY) is permitted
+            assert [each.guard for each in checked.hosts if each.host == B] == [guard]
 
     run(story())
 

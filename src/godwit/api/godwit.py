@@ -48,6 +48,7 @@ async def check(request: Request) -> Response:
         instance_uuid=server.uuid,
         host=host_name(body.host),
         block_migration=block_migration_of(body.block_migration),
+        steering=body.steering.wish(),
         disk_over_commit=disk_over_commit_of(body.disk_over_commit),
     )
     with names_in_the_body():

@@ -95,7 +95,7 @@ class CheckBody(Body, frozen=True, kw_only=True):
     disk_over_commit: bool | str | None = None
     rehearse: bool = False
     steering: SteeringBody = msgspec.field(name="godwit:steering", default=SteeringBody())
-    """As for the move itself. No refusal depends on it."""
+    """As for the move itself: the guard depends on it."""
 
 
 class MigrationAction(Body, frozen=True, kw_only=True):

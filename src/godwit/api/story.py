@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Final
 
+import msgspec
+
+from godwit.model.migrate_data import Guard
 from godwit.model.migration import Migration, MigrationStatus, is_abortable
 from godwit.model.progress import TransferPhase
 from godwit.model.reasons import Code
@@ -153,6 +156,39 @@ def last_rest(timeline: Sequence[Entry]) -> Entry | None:
     return next((entry for entry in reversed(timeline) if entry.what is What.RESTS), None)
 
 
+class _Agreement(msgspec.Struct, frozen=True):
+    """What tells of the guard in what both ends agreed on."""
+
+    guard: Guard = Guard.PAUSED
+    was_paused: bool = False
+    block_migration: bool = False
+
+
+class _Facts(msgspec.Struct, frozen=True):
+    """What a story's facts say of it; None until both ends have agreed."""
+
+    migrate_data: _Agreement | None = None
+
+
+def guard_view(migration: Migration, story: Story | None) -> dict[str, Any]:
+    """What keeps the guest from running twice, and why not post-copy where that was permitted."""
+    facts = msgspec.json.decode(story.facts, type=_Facts) if story else _Facts()
+    agreed = facts.migrate_data
+    if agreed is None:
+        return {"guard": None, "no_post_copy": None}
+    denied = migration.steering.permit_post_copy and agreed.guard is not Guard.POSTCOPY
+    return {"guard": agreed.guard, "no_post_copy": _why_no_post_copy(agreed) if denied else None}
+
+
+def _why_no_post_copy(agreed: _Agreement) -> str:
+    """In the order in which the guard is chosen."""
+    if agreed.was_paused:
+        return "the guest is paused"
+    if agreed.block_migration:
+        return "disks are copied"
+    return "a host's hypervisor is too old for it, or the destination's too new to be trusted"
+
+
 def full_view(
     migration: Migration, story: Story | None, timeline: Sequence[Entry], *, server_name: str
 ) -> dict[str, Any]:
@@ -166,6 +202,7 @@ def full_view(
         "resting": story.resting if story else "",
         "seen_since": rest.at if rest and migration.person_needed else None,
         "seen_at": migration.updated_at if migration.person_needed else None,
+        **guard_view(migration, story),
         "choices": choices(migration),
         "allowed_actions": allowed_actions(migration),
     }

@@ -102,6 +102,9 @@ class Migration(Answer, frozen=True, kw_only=True):
     reason: Reason | None = None
     refusals: tuple[Reason, ...] = ()
     steering: Steering | None = None
+    guard: str | None = None
+    no_post_copy: str | None = None
+    """Why it does not travel by post-copy, where that was permitted."""
     progress: Progress | None = None
     statistics: Statistics | None = None
     seen_since: str | None = None
@@ -151,6 +154,7 @@ class HostVerdict(Answer, frozen=True, kw_only=True):
     host: str
     refusals: tuple[Reason, ...] = ()
     rehearsed: bool = False
+    guard: str | None = None
 
 
 class Verdicts(Answer, frozen=True, kw_only=True):

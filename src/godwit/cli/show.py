@@ -295,7 +295,9 @@ def verdict_lines(server: str, checked: Checked, requested: str | None = None) -
 def _verdict(verdict: HostVerdict, width: int) -> list[str]:
     name = plain(verdict.host).ljust(width)
     if not verdict.refusals:
-        return [f"  {name}  yes{', and rehearsed' if verdict.rehearsed else ''}"]
+        rehearsed = ", and rehearsed" if verdict.rehearsed else ""
+        guard = f", guard {verdict.guard}" if verdict.guard else ""
+        return [plain(f"  {name}  yes{rehearsed}{guard}")]
     lines = []
     for refusal in verdict.refusals:
         lines.append(f"  {name}  no   {plain(refusal.code)}: {plain(refusal.words)}")

@@ -245,11 +245,18 @@ def migration_lines(migration: Migration, timeline: Sequence[Entry]) -> list[str
     asked = f"  asked for by {migration.initiator}, {at(migration.created_at)}"
     if migration.initiator_reason:
         asked = f"{asked}: {migration.initiator_reason}"
-    lines = [opening(migration), plain(asked), *steering_lines(migration)]
+    lines = [opening(migration), plain(asked), *_guard(migration), *steering_lines(migration)]
     for line in [line for entry in timeline for line in entry_lines(entry, migration)]:
         if line != lines[-1]:
             lines.append(line)
     return [*lines, *closing(migration, timeline)]
+
+
+def _guard(migration: Migration) -> list[str]:
+    if not migration.guard:
+        return []
+    denied = f", no post-copy: {migration.no_post_copy}" if migration.no_post_copy else ""
+    return [plain(f"  guard: {migration.guard}{denied}")]
 
 
 def steering_lines(migration: Migration) -> list[str]:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from godwit.conductor.requests import check_named_host, known_server
+from godwit.conductor.requests import check_named_host, known_server, steering_asked
 from godwit.conductor.tasks.checks import (
     against_the_guest,
     check_both_ends,
@@ -55,6 +55,7 @@ async def question(
         requested_host=ask.host,
         block_migration=ask.block_migration,
         disk_over_commit=ask.disk_over_commit,
+        permit_post_copy=steering_asked(world, ask.steering).permit_post_copy,
     )
     return await request_spec(world, facts)
 
@@ -109,7 +110,8 @@ async def _verdict(
             answer = await check_both_ends(world, spec, host)
         except GodwitError as error:
             return HostVerdict(host=host.name, refusals=(of_host(error.reason, host),))
-    return HostVerdict(host=host.name, refusals=answer.refusals)
+    guard = answer.migrate_data.guard if answer.migrate_data else None
+    return HostVerdict(host=host.name, refusals=answer.refusals, guard=guard)
 
 
 def _by_name(verdict: HostVerdict) -> HostName:

@@ -16,7 +16,7 @@ from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
 from godwit.model.instance import Instance
 from godwit.model.migration import Migration
 from godwit.model.reasons import Code, reason
-from godwit.model.steering import Steering, wished
+from godwit.model.steering import Steering, SteeringWish, wished
 from godwit.rpc.conductor import AbortMigration, LiveMigrate, ResolveMigration
 from godwit.runtime.clock import iso
 from godwit.runtime.ids import new_uuid
@@ -62,7 +62,7 @@ async def facts_of(
         requested_host=ask.host,
         block_migration=ask.block_migration,
         disk_over_commit=ask.disk_over_commit,
-        permit_post_copy=_steering(world, ask).permit_post_copy,
+        permit_post_copy=steering_asked(world, ask.steering).permit_post_copy,
     )
 
 
@@ -98,7 +98,7 @@ def record_of(
         source_node=facts.source.node,
         requested_host=ask.host,
         block_migration=ask.block_migration,
-        steering=_steering(world, ask),
+        steering=steering_asked(world, ask.steering),
         initiator=ask.asked.initiator,
         initiator_reason=ask.asked.reason,
         request_id=ask.asked.request_id,
@@ -107,9 +107,9 @@ def record_of(
     )
 
 
-def _steering(world: World, ask: LiveMigrate) -> Steering:
+def steering_asked(world: World, wish: SteeringWish) -> Steering:
     """What the settings say, and what was asked for otherwise."""
-    return wished(steering_of(world.settings.migration), ask.steering)
+    return wished(steering_of(world.settings.migration), wish)
 
 
 def first_row(uuid: MigrationUuid, facts: LiveMigrationFacts) -> Story:

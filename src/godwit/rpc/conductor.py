@@ -7,6 +7,7 @@ import msgspec
 from godwit.model.host import HostReport
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid, RequestId
 from godwit.model.instance import Instance
+from godwit.model.migrate_data import Guard
 from godwit.model.migration import BlockMigration, Migration
 from godwit.model.reasons import Reason
 from godwit.model.steering import NO_WISH, Force, SteeringWish
@@ -43,6 +44,8 @@ class HostVerdict(msgspec.Struct, frozen=True, kw_only=True):
     refusals: tuple[Reason, ...] = ()
     rehearsed: bool = False
     """The move there was rehearsed as well."""
+    guard: Guard | None = None
+    """What would keep the guest from running twice on its way there; None if it is refused."""
 
 
 class CheckLiveMigration(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +54,7 @@ class CheckLiveMigration(msgspec.Struct, frozen=True, kw_only=True):
     instance_uuid: InstanceUuid
     host: HostName | None = None
     block_migration: BlockMigration = BlockMigration.AUTO
+    steering: SteeringWish = NO_WISH
     disk_over_commit: bool = False
 
 

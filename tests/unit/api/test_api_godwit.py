@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 from tests.unit.api.fake_house import (
     AT,
@@ -22,10 +23,16 @@ from tests.unit.api.fake_house import (
 
 from godwit.api.app import end_long_polls
 from godwit.model.ids import HostName
+from godwit.model.migrate_data import (
+    Guard,
+    LibvirtLiveMigrateData,
+    LiveMigrateData,
+    SimulatedLiveMigrateData,
+)
 from godwit.model.migration import MigrationStatus
 from godwit.model.progress import Progress
 from godwit.model.reasons import Code, reason
-from godwit.model.steering import SteeringWish
+from godwit.model.steering import Steering, SteeringWish
 from godwit.rpc.conductor import (
     AbortMigration,
     CheckLiveMigration,
@@ -61,13 +68,15 @@ def test_a_dry_run_answers_the_conductors_verdicts_and_changes_nothing() -> None
     house = FakeHouse()
     refusal = reason(Code.BRIDGE_MISSING, host=HOST_B, bridge="brvm")
     house.verdicts = Verdicts(hosts=(HostVerdict(host=HOST_B, refusals=(refusal,)),))
-    said = asked(house, "POST", f"/godwit/v1/servers/{GUEST}/check", body={"host": "host-b"})
+    body = {"host": "host-b", "godwit:steering": {"permit_post_copy": True}}
+    said = asked(house, "POST", f"/godwit/v1/servers/{GUEST}/check", body=body)
     [verdict] = said.body["verdicts"]["hosts"]
     assert (said.status, verdict["host"]) == (200, "host-b")
     assert verdict["refusals"][0]["code"] == "bridge-missing"
     [wish] = house.asked
     assert isinstance(wish, CheckLiveMigration)
     assert (wish.instance_uuid, wish.host) == (GUEST, "host-b")
+    assert wish.steering == SteeringWish(permit_post_copy=True)
 
 
 def test_a_dry_run_rehearses_only_when_asked_to() -> None:
@@ -99,6 +108,25 @@ def test_a_migration_is_shown_with_its_step_and_what_may_be_asked(named: str) ->
     assert (shown["outcome"], shown["allowed_actions"]) == ("under-way", ["abort", "set"])
     assert shown["choices"] == []
     assert shown["decision"] is None
+
+
+@pytest.mark.parametrize(
+    ("agreed", "permitted", "shown"),
+    [
+        (None, True, (None, None)),
+        (LibvirtLiveMigrateData(), False, ("paused", None)),
+        (LibvirtLiveMigrateData(guard=Guard.POSTCOPY), True, ("postcopy", None)),
+        (LibvirtLiveMigrateData(was_paused=True), True, ("paused", "the guest is paused")),
+        (SimulatedLiveMigrateData(block_migration=True), True, ("paused", "disks are copied")),
+    ],
+)
+def test_a_migration_is_shown_with_its_guard_and_why_it_is_not_by_post_copy(
+    agreed: LiveMigrateData | None, shown: tuple[str | None, str | None], *, permitted: bool
+) -> None:
+    house = under_way(steering=Steering(permit_post_copy=permitted))
+    house.put(a_story(facts=msgspec.json.encode({"migrate_data": agreed})))
+    view = asked(house, "GET", ONE_MIGRATION).body["migration"]
+    assert (view["guard"], view["no_post_copy"]) == shown
 
 
 def test_where_a_person_is_needed_the_choices_and_the_last_look_are_shown() -> None:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.unit.api.fake_house import HOST_A, HOST_B, HOST_C, FakeHouse, a_story, line
+from tests.unit.api.fake_house import HOST_A, HOST_B, HOST_C, FakeHouse, a_migration, a_story, line
 from tests.unit.cli.wire import Frame, interrupted, lost, typed
 
 from godwit.api.story import Outcome
@@ -14,6 +14,7 @@ from godwit.model.errors import BadRequest, Conflict
 from godwit.model.migration import MigrationStatus
 from godwit.model.progress import Progress, Statistics, TransferPhase
 from godwit.model.reasons import Code, Reason, reason
+from godwit.model.steering import Steering
 from godwit.rpc.conductor import HostVerdict, LiveMigrate, Verdicts
 from godwit.saga.log import Direction, What
 
@@ -102,6 +103,14 @@ def test_the_same_story_can_be_read_afterwards() -> None:
     assert shown[1] == "  asked for by local:ana, 2026-01-02 03:04:05 UTC"
     assert shown[2] == "  steered: pause at most 500 ms"
     assert shown[3:] == told[1:]
+
+
+def test_a_migration_is_shown_with_its_guard_and_why_it_is_not_by_post_copy() -> None:
+    house = FakeHouse()
+    house.put(a_migration(steering=Steering(permit_post_copy=True)))
+    house.put(a_story(facts=b'{"migrate_data": {"guard": "paused", "block_migration": true}}'))
+    shown = typed(house, "migration", "show", "12").stdout.splitlines()
+    assert shown[2] == "  guard: paused, no post-copy: disks are copied"
 
 
 def test_a_server_that_goes_away_and_comes_back_does_not_end_the_watching() -> None:
