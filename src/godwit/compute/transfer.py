@@ -142,10 +142,10 @@ class _Move:
             call = tasks.create_task(self._call(), name="transfer call")
             steering = tasks.create_task(self._helm.steer(call), name="steering")
             outcome = await call
-            if outcome.guest_ended:
-                self._steady.set(Mark.SEEN_TO_END)
-            # Not after `steering`: a sample that is slow to come must not keep the guest waiting.
+            # First of all: neither a slow sample nor a search for reasons keeps the guest waiting.
             ran = await self._let_run_on_proof()
+            if outcome.error and not ran:
+                outcome = await self._explained(outcome)
         stopped = steering.result()
         return TransferResult(
             error=outcome.error,
@@ -154,6 +154,15 @@ class _Move:
             statistics=None if outcome.error else await self._statistics(),
             ran_at_destination=ran,
         )
+
+    async def _explained(self, outcome: TransferOutcome) -> TransferOutcome:
+        try:
+            outcome = await self._driver.explained(outcome)
+        except GodwitError as error:
+            log.warning("the error was not explained", words=error.reason.words)
+        if outcome.guest_ended:
+            self._steady.set(Mark.SEEN_TO_END)
+        return outcome
 
     async def _statistics(self) -> Statistics | None:
         try:

@@ -215,6 +215,13 @@ class TransferDriver(Protocol):
         """Make the long blocking call, once. Returns when it is back, with error or without."""
         ...
 
+    async def explained(self, outcome: TransferOutcome) -> TransferOutcome:
+        """An outcome with an error, and what the hosts show about its `reason` and `guest_ended`.
+
+        Asked once nobody waits for the guest any more: the looks may take their time.
+        """
+        ...
+
     async def progress(self) -> Progress | None:
         """A sample of the running job; `None` while there is none to be had."""
         ...
@@ -252,7 +259,9 @@ class TransferDriver(Protocol):
         ...
 
     async def source_is_gone(self) -> bool:
-        """Proof at the source that its half can never run again. False where there is no proof."""
+        """Proof at the source that its half can never run again. False where there is no proof;
+        `Unreachable` where a look would be needed to tell, and failed: it may be asked again.
+        """
         ...
 
     async def let_run_at_destination(self) -> None:

@@ -69,6 +69,9 @@ class JobDriver:
     async def transfer(self) -> TransferOutcome:
         raise AssertionError
 
+    async def explained(self, outcome: TransferOutcome) -> TransferOutcome:
+        raise AssertionError
+
     async def start_post_copy(self) -> None:
         raise AssertionError
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from errno import ENOSPC
 from itertools import pairwise
 
@@ -14,7 +14,7 @@ from godwit.model.errors import GodwitError, HypervisorError, Unreachable
 from godwit.model.ids import HostName
 from godwit.model.migrate_data import Guard
 from godwit.model.progress import Progress, Statistics, TransferPhase
-from godwit.model.reasons import Code, reason
+from godwit.model.reasons import Code, Reason, reason
 from godwit.model.sighting import SourceWord
 from godwit.model.steering import Force, ForceKind, Steering, TransferLimits
 from godwit.rpc.compute import TransferResult
@@ -37,6 +37,7 @@ class ScriptedDriver:
     transfer_s: float = 4.0
     error: str = ""
     guest_ended: bool = False
+    explanation: Reason | None = None
     moves: int = 100
     gone: bool = True
     raises: dict[str, list[GodwitError]] = field(default_factory=dict)
@@ -62,7 +63,11 @@ class ScriptedDriver:
                 await self._aborted.wait()
             return TransferOutcome(error="canceled by client")
         except TimeoutError:
-            return TransferOutcome(error=self.error, guest_ended=self.guest_ended)
+            return TransferOutcome(error=self.error)
+
+    async def explained(self, outcome: TransferOutcome) -> TransferOutcome:
+        self._noted("explained")
+        return replace(outcome, reason=self.explanation, guest_ended=self.guest_ended)
 
     async def statistics(self) -> Statistics | None:
         self._noted("statistics")
@@ -206,8 +211,24 @@ def test_without_proof_nothing_is_let_run() -> None:
 
 
 def test_an_error_of_the_call_does_not_keep_a_proven_guest_frozen() -> None:
-    result = transferred(ScriptedDriver(error="end of file"), MemoryFolder())
+    driver = ScriptedDriver(error="end of file")
+    result = transferred(driver, MemoryFolder())
     assert (result.error, result.ran_at_destination) == ("end of file", True)
+    assert driver.diary[-4:] == ["transfer", "source_is_gone", "let_run_at_destination", "close"]
+
+
+def test_an_error_is_explained_once_it_is_clear_that_nobody_waits() -> None:
+    full = reason(Code.DISK_FULL, host=HostName("host-b"), folder="/srv/local")
+    driver = ScriptedDriver(error="copy failed", gone=False, explanation=full)
+    result = transferred(driver, MemoryFolder())
+    assert (result.error, result.reason) == ("copy failed", full)
+    assert driver.diary[-4:] == ["transfer", "source_is_gone", "explained", "close"]
+
+
+def test_an_error_that_cannot_be_explained_is_told_as_it_is() -> None:
+    driver = ScriptedDriver(error="copy failed", gone=False, raises={"explained": [UNREACHABLE]})
+    result = transferred(driver, MemoryFolder())
+    assert (result.error, result.reason) == ("copy failed", None)
 
 
 @pytest.mark.parametrize(

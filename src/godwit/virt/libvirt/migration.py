@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from dataclasses import replace as change
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -39,22 +40,20 @@ from godwit.virt.libvirt.abi import (
     Event,
     Libvirt,
     Migrate,
-    Shutoff,
-    State,
     Trouble,
 )
 from godwit.virt.libvirt.connection import FOR_EVER, Connection
+from godwit.virt.libvirt.departure import has_ended, has_left
 from godwit.virt.libvirt.errors import LibvirtError
 from godwit.virt.libvirt.pool_volumes import as_files
 from godwit.virt.libvirt.progress import in_post_copy, progress_of, statistics_of
 from godwit.virt.libvirt.rewriting import destination_xml
-from godwit.virt.libvirt.sighting import Reading, source_sighting
+from godwit.virt.libvirt.sighting import source_sighting
 from godwit.virt.libvirt.storages import images_of
 
 PROGRESS_TIMEOUT_S: Final = 2.0
 HELD_BACK_MIB_PER_S: Final = 1
 """The least that libvirt knows."""
-ENDINGS: Final = frozenset({Shutoff.SHUTDOWN, Shutoff.DESTROYED, Shutoff.CRASHED})
 
 
 @dataclass(frozen=True)
@@ -146,12 +145,17 @@ class LibvirtTransferDriver:
             await self._mover.call(doing, work, timeout_s=FOR_EVER)
         except LibvirtError as error:
             problem = f"{error.message} (libvirt error {error.number})"
-            why = self._certificate_problem(error) or await self._full_disk()
-            return TransferOutcome(error=problem, reason=why, guest_ended=await self._has_ended())
+            return TransferOutcome(error=problem, reason=self._certificate_problem(error))
         except Unreachable as error:
             return TransferOutcome(error=error.reason.words, reason=error.reason)
         self._came_back_without_error = True
         return TransferOutcome()
+
+    async def explained(self, outcome: TransferOutcome) -> TransferOutcome:
+        """See `TransferDriver`. What does not answer explains nothing."""
+        ended = await has_ended(self._source, self._uuid, unseen=self._stopped_otherwise)
+        why = outcome.reason or await self._full_disk()
+        return change(outcome, reason=why, guest_ended=ended)
 
     async def progress(self) -> Progress | None:
         """See `TransferDriver`. `None` also while the source does not answer."""
@@ -194,13 +198,7 @@ class LibvirtTransferDriver:
         """
         if not (self._came_back_without_error or self._stopped_as_migrated):
             return False
-        try:
-            reading = await self._source.call(
-                "looking for the guest", lambda libvirt: reads.read_state(libvirt, self._uuid)
-            )
-        except (Unreachable, LibvirtError):
-            return False
-        return _has_left(reading)
+        return await has_left(self._source, self._uuid)
 
     async def let_run_at_destination(self) -> None:
         """See `TransferDriver`. Resumes only what waits for us (PAUSED by the guard)."""
@@ -253,18 +251,6 @@ class LibvirtTransferDriver:
             self._stopped_otherwise = detail != STOPPED_MIGRATED
         elif event in (Event.RESUMED, Event.STARTED):
             self._stopped_as_migrated = self._stopped_otherwise = False
-
-    async def _has_ended(self) -> bool:
-        """Was the guest seen to end here? Whoever looks later may find it undefined as well, which
-        alone would look as if it had left.
-        """
-        with contextlib.suppress(Unreachable, LibvirtError):
-            reading = await self._source.call(
-                "looking for the guest", lambda libvirt: reads.read_state(libvirt, self._uuid)
-            )
-            if reading is not None:
-                return reading.state == State.SHUTOFF and reading.reason in ENDINGS
-        return self._stopped_otherwise
 
     async def _full_disk(self) -> Reason | None:
         """libvirt only says that a copy failed. Its file is still there, so a full disk is, too."""
@@ -366,12 +352,6 @@ def resume_post_copy(
         parameters_of(migrate_data, UNSTEERED),
         flags_of(migrate_data, UNSTEERED) | Migrate.POSTCOPY_RESUME,
     )
-
-
-def _has_left(reading: Reading | None) -> bool:
-    if reading is None:
-        return True
-    return reading.state == State.SHUTOFF and reading.reason == Shutoff.MIGRATED
 
 
 def _sample(libvirt: Libvirt, uuid: InstanceUuid) -> Progress | None:

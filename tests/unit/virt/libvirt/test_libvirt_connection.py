@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from godwit.model.errors import Unreachable
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Instance, PowerState, VmState
 from godwit.model.migrate_data import LibvirtLiveMigrateData
 from godwit.model.steering import UNSTEERED
 from godwit.runtime.settings import LibvirtHostSettings
 from godwit.virt.libvirt.connection import Connection, or_none
+from godwit.virt.libvirt.departure import has_ended, has_left
 from godwit.virt.libvirt.errors import LibvirtError, LibvirtUnreachable
 from godwit.virt.libvirt.migration import End, LibvirtTransferDriver
 from godwit.virt.libvirt.threads import AllThreadsStuck, BoundedThreads, StillBusy
@@ -180,6 +182,27 @@ def test_a_new_connection_counts_as_a_change() -> None:
             changed = connection.subscribe()
             await connection.call("asking", lambda libvirt: libvirt.getType())
             assert changed.is_set()
+
+    run(test())
+
+
+@pytest.mark.slow
+def test_a_look_for_the_source_that_fails_is_no_answer_and_may_be_asked_again() -> None:
+    async def test() -> None:
+        async with a_connection("qemu+unix:///system?socket=/nowhere/socket") as nowhere:
+            with pytest.raises(Unreachable):
+                await has_left(nowhere, INSTANCE.uuid)
+            for unseen in (True, False):
+                assert await has_ended(nowhere, INSTANCE.uuid, unseen=unseen) is unseen
+        async with a_connection("test:///default") as connection:
+            with pytest.raises(Unreachable):  # it answers with an error: that is no name of a guest
+                await has_left(connection, InstanceUuid("not a uuid"))
+            assert await has_left(connection, INSTANCE.uuid)
+            [uuid] = await connection.call(
+                "asking", lambda lv: [domain.UUIDString() for domain in lv.listAllDomains()]
+            )
+            assert not await has_left(connection, InstanceUuid(uuid))
+            assert not await has_ended(connection, InstanceUuid(uuid), unseen=True)
 
     run(test())
 

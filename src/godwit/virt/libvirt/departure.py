@@ -1,0 +1,50 @@
+"""Looks at the source's half at the end of a move: has it left, or has the guest ended?
+
+Asked by the transfer driver (`migration`), which weighs the answer with what the call and the
+events said.
+"""
+
+from typing import Final
+
+from godwit.model.errors import Unreachable
+from godwit.model.ids import InstanceUuid
+from godwit.virt.libvirt import reads
+from godwit.virt.libvirt.abi import Shutoff, State
+from godwit.virt.libvirt.connection import Connection
+from godwit.virt.libvirt.errors import LibvirtError
+from godwit.virt.libvirt.sighting import Reading
+
+ENDINGS: Final = frozenset({Shutoff.SHUTDOWN, Shutoff.DESTROYED, Shutoff.CRASHED})
+
+
+async def has_left(source: Connection, uuid: InstanceUuid) -> bool:
+    """Is the half no more, or stopped because its guest has migrated?
+
+    Raises `Unreachable` whenever the look fails: that says nothing, and may be asked again.
+    """
+    reading = await _looked(source, uuid)
+    if reading is None:
+        return True
+    return reading.state == State.SHUTOFF and reading.reason == Shutoff.MIGRATED
+
+
+async def has_ended(source: Connection, uuid: InstanceUuid, *, unseen: bool) -> bool:
+    """Was the guest seen to end here? Whoever looks later may find it undefined as well, which
+    alone would look as if it had left. `unseen`: the answer where nothing is seen.
+    """
+    try:
+        reading = await _looked(source, uuid)
+    except Unreachable:
+        return unseen
+    if reading is None:
+        return unseen
+    return reading.state == State.SHUTOFF and reading.reason in ENDINGS
+
+
+async def _looked(source: Connection, uuid: InstanceUuid) -> Reading | None:
+    try:
+        return await source.call(
+            "looking for the guest", lambda libvirt: reads.read_state(libvirt, uuid)
+        )
+    except LibvirtError as error:
+        raise Unreachable(error.reason) from error
