@@ -264,7 +264,7 @@ class DriverContract:
             agreed = await agree(world, hosts)
             for _ in range(2):
                 await hosts.destination.rollback_live_migration_at_destination(
-                    agreed.instance, agreed.migrate_data
+                    agreed.instance, agreed.migrate_data, may_have_run=False
                 )
                 await hosts.source.rollback_live_migration_at_source(
                     agreed.instance, agreed.migrate_data
@@ -280,7 +280,7 @@ class DriverContract:
             agreed = await prepare(world, hosts)
             for _ in range(2):
                 await hosts.destination.rollback_live_migration_at_destination(
-                    agreed.instance, agreed.migrate_data
+                    agreed.instance, agreed.migrate_data, may_have_run=False
                 )
             prepared = await hosts.destination.pre_live_migration(
                 agreed.instance, agreed.migrate_data
@@ -416,7 +416,7 @@ class DriverContract:
             await move(world, agreed)
             await _whether_it_raises_or_not(
                 hosts.destination.rollback_live_migration_at_destination(
-                    agreed.instance, agreed.migrate_data
+                    agreed.instance, agreed.migrate_data, may_have_run=False
                 )
             )
             assert await power_at(hosts.destination, agreed.instance.uuid) is PowerState.RUNNING

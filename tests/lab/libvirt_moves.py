@@ -219,7 +219,9 @@ class Move:
     async def roll_back(self) -> None:
         """Both undos."""
         await self.source.rollback_live_migration_at_source(self.instance, self.agreed)
-        await self.destination.rollback_live_migration_at_destination(self.instance, self.agreed)
+        await self.destination.rollback_live_migration_at_destination(
+            self.instance, self.agreed, may_have_run=False
+        )
 
     async def wait_for_beat(self, host: LabHost) -> None:
         """Wait for the next heartbeat there."""

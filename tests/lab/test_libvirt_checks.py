@@ -218,7 +218,9 @@ def test_a_file_that_appears_after_the_checks_is_neither_used_nor_removed(lab: L
             with pytest.raises(Refused) as refused:
                 await move.destination.pre_live_migration(move.instance, agreed)
             assert refused.value.reason.code is Code.DISK_EXISTS
-            await move.destination.rollback_live_migration_at_destination(move.instance, agreed)
+            await move.destination.rollback_live_migration_at_destination(
+                move.instance, agreed, may_have_run=False
+            )
             assert (move.there.local / LOCAL.name).exists()
 
     run(test())

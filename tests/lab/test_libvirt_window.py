@@ -147,7 +147,7 @@ def test_a_half_guest_is_never_let_run(lab: Lab) -> None:
             with pytest.raises(Refused):
                 await move.destination.let_run(move.instance, move.agreed)
             await move.destination.rollback_live_migration_at_destination(
-                move.instance, move.agreed
+                move.instance, move.agreed, may_have_run=False
             )
             await expect_an_error(call)
             await move.until((SourceWord.KEPT, DestinationWord.GONE))

@@ -1,6 +1,7 @@
 """The story when nobody can know where the guest is: a person is asked and obeyed."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from tests.saga.house import ASKED, GUEST, A, B, House, a_house, host_settings
@@ -16,6 +17,7 @@ from godwit.rpc.compute import TransferNews
 from godwit.rpc.conductor import ForceComplete, SteerMigration
 from godwit.sim.loop import run
 from godwit.virt.simulated.faults import TransferFault
+from godwit.virt.simulated.half import HalfState
 
 S = MigrationStatus
 
@@ -101,7 +103,10 @@ def test_the_look_goes_on_while_a_person_is_asked() -> None:
     run(story())
 
 
-def test_a_person_may_say_that_the_guest_is_at_the_source() -> None:
+@pytest.mark.parametrize("gave_up", [True, False])
+def test_a_person_may_say_that_the_guest_is_at_the_source(*, gave_up: bool) -> None:
+    """What was made at the destination goes by itself once the source is heard to have given up."""
+
     async def story() -> None:
         async with a_house() as house:
             uuid = await a_guest_nobody_can_place(house)
@@ -111,8 +116,17 @@ def test_a_person_may_say_that_the_guest_is_at_the_source() -> None:
             assert ended.status is S.FAILED
             assert ended.reason is not None
             assert ended.reason.code is Code.RESOLVED_BY_A_PERSON
+            if not gave_up:
+                half = house.fleet.half(A, GUEST)
+                assert half is not None
+                house.fleet.put(A, replace(half, outcome=None))
             house.fleet.reconnect(A)
             house.wires[A].unheard.clear()
+            house.wires[A].unheard["rollback_live_migration_at_source"] = 10_000
+            await asyncio.sleep(200)
+            assert house.fleet.is_prepared(B, GUEST) is not gave_up
+            house.wires[A].unheard.clear()
+            house.fleet.give_room_back(B, GUEST)
             await house.assert_sound()
 
     run(story())
@@ -146,6 +160,65 @@ def test_a_source_that_has_lost_its_evidence_is_not_taken_for_one_whose_guest_ne
             assert asking.reason is not None
             assert "its folder there is gone" in asking.reason.words
             assert house.fleet.calls(B, "rollback_live_migration_at_destination") == 0
+
+    run(story())
+
+
+def test_a_word_for_the_source_leaves_what_has_run_at_the_destination_to_a_person() -> None:
+    async def story() -> None:
+        async with a_house() as house:
+
+            async def die(_where: str, name: str) -> None:
+                if name == "follow_transfer" and house.fleet.running_at(GUEST) == (B,):
+                    house.fleet.power_off(B)
+
+            house.wires[A].then = die
+            uuid = (await house.ask()).uuid
+            await house.until(uuid, person_is_needed)
+            await house.resolve(uuid, at=A)
+            assert (await house.end_of(uuid)).status is S.FAILED
+            house.fleet.power_on(B)
+            await asyncio.sleep(300)
+            half = house.fleet.half(B, GUEST)
+            assert half is not None
+            assert half.state is HalfState.OFF
+            assert house.fleet.is_prepared(B, GUEST)
+            (debt,) = await house.store.queries.debts()
+            assert (debt.where, debt.step) == (B, "pre_live_migration")
+            assert "shut off" in debt.words
+            house.fleet.destroy(B, GUEST)
+            await asyncio.sleep(120)
+            (debt,) = await house.store.queries.debts()
+            assert "may hold the newest" in debt.words
+            house.fleet.give_room_back(B, GUEST)
+            await house.all_paid()
+
+    run(story())
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_late_debt_removes_nothing_unless_the_guest_is_shown_elsewhere(
+    *, comes_back: bool
+) -> None:
+    """While B was down, somebody took the guest off A, perhaps to start it at B."""
+
+    async def story() -> None:
+        async with a_house() as house:
+            house.fleet.break_transfer(GUEST, TransferFault.FAILS_MID_COPY)
+            uuid = (await house.ask()).uuid
+            house.wires[B].unheard = {"rollback_live_migration_at_destination": 10_000}
+            assert (await house.end_of(uuid)).status is S.FAILED
+            half = house.fleet.half(A, GUEST)
+            assert half is not None
+            house.fleet.destroy(A, GUEST)
+            house.wires[B].unheard.clear()
+            await asyncio.sleep(300)
+            assert house.fleet.is_prepared(B, GUEST)
+            (debt,) = await house.store.queries.debts()
+            assert "may hold the newest" in debt.words
+            house.fleet.put(A if comes_back else B, half)
+            await house.all_paid()
+            assert house.fleet.is_prepared(B, GUEST) is not comes_back
 
     run(story())
 

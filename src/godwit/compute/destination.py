@@ -8,6 +8,7 @@ from godwit.rpc.compute import (
     Nothing,
     PreparedAtDestination,
     RehearseArrival,
+    RollBack,
 )
 from godwit.virt.driver import ComputeDriver
 
@@ -36,9 +37,11 @@ async def pre_live_migration(driver: ComputeDriver, ask: Move) -> PreparedAtDest
     return PreparedAtDestination(migrate_data=prepared)
 
 
-async def rollback_live_migration(driver: ComputeDriver, ask: Move) -> Nothing:
+async def rollback_live_migration(driver: ComputeDriver, ask: RollBack) -> Nothing:
     """Give the room back, with a half that never ran. Harmless if there is neither."""
-    await driver.rollback_live_migration_at_destination(ask.instance, ask.migrate_data)
+    await driver.rollback_live_migration_at_destination(
+        ask.instance, ask.migrate_data, may_have_run=ask.may_have_run
+    )
     return Nothing()
 
 

@@ -23,6 +23,7 @@ from godwit.rpc.compute import (
     PreparedAtDestination,
     RehearseArrival,
     RehearseDeparture,
+    RollBack,
     SpawnGuest,
     StartTransfer,
     SteerTransfer,
@@ -71,7 +72,7 @@ class ComputeManager:
         async with self._fence.acting(ask.act, Deed.PRE_LIVE_MIGRATION):
             return await destination.pre_live_migration(self.driver, ask)
 
-    async def rollback_live_migration_at_destination(self, ask: Move) -> Nothing:
+    async def rollback_live_migration_at_destination(self, ask: RollBack) -> Nothing:
         """See `ComputeRpc`."""
         async with self._fence.acting(ask.act, Deed.ROLLBACK_AT_DESTINATION):
             return await destination.rollback_live_migration(self.driver, ask)

@@ -66,6 +66,12 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     migrate_data: LiveMigrateData
 
 
+class RollBack(Move, frozen=True, kw_only=True):
+    """Undo at the destination. What may have run there is left, but for half a guest."""
+
+    may_have_run: bool
+
+
 class PreparedAtDestination(msgspec.Struct, frozen=True, kw_only=True):
     """What the destination prepared, added to the agreement."""
 
@@ -194,7 +200,7 @@ class ComputeRpc(Protocol):
     async def pre_live_migration(self, ask: Move) -> PreparedAtDestination: ...
 
     @remote(timeout_s=60, repeat="harmless, also if nothing was prepared")
-    async def rollback_live_migration_at_destination(self, ask: Move) -> Nothing: ...
+    async def rollback_live_migration_at_destination(self, ask: RollBack) -> Nothing: ...
 
     @remote(timeout_s=20, repeat="attaches to the transfer that was begun; never starts a second")
     async def live_migration(self, ask: StartTransfer) -> TransferNews: ...

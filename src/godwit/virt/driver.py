@@ -104,11 +104,13 @@ class ComputeDriver(Protocol):
         ...
 
     async def rollback_live_migration_at_destination(
-        self, instance: Instance, migrate_data: LiveMigrateData
+        self, instance: Instance, migrate_data: LiveMigrateData, *, may_have_run: bool
     ) -> None:
         """At the destination: remove what `pre_live_migration` made and a half that never ran.
 
-        Never touches a guest that runs or has run here; harmless if nothing was made.
+        Never touches a guest that runs or has run here; harmless if nothing was made. Where it
+        `may_have_run`, nothing but half a guest is removed, and its disks only with it. `Refused`
+        with what is left, as long as anything is.
         """
         ...
 

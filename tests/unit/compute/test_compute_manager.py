@@ -29,6 +29,7 @@ from godwit.rpc.compute import (
     FollowTransfer,
     ForTransfer,
     Move,
+    RollBack,
     SpawnGuest,
     StartTransfer,
     TransferNews,
@@ -128,6 +129,12 @@ async def _house(fleet: SimulatedFleet, computes: Mapping[HostName, ComputeRpc])
         act=act, instance=instance, migrate_data=here.migrate_data, destination=facts
     )
     return House(fleet, computes, start, move, guest)
+
+
+def rolling_back(move: Move) -> RollBack:
+    return RollBack(
+        act=move.act, instance=move.instance, migrate_data=move.migrate_data, may_have_run=False
+    )
 
 
 def under(act: Act, house: House) -> Move:
@@ -342,7 +349,7 @@ def test_the_story_is_over_at_the_source_once_its_last_act_there_is_done_and_not
 def test_a_rollback_refuses_what_comes_late_at_the_destination() -> None:
     async def tale(house: House) -> None:
         await house.destination.pre_live_migration(house.move)
-        await house.destination.rollback_live_migration_at_destination(house.move)
+        await house.destination.rollback_live_migration_at_destination(rolling_back(house.move))
         for late in (
             house.destination.pre_live_migration,
             house.destination.let_run_at_destination,
@@ -360,7 +367,7 @@ def test_an_older_conductor_can_neither_do_nor_undo() -> None:
         await house.destination.pre_live_migration(house.move)
         older = under(Act(migration_uuid=UUID, generation=2), house)
         with pytest.raises(Superseded):
-            await house.destination.rollback_live_migration_at_destination(older)
+            await house.destination.rollback_live_migration_at_destination(rolling_back(older))
         assert house.fleet.snapshot()[B] == ({}, frozenset({house.guest}))
 
     in_a_house(tale)
@@ -384,7 +391,7 @@ def test_a_lost_answer_does_not_undo_the_act_and_the_next_act_waits_for_it() -> 
         )
         with pytest.raises(Unreachable):
             await house.destination.pre_live_migration(house.move)
-        await house.destination.rollback_live_migration_at_destination(house.move)
+        await house.destination.rollback_live_migration_at_destination(rolling_back(house.move))
         assert asyncio.get_running_loop().time() == pytest.approx(70.0)
 
     fleet = in_a_house(tale)

@@ -14,7 +14,7 @@ from godwit.model.ids import HostName, MigrationUuid
 from godwit.model.instance import Instance
 from godwit.model.migrate_data import LiveMigrateData
 from godwit.model.migration import BlockMigration
-from godwit.rpc.compute import Act, Move, TransferResult
+from godwit.rpc.compute import Act, Move, RollBack, TransferResult
 from godwit.saga.step import Along, Context
 from godwit.store.interface import Fence
 
@@ -37,6 +37,8 @@ class LiveMigrationFacts(msgspec.Struct, frozen=True, kw_only=True):
     """How the transfer process ended. A claim, not where the guest is."""
     started: bool = False
     """The source has said that the transfer was started there: its evidence must be there, too."""
+    may_have_run_there: bool = False
+    """The guest was seen to run at the destination, or to have left for it."""
     undecided_since_s: float | None = None
     """Since when no verdict could be given; None while there is nothing to wonder about."""
     never_begun_seen_at_s: float | None = None
@@ -85,6 +87,16 @@ def move(context: Telling) -> Move:
         act=act(context),
         instance=context.facts.instance,
         migrate_data=agreement_of(context.facts),
+    )
+
+
+def rolling_back(context: Telling, *, may_have_run: bool) -> RollBack:
+    """The destination's part in undoing it."""
+    return RollBack(
+        act=act(context),
+        instance=context.facts.instance,
+        migrate_data=agreement_of(context.facts),
+        may_have_run=may_have_run,
     )
 
 

@@ -20,7 +20,9 @@ from godwit.conductor.tasks.facts import (
     destination_of,
     fence,
     move,
+    rolling_back,
 )
+from godwit.conductor.tasks.far_half import FarHalf, far_half
 from godwit.conductor.tasks.find_destination import drop_claims, find_destination
 from godwit.conductor.tasks.pivot import find_the_guest, live_migration
 from godwit.conductor.tasks.slots import give_slots_back, wait_for_turn
@@ -68,12 +70,16 @@ async def pre_live_migration(context: Telling) -> Told:
 
 async def rollback_at_destination(context: Telling) -> None:
     """Undo: the destination removes what it prepared and a half that never ran, never a guest that
-    ran.
+    ran or may have run. What it has to leave is its debt, so a person sees it.
     """
     if await said_to_be_lost(context):
         return
+    there = await far_half(context)
+    if there is FarHalf.IS_THE_GUEST:
+        return
     destination = context.world.compute(at_destination(context.facts))
-    await destination.rollback_live_migration_at_destination(move(context))
+    ask = rolling_back(context, may_have_run=there is FarHalf.MAY_BE_THE_GUEST)
+    await destination.rollback_live_migration_at_destination(ask)
 
 
 async def rollback_at_source(context: Telling) -> None:

@@ -22,6 +22,7 @@ from godwit.conductor.tasks.facts import (
     destination_of,
     fence,
     move,
+    rolling_back,
     uuid_of,
 )
 from godwit.conductor.tasks.look import (
@@ -33,7 +34,7 @@ from godwit.conductor.tasks.look import (
     seen_words,
     sight_source,
 )
-from godwit.conductor.tasks.persons_word import carry_out
+from godwit.conductor.tasks.persons_word import RUNS_AT_DESTINATION, carry_out
 from godwit.conductor.tasks.slots import give_slots_back
 from godwit.conductor.tasks.transfer_watch import ask_to_stop, close, follow, pass_on_steering
 from godwit.conductor.tasks.verdict_reason import why_it_did_not_happen
@@ -85,6 +86,7 @@ async def find_the_guest(context: Telling) -> Outcome:
     seen = await look(context, unfit=_why_the_source_cannot_tell(facts, closed))
     if seen is None:
         return Undecided(LOOK_AGAIN_S, facts=facts)
+    facts = replace(facts, may_have_run_there=_may_have_run_there(facts, seen))
     outcome = await carry_out_verdict(_with(context, facts), seen)
     await _say_whether_a_person_is_needed(context, outcome)
     return outcome
@@ -203,7 +205,8 @@ async def end_source_resume_destination(context: Telling, seen: Seen) -> Outcome
 async def discard_destination(context: Telling, seen: Seen) -> Outcome:
     """Half a guest that never ran. The next look must see it gone before the source is resumed."""
     compute = context.world.compute(at_destination(context.facts))
-    await answered(compute.rollback_live_migration_at_destination(move(context)))
+    ask = rolling_back(context, may_have_run=True)
+    await answered(compute.rollback_live_migration_at_destination(ask))
     return await ask_again(context, seen)
 
 
@@ -265,6 +268,13 @@ CARRY_OUT: Final[Mapping[Verdict, Callable[[Telling, Seen], Awaitable[Outcome]]]
 
 
 # --- what one look leaves to the next -------------------------------------------------------------
+
+
+def _may_have_run_there(facts: LiveMigrationFacts, seen: Seen) -> bool:
+    """Never taken back: what has run there has written there."""
+    let_run = facts.result is not None and facts.result.ran_at_destination
+    runs = seen.source.word is SourceWord.GONE or seen.destination.word in RUNS_AT_DESTINATION
+    return facts.may_have_run_there or let_run or runs
 
 
 def _with(context: Telling, facts: LiveMigrationFacts) -> Telling:

@@ -114,7 +114,7 @@ def forget_left(libvirt: Libvirt, uuid: InstanceUuid) -> str:
 
 
 def remove_half(libvirt: Libvirt, uuid: InstanceUuid, *, arrives_paused: bool) -> str:
-    """Remove what has arrived here and never ran.
+    """Remove what has arrived here and never ran. Called by `rollback` alone, which knows.
 
     Half a guest always; a whole one that is paused or shut off only where every guest arrives
     paused (`arrives_paused`), because there it cannot have run without us. One that has shut itself

@@ -15,7 +15,7 @@ from godwit.model.errors import HypervisorError, Refused, Unreachable
 from godwit.model.host import HostFacts
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Guest, Instance
-from godwit.model.migrate_data import Guard, LibvirtLiveMigrateData, LiveMigrateData
+from godwit.model.migrate_data import LibvirtLiveMigrateData, LiveMigrateData
 from godwit.model.reasons import Code, reason
 from godwit.model.rehearsal import TwinName, is_twin
 from godwit.model.request_spec import RequestSpec
@@ -46,6 +46,7 @@ from godwit.virt.libvirt.migration import resume_post_copy
 from godwit.virt.libvirt.networks import bridge_at, bridges_there, network_of
 from godwit.virt.libvirt.reads import HostLook
 from godwit.virt.libvirt.rehearsals import Rehearsals
+from godwit.virt.libvirt.rollback import roll_back
 from godwit.virt.libvirt.sighting import destination_sighting, source_sighting
 from godwit.virt.libvirt.storages import DiskPlan, images_of, plan_disks, storages_of
 
@@ -245,20 +246,15 @@ class LibvirtDriver:
         return replace(agreed, created_disks=tuple(image.path for image in wanted))
 
     async def rollback_live_migration_at_destination(
-        self, instance: Instance, migrate_data: LiveMigrateData
+        self, instance: Instance, migrate_data: LiveMigrateData, *, may_have_run: bool
     ) -> None:
-        """See `ComputeDriver`. Refused where a guest stands in the way of disks that were made."""
+        """See `ComputeDriver`."""
         agreed = _ours(migrate_data)
-        paused = agreed.guard is Guard.PAUSED
-
-        def roll_back(libvirt: Libvirt) -> str:
-            seen = acts.remove_half(libvirt, instance.uuid, arrives_paused=paused)
-            if not seen:
-                volumes.remove_files(libvirt, agreed.created_disks)
-                volumes.remove_as_new(libvirt, images_of(instance, agreed))
-            return seen if agreed.created_disks else ""
-
-        await self._act("removing what has arrived", roll_back, timeout_s=ENDING_TIMEOUT_S)
+        await self._act(
+            "removing what has arrived",
+            lambda libvirt: roll_back(libvirt, instance, agreed, may_have_run=may_have_run),
+            timeout_s=ENDING_TIMEOUT_S,
+        )
 
     async def rollback_live_migration_at_source(
         self, instance: Instance, migrate_data: LiveMigrateData

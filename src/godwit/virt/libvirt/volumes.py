@@ -2,13 +2,14 @@
 file that a guest uses. Each function blocks; they run in the threads of `connection`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Final
 
 from godwit.model.ids import HostName
 from godwit.model.reasons import Code, Reason, reason
-from godwit.virt.libvirt.abi import Domain, Libvirt, Pool, Trouble
+from godwit.virt.libvirt.abi import Domain, Libvirt, Pool, Trouble, Volume
 from godwit.virt.libvirt.connection import or_none
 from godwit.virt.libvirt.pool_volumes import as_files
 from godwit.virt.libvirt.reads import NOT_NOW, find_volume, persistent_xml
@@ -105,16 +106,32 @@ def remove_files(libvirt: Libvirt, paths: Sequence[str]) -> None:
             _remove_file(libvirt, path)
 
 
+def present(libvirt: Libvirt, paths: Sequence[str]) -> tuple[str, ...]:
+    """Those of these files that are there."""
+    found = []
+    for path in paths:
+        with _volume_at(libvirt, path) as volume:
+            if volume is not None:
+                found.append(path)
+    return tuple(found)
+
+
 def _remove_file(libvirt: Libvirt, path: str) -> None:
+    with _volume_at(libvirt, path) as volume:
+        if volume is not None:
+            or_none(volume.delete)
+
+
+@contextmanager
+def _volume_at(libvirt: Libvirt, path: str) -> Iterator[Volume | None]:
+    """The file as a volume, in the pool of its folder or in one that is gone afterwards."""
     folder = str(PurePosixPath(path).parent)
     pool = pool_on(libvirt, folder)
     own = None if pool is not None else libvirt.storagePoolCreateXML(folder_pool_xml(folder))
     try:
         if pool is not None:
             or_none(pool.refresh, also=BUSY_POOL)
-        volume = or_none(lambda: libvirt.storageVolLookupByPath(path))
-        if volume is not None:
-            or_none(volume.delete)
+        yield or_none(lambda: libvirt.storageVolLookupByPath(path))
     finally:
         if own is not None:
             own.destroy()  # the pool, not what is in it

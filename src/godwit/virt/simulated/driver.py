@@ -131,13 +131,20 @@ class SimulatedDriver:
             return migrate_data
 
     async def rollback_live_migration_at_destination(
-        self, instance: Instance, migrate_data: LiveMigrateData
+        self, instance: Instance, migrate_data: LiveMigrateData, *, may_have_run: bool
     ) -> None:
-        """See `ComputeDriver`."""
-        async with self._fleet.calling(self._host, "rollback_live_migration_at_destination"):
+        """See `ComputeDriver`. What is shut off here has been a guest."""
+        doing = "rollback_live_migration_at_destination"
+        async with self._fleet.calling(self._host, doing):
             half = self._fleet.half(self._host, instance.uuid)
-            if half and half.state in {HalfState.RECEIVING, HalfState.ARRIVED}:
-                self._fleet.remove(self._host, instance.uuid)
+            removable = {HalfState.RECEIVING}
+            if not may_have_run:
+                removable.add(HalfState.ARRIVED)
+            if half is not None and half.state not in removable:
+                raise self._failed(doing, f"the guest is {half.state}")
+            if half is None and may_have_run and self._fleet.is_prepared(self._host, instance.uuid):
+                raise self._failed(doing, "its room is left, as it may hold the newest")
+            self._fleet.remove(self._host, instance.uuid)
             self._fleet.give_room_back(self._host, instance.uuid)
 
     async def rollback_live_migration_at_source(

@@ -147,6 +147,10 @@ class SimulatedFleet:
         """Room is made at `host`."""
         self._hosts[host].prepared.add(uuid)
 
+    def is_prepared(self, host: HostName, uuid: InstanceUuid) -> bool:
+        """Is room made at `host`?"""
+        return uuid in self._hosts[host].prepared
+
     def give_room_back(self, host: HostName, uuid: InstanceUuid) -> None:
         """The room at `host` is given back or has become the guest's own."""
         self._hosts[host].prepared.discard(uuid)

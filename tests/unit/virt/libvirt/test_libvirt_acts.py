@@ -11,11 +11,14 @@ from tests.unit.virt.libvirt.fake_libvirt import (
 )
 
 from godwit.model.ids import HostName, InstanceUuid
+from godwit.model.instance import Instance, PowerState, VmState
+from godwit.model.migrate_data import Guard, LibvirtLiveMigrateData
 from godwit.model.reasons import Code, Reason
 from godwit.model.steering import TransferLimits
 from godwit.virt.libvirt import acts, volumes
 from godwit.virt.libvirt.abi import SPEED_UNLIMITED, Libvirt, Paused, Shutoff, State
 from godwit.virt.libvirt.pool_volumes import as_files
+from godwit.virt.libvirt.rollback import roll_back
 from godwit.virt.libvirt.storages import NewImage
 from godwit.virt.libvirt.xml import domain_facts
 
@@ -23,6 +26,16 @@ UUID = InstanceUuid("u1")
 MIB = 2**20
 HOST = HostName("host-b")
 IMAGE = NewImage("/srv/local/vm1.qcow2", "qcow2", 64 * MIB)
+INSTANCE = Instance(
+    uuid=UUID,
+    name="guest-1",
+    host=HostName("host-a"),
+    node=HostName("host-a"),
+    vm_state=VmState.ACTIVE,
+    power_state=PowerState.RUNNING,
+    vcpus=1,
+    memory_mib=64,
+)
 HALVES = {(State.PAUSED, Paused.MIGRATION), (State.PAUSED, Paused.STARTING_UP)}
 OFF = {(State.SHUTOFF, reason) for reason in range(15)} - {(State.SHUTOFF, Shutoff.SHUTDOWN)}
 
@@ -61,6 +74,45 @@ def test_a_rollback_removes_only_what_has_never_run_here(
     seen = acts.remove_half(real(host), UUID, arrives_paused=arrives_paused)
     assert (seen == "") == (at in may_go) == (UUID not in host.domains)
     assert bool(domain.done) == (at in may_go)
+
+
+def rolled_back(host: FakeLibvirt, guard: Guard, *, may_have_run: bool) -> str:
+    agreed = LibvirtLiveMigrateData(guard=guard, created_disks=(IMAGE.path,))
+    return roll_back(real(host), INSTANCE, agreed, may_have_run=may_have_run)
+
+
+@pytest.mark.parametrize("guard", Guard)
+@pytest.mark.parametrize("at", EVERY_STATE)
+def test_where_it_may_have_run_only_half_a_guest_goes_and_its_disks_with_it(
+    at: tuple[int, int], guard: Guard
+) -> None:
+    host = FakeLibvirt()
+    host.add(UUID, at)
+    host.files[IMAGE.path] = FakeVolume(host, IMAGE.path, IMAGE.capacity_bytes)
+    seen = rolled_back(host, guard, may_have_run=True)
+    assert (seen == "") == (at in HALVES) == (UUID not in host.domains)
+    assert (IMAGE.path in host.files) == (at not in HALVES)
+
+
+def test_disks_that_may_be_the_newest_are_left_and_named_until_a_person_has_removed_them() -> None:
+    host = FakeLibvirt()
+    host.files[IMAGE.path] = FakeVolume(host, IMAGE.path, IMAGE.capacity_bytes)
+    assert IMAGE.path in rolled_back(host, Guard.PAUSED, may_have_run=True)
+    assert IMAGE.path in host.files
+    assert host.pools == []
+    del host.files[IMAGE.path]
+    assert rolled_back(host, Guard.PAUSED, may_have_run=True) == ""
+
+
+@pytest.mark.parametrize("created", [(), (IMAGE.path,)])
+def test_a_guest_that_is_left_is_told_of_with_disks_made_for_it_or_without(
+    created: tuple[str, ...],
+) -> None:
+    host = FakeLibvirt()
+    host.add(UUID, WAITS_THERE)
+    agreed = LibvirtLiveMigrateData(guard=Guard.LOCKS, created_disks=created)
+    assert roll_back(real(host), INSTANCE, agreed, may_have_run=False) == "PAUSED(USER)"
+    assert UUID in host.domains
 
 
 @pytest.mark.parametrize("at", EVERY_STATE)
