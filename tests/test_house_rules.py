@@ -31,6 +31,8 @@ NEVER_ASKED = {
 MODULE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
 MANAGER_METHOD_LINES_MAX = 12
+SAGA_CODE_LINES_MAX = 700
+"""`docs/decisions/0002-saga-engine.md` promises it."""
 
 
 def name_of(path: Path) -> str:
@@ -58,6 +60,24 @@ def test_a_module_stays_under_400_lines_and_is_named_after_what_it_holds(path: P
     lines = path.read_text().count("\n")
     assert lines <= MODULE_LINES_MAX, f"{lines} lines: split it by meaning"
     assert path.stem not in BANNED_NAMES, "name the module after the noun it holds"
+
+
+def code_lines(path: Path) -> int:
+    """Lines that are neither blank nor comment nor docstring."""
+    text = path.read_text()
+    told = {
+        number
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        for number in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+    lines = ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1))
+    return sum(bool(line) and line[0] != "#" and number not in told for number, line in lines)
+
+
+def test_the_saga_engine_stays_as_small_as_its_page_says() -> None:
+    lines = sum(map(code_lines, (SOURCE / "saga").glob("*.py")))
+    assert lines < SAGA_CODE_LINES_MAX, f"{lines} lines of code: what does not belong to any story?"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
