@@ -17,7 +17,7 @@ from godwit.runtime.clock import SystemClock
 from godwit.saga.log import Story
 from godwit.sim.loop import VirtualClock, run
 from godwit.store import claims
-from godwit.store.interface import Fence, Needs, StoryWrite
+from godwit.store.interface import Fence, Needs
 from godwit.store.sql import SqlStore
 from godwit.store.statements import Connection
 
@@ -60,7 +60,7 @@ def told_in_a_file(tale: Tale, path: Path) -> None:
     asyncio.run(main())
 
 
-async def along(store: SqlStore, fence: Fence, write: StoryWrite) -> None:
+async def along(store: SqlStore, fence: Fence, write: object) -> None:
     """What a story writes along with its next record."""
     unheard_of = Story(uuid=fence.migration_uuid, saga="s", step="a", facts=b"{}")
     story = await store.story_of(fence.migration_uuid) or unheard_of

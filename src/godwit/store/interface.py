@@ -70,10 +70,6 @@ class Ending:
     reason: Reason | None = None
 
 
-StoryWrite = MigrationChanges | HoldSource | NewHost | Ending
-"""What a story may write along with a record, in one transaction. Each may be repeated."""
-
-
 @dataclass(frozen=True)
 class Needs:
     """What a claim takes at a host, and what the host has. Checked where it is claimed."""

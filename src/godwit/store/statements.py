@@ -1,7 +1,9 @@
 """SQL statements: written with SQLAlchemy's Core, compiled once, run on the driver's connection.
 
-Every module of this room keeps its statements as constants of these two kinds. Executed through
-SQLAlchemy one costs 30 to 70 µs, compiled here 5. What knows the dialect is `DIALECT` alone.
+Every module of this room keeps its statements as constants of these two kinds; the few whose form
+depends on the question (filters that may be left out, a list of any length) are compiled each time.
+Executed through SQLAlchemy one costs 30 to 70 µs, compiled here 5. What knows the dialect
+is `DIALECT` alone.
 """
 
 import sqlite3

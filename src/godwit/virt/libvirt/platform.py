@@ -21,6 +21,16 @@ MANAGERS: Final[Mapping[str, str]] = {
 }
 """How the namespaces of other managers' metadata begin."""
 DEFAULT_HUGE_PAGE_KIB: Final = 2048
+UNITS_BYTES: Final[Mapping[str, int]] = {
+    "b": 1,
+    "bytes": 1,
+    **{
+        letter + ending: basis**power
+        for power, letter in enumerate("kmgtpe", start=1)
+        for ending, basis in (("", 1024), ("ib", 1024), ("b", 1000))
+    },
+}
+"""libvirt's words for units, in small letters."""
 
 
 def platform_of(root: Element) -> Platform:
@@ -85,8 +95,12 @@ def _huge_pages(root: Element) -> tuple[int, ...]:
 
 
 def _kib(page: Element) -> int:
-    units = {"b": 1, "bytes": 1, "KiB": 2**10, "M": 2**20, "MiB": 2**20, "G": 2**30, "GiB": 2**30}
-    return int(page.get("size", "0")) * units.get(page.get("unit", "KiB"), 2**10) // 2**10
+    return size_bytes(page.get("size"), page.get("unit")) // 2**10
+
+
+def size_bytes(figure: str | None, unit: str | None) -> int:
+    """A size as libvirt writes it. What it does not say is 0, and KiB."""
+    return int(figure or 0) * UNITS_BYTES.get((unit or "KiB").lower(), 2**10)
 
 
 def _secrets(root: Element) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element, SubElement
 from godwit.model.instance import BackingFile, Nic, Platform
 from godwit.model.reasons import Reason
 from godwit.virt.libvirt.devices import nested_feature, ties_of
-from godwit.virt.libvirt.platform import platform_of
+from godwit.virt.libvirt.platform import platform_of, size_bytes
 from godwit.virt.libvirt.rewriting import console_addresses
 
 MEDIA: Final = ("file", "block", "dir")
@@ -95,12 +95,9 @@ def domain_facts(text: str) -> DomainFacts:
 
 
 def _mib(element: Element | None) -> int:
-    """libvirt always says `unit`; its own default is KiB."""
     if element is None:
         return 0
-    unit = {"b": 1, "bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-    size_bytes = int(element.text or 0) * unit.get(element.get("unit", "KiB"), 2**10)
-    return -(-size_bytes // 2**20)
+    return -(-size_bytes(element.text, element.get("unit")) // 2**20)
 
 
 def _vcpus(element: Element | None) -> int:

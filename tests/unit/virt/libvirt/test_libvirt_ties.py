@@ -15,7 +15,7 @@ from godwit.virt.libvirt import devices as devices_module
 from godwit.virt.libvirt import needs
 from godwit.virt.libvirt.devices import nested_feature, ties_of
 from godwit.virt.libvirt.needs import HostOffer, unmet_needs
-from godwit.virt.libvirt.platform import platform_of
+from godwit.virt.libvirt.platform import platform_of, size_bytes
 from godwit.virt.libvirt.spawning import domain_xml
 from godwit.virt.libvirt.xml import MachineOffer, machine_offer
 
@@ -175,6 +175,27 @@ def test_a_guest_that_godwit_makes_carries_its_tag() -> None:
     made = NewGuest(INSTANCE, image_path="/srv/i", disk_mib=1)
     root = ElementTree.fromstring(domain_xml(made, "/srv/d", "kvm", lambda network: network))
     assert platform_of(root).tagged
+
+
+@pytest.mark.parametrize(
+    ("figure", "unit", "is_bytes"),
+    [
+        ("3", None, 3 * 2**10),
+        ("3", "b", 3),
+        ("3", "bytes", 3),
+        ("3", "k", 3 * 2**10),
+        ("3", "KB", 3_000),
+        ("3", "M", 3 * 2**20),
+        ("3", "MiB", 3 * 2**20),
+        ("3", "G", 3 * 2**30),
+        ("3", "TiB", 3 * 2**40),
+        (None, "GiB", 0),
+    ],
+)
+def test_a_size_is_read_as_libvirt_means_it(
+    figure: str | None, unit: str | None, is_bytes: int
+) -> None:
+    assert size_bytes(figure, unit) == is_bytes
 
 
 def test_huge_pages_without_a_size_are_of_the_usual_one() -> None:
