@@ -1,5 +1,5 @@
-"""The one thread that touches the compute managers' state folder, so that a slow disk never stops
-the event loop.
+"""The threads that touch the compute managers' state folder, so that a slow disk never stops the
+event loop: one for all that is quick, and one for starts of transfers, which wait for a process.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Disk:
-    """Runs file work, one piece after another."""
+    """A thread that runs file work, one piece after another."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="state-folder")

@@ -41,6 +41,7 @@ class ComputeManagers:
         self._clock = clock
         self._fleet = fleet
         self._disk = Disk()
+        self._births = Disk()
         self._nursery = Nursery()
 
     def make(self, hosts: Collection[HostName]) -> dict[HostName, ComputeManager]:
@@ -50,10 +51,11 @@ class ComputeManagers:
         return {host: self._manager(host) for host in hosts}
 
     def close(self) -> None:
-        """End the thread that touches the state folder, and the nursery. Managers are closed by
+        """End the threads that touch the state folder, and the nursery. Managers are closed by
         who made them.
         """
         self._disk.close()
+        self._births.close()
         self._nursery.close()
 
     def _manager(self, host: HostName) -> ComputeManager:
@@ -71,7 +73,7 @@ class ComputeManagers:
             host=host,
             root=folder / "transfers",
             settings=self._settings,
-            means=Means(self._disk, self._clock, self._nursery),
+            means=Means(self._disk, self._births, self._clock, self._nursery),
         )
         return ComputeManager(host, driver=driver, transfers=transfers, fence=Fence(keeper))
 

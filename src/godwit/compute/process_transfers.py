@@ -52,6 +52,8 @@ class Means:
     """What the transfers of all hosts share."""
 
     disk: Disk
+    births: Disk
+    """A thread of its own: a start waits for the nursery, and nothing else may wait with it."""
     clock: Clock
     nursery: Nursery
 
@@ -72,6 +74,7 @@ class ProcessTransfers:
         self._root = root
         self._settings = settings
         self._disk = means.disk
+        self._births = means.births
         self._clock = means.clock
         self._nursery = means.nursery
         self._silent_s = silent_s
@@ -85,7 +88,7 @@ class ProcessTransfers:
         work = partial(launch.start, folder, self._order(ask), self._nursery.fork)
         for _ in range(START_ATTEMPTS):
             try:
-                pid = await self._disk.run(self._host, "start the transfer", work)
+                pid = await self._births.run(self._host, "start the transfer", work)
             except launch.FolderClosed:
                 raise closed(ask.act.migration_uuid) from None
             except launch.Held:

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from godwit.compute.nursery import COMMAND, Nursery
 from godwit.compute.process_transfers import SILENT_S, Means, ProcessTransfers
 from godwit.compute.transfer_folder import DiskFolder, Mark
 from godwit.compute.transfer_process import NOT_STARTED
-from godwit.model.errors import Superseded
+from godwit.model.errors import HypervisorError, Superseded
 from godwit.model.host import HostFacts
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
 from godwit.model.instance import Instance, PowerState, VmState
@@ -96,26 +97,22 @@ def tell(
     *,
     silent_s: float = SILENT_S,
     now_s: float = 0.0,
-    warm: bool = False,
+    nursery: Nursery | None = None,
 ) -> None:
     """Tell `tale` with the transfers of a new compute manager of host-a, whose libvirtd and that of
-    host-b would be at `port`. Processes that are left over are ended. `warm`: with a nursery that
-    runs already.
+    host-b would be at `port`. Processes that are left over are ended, and the nursery closed.
     """
     uri = f"qemu+tcp://127.0.0.1:{port}/system"
     host = LibvirtHostSettings(uri=uri, call_timeout_s=60.0)
     settings = Settings(server=ServerSettings(state_dir=str(state)), hosts={A: host, B: host})
-    disk, nursery = Disk(), Nursery()
+    disk, births, nursery = Disk(), Disk(), nursery or Nursery()
     transfers = ProcessTransfers(
         host=A,
         root=state,
         settings=settings,
-        means=Means(disk, FixedClock(now_s), nursery),
+        means=Means(disk, births, FixedClock(now_s), nursery),
         silent_s=silent_s,
     )
-
-    if warm:
-        nursery.start()
 
     async def main() -> None:
         async with asyncio.timeout(20):
@@ -126,6 +123,7 @@ def tell(
     finally:
         launch.kill(DiskFolder(state / UUID))
         disk.close()
+        births.close()
         nursery.close()
 
 
@@ -405,6 +403,9 @@ def _holds(process: Path, inode: int) -> bool:
 
 @pytest.mark.slow
 def test_a_nursery_that_was_killed_is_replaced_by_another(tmp_path: Path, silent_port: int) -> None:
+    nursery = Nursery()
+    nursery.start()
+
     async def tale(transfers: ProcessTransfers) -> None:
         [first] = nurseries()
         os.kill(first, signal.SIGKILL)
@@ -412,7 +413,7 @@ def test_a_nursery_that_was_killed_is_replaced_by_another(tmp_path: Path, silent
         assert await signed(in_folder(tmp_path)) > 0
         assert first not in nurseries()
 
-    tell(tale, tmp_path, silent_port, warm=True)
+    tell(tale, tmp_path, silent_port, nursery=nursery)
     assert nurseries() == set(), "it ends with its server, unlike what it has forked"
 
 
@@ -461,6 +462,44 @@ def test_the_evidence_of_a_story_that_is_not_over_is_kept_however_old_it_is(tmp_
         assert (await transfers.evidence(UUID)).stopped_as_migrated
 
     tell(tale, tmp_path, 1, now_s=1000 * KEPT_S)
+
+
+class StuckNursery(Nursery):
+    """Answers nobody until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = threading.Event()
+        self.let_go = threading.Event()
+
+    def fork(self, folder: Path, lock: int) -> int:
+        """Waits, as for a process that does not answer."""
+        self.asked.set()
+        self.let_go.wait(30)
+        raise ChildProcessError(f"no process was forked for {folder.name}, with {lock}")
+
+
+def test_a_nursery_that_does_not_answer_holds_up_no_other_transfer(tmp_path: Path) -> None:
+    other = MigrationUuid("33333333-3333-4333-8333-333333333333")
+    nursery = StuckNursery()
+
+    async def start(transfers: ProcessTransfers) -> None:
+        with pytest.raises(HypervisorError, match="no process was forked"):
+            await transfers.start(START)
+
+    async def tale(transfers: ProcessTransfers) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            starting = tasks.create_task(start(transfers))
+            await until(nursery.asked.is_set)
+            try:
+                async with asyncio.timeout(5):
+                    assert (await transfers.close(other)).ended
+                    assert await transfers.is_alive(UUID), "it may be born yet"
+            finally:
+                nursery.let_go.set()
+            await starting
+
+    tell(tale, tmp_path, 1, nursery=nursery)
 
 
 def test_a_transfer_that_lives_is_never_forgotten(tmp_path: Path) -> None:
