@@ -103,6 +103,7 @@ def test_a_transfer_that_never_began_is_undone_only_after_it_was_seen_twice() ->
 def test_a_source_that_changes_between_two_looks_decides_nothing() -> None:
     async def story() -> None:
         async with a_house() as house:
+            house.fleet.break_transfer(GUEST, TransferFault.FAILS_MID_COPY)
             looks = []
 
             async def change(_where: str, name: str) -> None:
@@ -114,10 +115,11 @@ def test_a_source_that_changes_between_two_looks_decides_nothing() -> None:
             shows(house, SourceWord.COPYING)
             uuid = (await house.ask()).uuid
             await asyncio.sleep(150)
+            assert len(looks) > 10
             assert (await house.see(uuid)).status is S.RUNNING
             house.wires[B].then = None
             shows_the_truth(house)
-            assert (await house.end_of(uuid)).status is S.COMPLETED
+            assert (await house.end_of(uuid)).status is S.FAILED
             await house.assert_sound()
 
     run(story())
@@ -155,6 +157,25 @@ def test_a_source_that_took_the_guest_back_waits_for_a_silent_destination_only_s
             [debt] = await house.store.queries.debts()
             assert debt.where == B
             house.fleet.reconnect(B)
+            await house.assert_sound()
+
+    run(story())
+
+
+def test_the_destination_is_let_run_only_after_the_source_was_seen_gone() -> None:
+    async def story() -> None:
+        async with a_house() as house:
+            house.fleet.break_transfer(GUEST, TransferFault.HANDED_OVER)
+            house.wires[A].unheard["end_source"] = 3
+            left_at_source = []
+
+            async def look(_where: str, name: str) -> None:
+                if name == "let_run_at_destination":
+                    left_at_source.append(house.fleet.half(A, GUEST))
+
+            house.wires[B].then = look
+            assert (await house.migrate()).status is S.COMPLETED
+            assert left_at_source == [None]
             await house.assert_sound()
 
     run(story())

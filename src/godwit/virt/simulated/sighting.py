@@ -26,7 +26,8 @@ def destination_sighting(half: Half | None) -> DestinationSighting:
 
 def _source_word(half: Half | None, evidence: TransferEvidence) -> SourceWord:
     if half is None:
-        left = evidence.began or evidence.stopped_as_migrated or evidence.ended_by_us
+        # A simulated source forgets nobody by itself: without a record, somebody else did.
+        left = evidence.stopped_as_migrated or evidence.ended_by_us
         return SourceWord.GONE if left else SourceWord.ENDED
     match half.state:
         case HalfState.RUNNING | HalfState.PAUSED:

@@ -65,18 +65,18 @@ def test_a_destination_that_holds_nothing_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    "evidence",
+    ("evidence", "word"),
     [
-        TransferEvidence(began=True),
-        TransferEvidence(stopped_as_migrated=True),
-        TransferEvidence(ended_by_us=True),
+        (TransferEvidence(began=True), S.ENDED),
+        (TransferEvidence(began=True, stopped_as_migrated=True), S.GONE),
+        (TransferEvidence(began=True, ended_by_us=True), S.GONE),
     ],
     ids=["began", "stopped as migrated", "ended by us"],
 )
-def test_an_absence_counts_as_gone_only_with_evidence_of_the_move(
-    evidence: TransferEvidence,
+def test_an_absence_counts_as_gone_only_with_a_record_of_the_departure(
+    evidence: TransferEvidence, word: SourceWord
 ) -> None:
-    assert source_sighting(None, evidence).word is S.GONE
+    assert source_sighting(None, evidence).word is word
 
 
 def test_a_half_that_we_ended_is_gone_and_has_not_ended_by_itself() -> None:
