@@ -9,6 +9,7 @@ collect_ignore = (
         "test_libvirt_acts.py",
         "test_libvirt_connection.py",
         "test_libvirt_cpu.py",
+        "test_libvirt_drivers.py",
         "test_libvirt_elsewhere.py",
         "test_libvirt_records.py",
         "test_libvirt_rehearsals.py",
