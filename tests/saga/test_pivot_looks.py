@@ -57,6 +57,8 @@ def test_an_abort_is_passed_on_while_a_copy_is_only_watched() -> None:
     async def story() -> None:
         async with a_house() as house:
             shows(house, SourceWord.COPYING, DestinationWord.RECEIVING)
+            orphaned = TransferNews(ended=True, orphaned=True, started=True)
+            house.wires[A].says["close_transfer"] = orphaned
             uuid = (await house.ask()).uuid
             await asyncio.sleep(60)
             await house.abort(uuid)

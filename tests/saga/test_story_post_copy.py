@@ -14,6 +14,7 @@ from godwit.model.migration import Migration, MigrationStatus, is_in_post_copy
 from godwit.model.reasons import Code
 from godwit.model.sighting import DestinationWord, SourceWord
 from godwit.model.steering import SteeringWish
+from godwit.rpc.compute import TransferNews
 from godwit.runtime.settings import MigrationSettings
 from godwit.sim.loop import run
 from godwit.virt.simulated.faults import Fault, FaultKind
@@ -154,13 +155,20 @@ def test_the_next_conductor_finishes_what_was_in_post_copy(broken: bool) -> None
     run(story())
 
 
-def test_a_copy_that_is_held_back_is_stopped_where_nobody_is_left_to_switch_it() -> None:
+def test_a_copy_that_lost_its_process_is_looked_after_before_anybody_is_sighted() -> None:
+    """So that one that is held back is stopped in time, also while its destination is silent."""
+
     async def story() -> None:
         async with a_house_with_post_copy() as house:
-            shows(house, SourceWord.COPYING, DestinationWord.RECEIVING)
+            shows(house, SourceWord.COPYING, DestinationWord.UNREACHABLE)
+            orphaned = TransferNews(ended=True, orphaned=True, started=True)
+            house.wires[A].says["close_transfer"] = orphaned
+            house.wires[A].says["watch_transfer"] = orphaned
             uuid = (await house.ask()).uuid
             await asyncio.sleep(60)
-            assert "abort_live_migration" in house.wires[A].heard
+            heard = house.wires[A].heard
+            assert heard.count("watch_transfer") > 1
+            assert heard.index("watch_transfer") < heard.index("sight_source")
             shows_the_truth(house)
             assert (await house.end_of(uuid)).status is S.COMPLETED
             await house.assert_sound()

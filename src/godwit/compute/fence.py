@@ -27,6 +27,7 @@ class Deed(StrEnum):
     LIVE_MIGRATION = "live_migration"
     ABORT = "abort_live_migration"
     STEER = "steer_transfer"
+    WATCH = "watch_transfer"
     CLOSE_TRANSFER = "close_transfer"
     ROLLBACK_AT_SOURCE = "rollback_live_migration_at_source"
     LET_RUN_AT_DESTINATION = "let_run_at_destination"
@@ -41,6 +42,7 @@ BARRED_BY: Final[Mapping[Deed, Deed]] = {
     Deed.PRE_LIVE_MIGRATION: Deed.ROLLBACK_AT_DESTINATION,
     Deed.LET_RUN_AT_DESTINATION: Deed.ROLLBACK_AT_DESTINATION,
     Deed.POST_AT_DESTINATION: Deed.ROLLBACK_AT_DESTINATION,
+    Deed.WATCH: Deed.ROLLBACK_AT_SOURCE,
     Deed.RESUME_POST_COPY: Deed.ROLLBACK_AT_SOURCE,
     Deed.END_SOURCE: Deed.ROLLBACK_AT_SOURCE,
     Deed.POST_AT_SOURCE: Deed.ROLLBACK_AT_SOURCE,

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from godwit.compute.disk import sync_folder, write_whole
 from godwit.compute.transfer_folder import DiskFolder, Mark, news_of
@@ -90,10 +91,13 @@ def is_alive(folder: DiskFolder) -> bool:
 
 def news(folder: DiskFolder) -> TransferNews:
     """What is known now. The lock is looked at first: a result is there before the lock is free."""
-    alive = is_alive(folder)
-    result = None if alive else folder.result() or folder.why_stopped()
-    started = (folder.path / ORDER).exists()
-    return news_of(folder.sign(), result, ended=not alive, started=started)
+    alive, started = is_alive(folder), (folder.path / ORDER).exists()
+    if alive:
+        return news_of(folder.sign(), None, ended=False, started=started)
+    result = folder.result()
+    news = news_of(folder.sign(), result or folder.why_stopped(), ended=True, started=started)
+    may_go_on = folder.has(Mark.BEGAN) and (result is None or bool(result.error))
+    return replace(news, orphaned=may_go_on)
 
 
 def close(folder: DiskFolder) -> bool:

@@ -104,6 +104,11 @@ class ComputeManager:
         async with self._fence.acting(ask.act, Deed.STEER):
             return await source.steer_transfer(self._transfers, ask)
 
+    async def watch_transfer(self, ask: ForTransfer) -> TransferNews:
+        """See `ComputeRpc`."""
+        async with self._fence.acting(ask.act, Deed.WATCH):
+            return await source.watch_transfer(self._transfers, ask)
+
     async def close_transfer(self, ask: ForTransfer) -> TransferNews:
         """See `ComputeRpc`."""
         async with self._fence.acting(ask.act, Deed.CLOSE_TRANSFER):

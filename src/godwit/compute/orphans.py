@@ -1,97 +1,154 @@
-"""Transfers whose process has died while the hypervisor's job may go on. Whoever asks for news of
-one watches it for a moment in the process's place, by the same policy.
+"""Transfers whose process has ended while the hypervisor's job may go on. The story asks for a look
+now and then; each does what the process would have done, by the same policy.
 
-Called by `compute/process_transfers.py`. Nobody is left who would let the guest run on proof: that
-is for the story, which finds it at its next look.
+Called by `compute/process_transfers.py`, behind the fence. Only the source is asked: what must be
+stopped can be stopped while the destination does not answer. Files are touched through `Disk`.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 import structlog
 
+from godwit.compute.disk import Disk
 from godwit.compute.steering import Helm, Stopped
 from godwit.compute.transfer import terms_of
-from godwit.compute.transfer_folder import DiskFolder, Sign
+from godwit.compute.transfer_folder import DiskFolder, Mark, MemoryFolder, Sign
 from godwit.model.errors import GodwitError
-from godwit.model.ids import MigrationUuid
+from godwit.model.ids import HostName, MigrationUuid
 from godwit.model.progress import Progress
+from godwit.model.steering import Steering
 from godwit.rpc.compute import TransferResult
+from godwit.runtime.clock import Clock
 from godwit.virt.driver import TransferDriver
 from godwit.virt.registry import TransferOrder
 
 MakeDriver = Callable[[TransferOrder], TransferDriver]
 
+BEGINS_WITHIN_S: Final = 45.0
+"""A hypervisor that was asked to begin has begun, or refused, after so long (libvirt waits 30 s for
+another job). A job that began later is somebody else's."""
+IDLE_S: Final = 120.0
+"""Whoever needs a look asks more often than this."""
+
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class _Watch:
-    """One transfer that is watched: its driver is open."""
+class Asked:
+    """What stands in the folder before a look."""
 
-    driver: TransferDriver
-    helm: Helm
+    began_at_s: float | None
+    """By the wall clock."""
+    abort: bool
+    steering: Steering | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is to stand in the folder after it."""
+
+    progress: Progress | None
+    stopped: Stopped
 
 
 class Orphans:
     """The orphaned transfers of one host."""
 
-    def __init__(self, make_driver: MakeDriver) -> None:
+    def __init__(self, host: HostName, disk: Disk, clock: Clock, make_driver: MakeDriver) -> None:
+        self._host = host
+        self._disk = disk
+        self._clock = clock
         self._make_driver = make_driver
         self._watches: dict[MigrationUuid, _Watch] = {}
-        self._looking: set[MigrationUuid] = set()
 
     async def look(self, uuid: MigrationUuid, folder: DiskFolder, order: TransferOrder) -> None:
-        """Sample it once and do what is to be done; trouble is only logged. Without a job it is let
-        go of: where the guest is, others see.
-        """
-        if uuid in self._looking:
-            return
-        self._looking.add(uuid)
+        """Sample it once and do what is to be done; trouble is only logged."""
+        await self.let_go_of_idle()
+        if uuid not in self._watches:
+            log.warning("a transfer has lost its process, watching in its place", migration=uuid)
+            self._watches[uuid] = _Watch(self._make_driver(order), order)
+        watch = self._watches[uuid]
         try:
-            watch = self._watches.get(uuid) or await self._begun(uuid, folder, order)
-            has_job = await watch.helm.look()
-            _leave_why(folder, watch.helm.stopped)
-            if not has_job:
-                await self.let_go(uuid)
+            asked = await self._disk.run(self._host, "read the requests", partial(_asked, folder))
+            found = await watch.look(asked, self._clock.now_s())
+            await self._disk.run(self._host, "note what was seen", partial(_note, folder, found))
         except GodwitError as error:
             log.warning("an orphaned transfer cannot be watched", words=error.reason.words)
-            await self.let_go(uuid)
-        finally:
-            self._looking.discard(uuid)
+        if not watch.had_job:
+            await self._let_go(uuid)
 
-    async def let_go(self, uuid: MigrationUuid) -> None:
-        """It is over, or somebody else's."""
+    async def let_go_of_idle(self) -> None:
+        """Give back the connections of those that nobody asks about any more."""
+        before_s = asyncio.get_running_loop().time() - IDLE_S
+        idle = [uuid for uuid, watch in self._watches.items() if watch.looked_at_s < before_s]
+        for uuid in idle:
+            await self._let_go(uuid)
+
+    async def _let_go(self, uuid: MigrationUuid) -> None:
         watch = self._watches.pop(uuid, None)
         if watch is not None:
-            await _close(watch.driver)
-
-    async def _begun(self, uuid: MigrationUuid, folder: DiskFolder, order: TransferOrder) -> _Watch:
-        log.warning("a transfer has lost its process, watching in its place", migration=uuid)
-        driver = self._make_driver(order)
-        watch = _Watch(driver, Helm(folder, driver, terms_of(order).policy, _teller(folder)))
-        self._watches[uuid] = watch
-        await driver.open()
-        return watch
+            await watch.close()
 
 
-def _leave_why(folder: DiskFolder, stopped: Stopped) -> None:
-    """In the process's place, and before anybody can see the job gone."""
+class _Watch:
+    """One transfer that is watched. What its helm reads and writes is kept in memory."""
+
+    def __init__(self, driver: TransferDriver, order: TransferOrder) -> None:
+        self.looked_at_s = asyncio.get_running_loop().time()
+        self.had_job = False
+        self._driver = driver
+        self._requests = MemoryFolder()
+        self._helm = Helm(self._requests, driver, terms_of(order).policy, self._hear)
+        self._heard: Progress | None = None
+
+    async def look(self, asked: Asked, now_s: float) -> Found:
+        """One look, with every request known."""
+        self.looked_at_s = asyncio.get_running_loop().time()
+        if asked.abort:
+            self._requests.set(Mark.ABORT)
+        if asked.steering is not None:
+            self._requests.steer(asked.steering)
+        if not await self._helm.look(lambda seen: is_ours(seen, asked, now_s)):
+            return Found(progress=None, stopped=self._helm.stopped)
+        self.had_job = True
+        return Found(progress=self._heard, stopped=self._helm.stopped)
+
+    async def close(self) -> None:
+        """Give the connections back; trouble with that is only logged."""
+        try:
+            await self._driver.close()
+        except GodwitError as error:
+            log.warning("connections were not closed", words=error.reason.words)
+
+    def _hear(self, progress: Progress) -> None:
+        self._heard = progress
+
+
+def is_ours(seen: Progress, asked: Asked, now_s: float) -> bool:
+    """Did this job begin when we asked for one? A person may move the guest by hand meanwhile."""
+    if asked.began_at_s is None:
+        return False
+    return now_s - seen.elapsed_s <= asked.began_at_s + BEGINS_WITHIN_S
+
+
+# --- with the folder, in the thread of `Disk` -----------------------------------------------------
+
+
+def _asked(folder: DiskFolder) -> Asked:
+    return Asked(
+        began_at_s=folder.began_at_s(), abort=folder.has(Mark.ABORT), steering=folder.steering()
+    )
+
+
+def _note(folder: DiskFolder, found: Found) -> None:
+    """In the process's place."""
+    sign, stopped = folder.sign(), found.stopped
+    if found.progress is not None and found.progress != sign.progress:
+        folder.show(Sign(beat=sign.beat, sequence=sign.sequence + 1, progress=found.progress))
     if stopped.at_all:
         words = stopped.why.words if stopped.why else "stopped as asked"
         folder.leave_why(TransferResult(error=words, reason=stopped.why, aborted=stopped.aborted))
-
-
-def _teller(folder: DiskFolder) -> Callable[[Progress], None]:
-    def tell(progress: Progress) -> None:
-        sign = folder.sign()
-        folder.show(Sign(beat=sign.beat, sequence=sign.sequence + 1, progress=progress))
-
-    return tell
-
-
-async def _close(driver: TransferDriver) -> None:
-    try:
-        await driver.close()
-    except GodwitError as error:
-        log.warning("connections were not closed", words=error.reason.words)

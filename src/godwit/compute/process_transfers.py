@@ -23,7 +23,6 @@ from godwit.compute.transfer_folder import DiskFolder, Mark
 from godwit.compute.transfers import closed, is_news
 from godwit.model.errors import HypervisorError
 from godwit.model.ids import HostName, MigrationUuid
-from godwit.model.migrate_data import Guard
 from godwit.model.steering import Steering
 from godwit.rpc.compute import FOLLOW_WAIT_S, StartTransfer, TransferNews
 from godwit.runtime.clock import Clock
@@ -78,7 +77,7 @@ class ProcessTransfers:
         self._clock = means.clock
         self._nursery = means.nursery
         self._silent_s = silent_s
-        self._orphans = Orphans(_driver_here)
+        self._orphans = Orphans(host, means.disk, means.clock, _driver_here)
         self._beats: dict[MigrationUuid, tuple[int, float]] = {}
         """Of followed transfers: the last sign of life, and since when there was no newer one."""
 
@@ -100,9 +99,7 @@ class ProcessTransfers:
         return await self._news(folder)
 
     async def follow(self, uuid: MigrationUuid, after_sequence: int) -> TransferNews:
-        """See `Transfers`. A process that has fallen silent is ended: its guest may be waiting. One
-        that is gone has its job watched here, as often as somebody asks.
-        """
+        """See `Transfers`. A process that has fallen silent is ended: its guest may be waiting."""
         folder = self._folder(uuid)
         loop = asyncio.get_running_loop()
         until_s = loop.time() + FOLLOW_WAIT_S
@@ -113,26 +110,27 @@ class ProcessTransfers:
                 self._beats.pop(uuid, None)
             await self._pause(folder)
             news = await self._news(folder)
-        if not news.ended:
-            return news
-        self._beats.pop(uuid, None)
-        if await self._watched_here(uuid, folder):
-            news = await self._news(folder)
+        if news.ended:
+            self._beats.pop(uuid, None)
         return news
 
     async def abort(self, uuid: MigrationUuid) -> None:
-        """See `Transfers`. If the process has died and its job may go on, the job is asked here."""
-        folder = self._folder(uuid)
-        await self._do("note the abort", partial(_set, folder, Mark.ABORT))
-        if await self.is_alive(uuid):
-            return
-        order = await self._do("read the order", partial(_orphan, folder))
-        if order is not None:
-            await _abort_orphan(_driver_here(order))
+        """See `Transfers`. Whoever watches finds the mark: the process, or who watches for it."""
+        await self._do("note the abort", partial(_set, self._folder(uuid), Mark.ABORT))
 
     async def steer(self, uuid: MigrationUuid, steering: Steering) -> None:
         """See `Transfers`."""
         await self._do("note the steering", partial(_steer, self._folder(uuid), steering))
+
+    async def watch(self, uuid: MigrationUuid) -> TransferNews:
+        """See `Transfers`."""
+        folder = self._folder(uuid)
+        news = await self._news(folder)
+        if not news.orphaned:
+            return news
+        order = await self._do("read the order", partial(launch.order_of, folder))
+        await self._orphans.look(uuid, folder, order)
+        return await self._news(folder)
 
     async def close(self, uuid: MigrationUuid) -> TransferNews:
         """See `Transfers`."""
@@ -162,6 +160,7 @@ class ProcessTransfers:
 
     async def forget_old(self) -> None:
         """See `Transfers`."""
+        await self._orphans.let_go_of_idle()
         before_s = self._clock.now_s() - KEPT_S
         work = partial(launch.forget, self._root, before_s=before_s, at_most=SWEEP_MAX)
         await self._do("remove old transfers", work)
@@ -182,16 +181,6 @@ class ProcessTransfers:
         finally:
             loop.remove_reader(handle)
             os.close(handle)
-
-    async def _watched_here(self, uuid: MigrationUuid, folder: DiskFolder) -> bool:
-        """True if it has lost its process after it began. One that may be in post-copy is left to
-        the story: questions about a broken stream would stand in the way of its resumption.
-        """
-        order = await self._do("read the order", partial(_orphan, folder))
-        if order is None or order.migrate_data.guard is Guard.POSTCOPY:
-            return False
-        await self._orphans.look(uuid, folder, order)
-        return True
 
     async def _is_silent(self, uuid: MigrationUuid, folder: DiskFolder) -> bool:
         beat, now_s = await self._beat(folder), asyncio.get_running_loop().time()
@@ -267,18 +256,3 @@ def _steer(folder: DiskFolder, steering: Steering) -> None:
 
 def _driver_here(order: TransferOrder) -> TransferDriver:
     return transfer_driver(order, in_its_process=False)
-
-
-def _orphan(folder: DiskFolder) -> TransferOrder | None:
-    """The order of a transfer that began and left no result: its job may go on without it."""
-    if not folder.has(Mark.BEGAN) or folder.result() is not None:
-        return None
-    return launch.order_of(folder)
-
-
-async def _abort_orphan(driver: TransferDriver) -> None:
-    try:
-        await driver.open()
-        await driver.abort()
-    finally:
-        await driver.close()

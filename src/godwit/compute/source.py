@@ -54,6 +54,11 @@ async def steer_transfer(transfers: Transfers, ask: SteerTransfer) -> Nothing:
     return Nothing()
 
 
+async def watch_transfer(transfers: Transfers, ask: ForTransfer) -> TransferNews:
+    """Look at a transfer that has lost its process, and do what the process would have done."""
+    return await transfers.watch(ask.act.migration_uuid)
+
+
 async def close_transfer(transfers: Transfers, ask: ForTransfer) -> TransferNews:
     """Let nothing begin any more; `ended` says whether that is so now."""
     return await transfers.close(ask.act.migration_uuid)

@@ -25,14 +25,15 @@ from godwit.compute.course import begun, followed, limited, told
 from godwit.compute.post_copy import switch_at_once
 from godwit.compute.transfer_folder import Mark, TransferFolder
 from godwit.model.errors import GodwitError
-from godwit.model.progress import Progress
-from godwit.model.reasons import Reason
+from godwit.model.progress import NO_WAY_BACK, Progress
+from godwit.model.reasons import Code, Reason, reason
 from godwit.virt.driver import TransferDriver, TransferOutcome
 
 SAMPLE_S: Final = 0.25
 """How often progress, the abort mark and the limits are looked at."""
 ABORT_AGAIN_S: Final = 5.0
 """An abort that has not ended the call is asked for again after so long."""
+PROCESS_DIED: Final = "its transfer process has died"
 
 log = structlog.get_logger()
 
@@ -100,13 +101,24 @@ class Helm:
             tell=self._tell,
         )
 
-    async def look(self) -> bool:
+    async def look(self, is_ours: Callable[[Progress], bool]) -> bool:
         """One look at a transfer that has lost its process: sample it, and do what is to be done.
-        False: there is no job.
+        False: no job of ours is seen, and nothing was done.
+
+        What is held back is stopped: nobody is left who would switch it before pre-copy ends.
         """
         progress = await self._sample()
+        if progress is None or not is_ours(progress):
+            return False
+        self._course = replace(self._course, began_s=_now_s() - progress.elapsed_s)
+        if (
+            self._policy.hold_back
+            and not self._stopped.at_all
+            and progress.phase not in NO_WAY_BACK
+        ):
+            self._stopped = Stopped(why=reason(Code.POST_COPY_NOT_STARTED, problem=PROCESS_DIED))
         await self.act_on(progress)
-        return progress is not None
+        return True
 
     async def act_on(self, progress: Progress | None) -> None:
         """Do the one thing that is to be done after this sample."""

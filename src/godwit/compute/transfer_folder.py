@@ -212,6 +212,13 @@ class DiskFolder:
         """See `leave_why`."""
         return self._read("stopped.json", TransferResult)
 
+    def began_at_s(self) -> float | None:
+        """The wall clock's time at which the hypervisor was about to be asked; None: never."""
+        try:
+            return (self.path / Mark.BEGAN).stat().st_mtime
+        except FileNotFoundError:
+            return None
+
     def sign(self) -> Sign:
         """The newest sign of life; an empty one before the first."""
         return self._read("progress.json", Sign) or Sign()

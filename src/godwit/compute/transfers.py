@@ -45,6 +45,12 @@ class Transfers(Protocol):
         """Steer it like this from now on. An older revision than the known one changes nothing."""
         ...
 
+    async def watch(self, uuid: MigrationUuid) -> TransferNews:
+        """One look at a transfer that is `orphaned`, in its process's place: it is stopped, limited
+        or switched to post-copy by the same policy. Any other is left alone.
+        """
+        ...
+
     async def close(self, uuid: MigrationUuid) -> TransferNews:
         """Let nothing begin here any more, once what was started has ended.
 
@@ -113,6 +119,10 @@ class TaskTransfers:
     async def steer(self, uuid: MigrationUuid, steering: Steering) -> None:
         """See `Transfers`."""
         self._folder(uuid).steer(steering)
+
+    async def watch(self, uuid: MigrationUuid) -> TransferNews:
+        """See `Transfers`. A task of ours ends with its job."""
+        return self._folder(uuid).news()
 
     async def close(self, uuid: MigrationUuid) -> TransferNews:
         """See `Transfers`. A task of ours always gives signs of life."""

@@ -119,10 +119,12 @@ class TransferNews(msgspec.Struct, frozen=True, kw_only=True):
     """None with `ended`: the process died without leaving one, or none was ever started."""
     started: bool = False
     """By the host's own records. Once true it stays so, unless the records were lost."""
+    orphaned: bool = False
+    """It began, and its process has ended without success: the hypervisor's job may go on."""
 
 
 class ForTransfer(msgspec.Struct, frozen=True, kw_only=True):
-    """The transfer of this migration: to stop it, or to close it for ever."""
+    """The transfer of this migration: to watch it, to stop it, or to close it for ever."""
 
     act: Act
 
@@ -208,7 +210,10 @@ class ComputeRpc(Protocol):
     @remote(timeout_s=10, repeat="an older steering never replaces a newer one")
     async def steer_transfer(self, ask: SteerTransfer) -> Nothing: ...
 
-    @remote(timeout_s=10, repeat="the mark is already there; the job is asked again to stop")
+    @remote(timeout_s=20, repeat="looks again, and does what is to be done by then")
+    async def watch_transfer(self, ask: ForTransfer) -> TransferNews: ...
+
+    @remote(timeout_s=10, repeat="the mark is already there")
     async def abort_live_migration(self, ask: ForTransfer) -> Nothing: ...
 
     @remote(timeout_s=20, repeat="it is already closed")

@@ -373,6 +373,24 @@ def test_an_older_conductor_can_neither_do_nor_undo() -> None:
     in_a_house(tale)
 
 
+def test_an_orphaned_transfer_is_watched_for_the_newest_conductor_alone() -> None:
+    """To watch it may mean to stop it."""
+
+    async def tale(house: House) -> None:
+        await house.source.live_migration(house.start)
+        await house.follow_to_the_end()
+        older = ForTransfer(act=Act(migration_uuid=UUID, generation=2))
+        with pytest.raises(Superseded):
+            await house.source.watch_transfer(older)
+        news = await house.source.watch_transfer(ForTransfer(act=house.start.act))
+        assert news.ended
+        await house.source.rollback_live_migration_at_source(house.move)
+        with pytest.raises(Superseded):
+            await house.source.watch_transfer(ForTransfer(act=house.start.act))
+
+    in_a_house(tale)
+
+
 def test_a_newer_conductor_does_not_stop_the_transfer_of_the_older() -> None:
     async def tale(house: House) -> None:
         await house.source.live_migration(house.start)

@@ -36,7 +36,7 @@ from godwit.conductor.tasks.look import (
 )
 from godwit.conductor.tasks.persons_word import RUNS_AT_DESTINATION, carry_out
 from godwit.conductor.tasks.slots import give_slots_back
-from godwit.conductor.tasks.transfer_watch import ask_to_stop, close, follow, pass_on_steering
+from godwit.conductor.tasks.transfer_watch import close, follow, watch_orphan
 from godwit.conductor.tasks.verdict_reason import why_it_did_not_happen
 from godwit.conductor.tasks.whereabouts import PERSON, Verdict, decide
 from godwit.model.migration import MigrationStatus
@@ -80,6 +80,8 @@ async def find_the_guest(context: Telling) -> Outcome:
     closed = await close(context)
     if closed is not None and not closed.ended:
         return Undecided(LOOK_AGAIN_S)
+    if closed is not None and closed.orphaned:
+        closed = await watch_orphan(context, closed)
     result = closed.result if closed is not None and closed.result else context.facts.result
     started = context.facts.started or (closed is not None and closed.started)
     facts = replace(context.facts, result=result, started=started)
@@ -133,14 +135,8 @@ async def _as_a_person_decided(context: Telling, seen: Seen, decided: Decided) -
 # --- one small function per verdict ---------------------------------------------------------------
 
 
-async def watch(context: Telling, seen: Seen) -> Outcome:
-    """The hypervisor copies on by itself. A request to abort still holds; and what must not come to
-    its end in pre-copy is stopped, as nobody is left who would switch it to post-copy.
-    """
-    held_back = agreement_of(context.facts).hold_back and seen.source.word is SourceWord.COPYING
-    if held_back or await context.world.store.abort_request(context.story_uuid) is not None:
-        await ask_to_stop(context)
-    await pass_on_steering(context)
+async def watch(context: Telling, _seen: Seen) -> Outcome:
+    """The hypervisor copies on by itself; before each look its job was looked after."""
     return Undecided(WATCH_AGAIN_S, facts=replace(context.facts, undecided_since_s=None))
 
 

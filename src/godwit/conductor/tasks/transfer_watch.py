@@ -112,6 +112,22 @@ async def ask_to_stop(context: Telling) -> bool:
     return True
 
 
+async def watch_orphan(context: Telling, news: TransferNews) -> TransferNews:
+    """Have the source look after a transfer that has lost its process, with every request known
+    there; the news afterwards, or `news` if it did not answer.
+    """
+    if await _abort_is_requested(context):
+        await ask_to_stop(context)
+    await pass_on_steering(context)
+    ask = ForTransfer(act=act(context))
+    try:
+        watched = await context.world.compute(at_source(context.facts)).watch_transfer(ask)
+    except (Unreachable, HypervisorError):
+        return news
+    await _keep_progress(context, watched)
+    return watched
+
+
 async def close(context: Telling) -> TransferNews | None:
     """Let nothing begin any more at the source. None: it does not answer, so it may still begin."""
     try:

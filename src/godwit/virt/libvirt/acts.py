@@ -10,6 +10,7 @@ from typing import Final
 from godwit.model.ids import InstanceUuid
 from godwit.model.steering import TransferLimits
 from godwit.virt.libvirt.abi import (
+    MIGRATION_OUT,
     SPEED_UNLIMITED,
     UNDEFINE_LEFTOVERS,
     Domain,
@@ -21,7 +22,7 @@ from godwit.virt.libvirt.abi import (
     Trouble,
 )
 from godwit.virt.libvirt.connection import or_none
-from godwit.virt.libvirt.reads import find_domain, read_transfer
+from godwit.virt.libvirt.reads import find_domain, job_operation, read_transfer
 from godwit.virt.libvirt.sighting import NEVER_RUNS_THERE, SENT, Reading, state_name
 
 NO_JOB: Final = frozenset({int(Trouble.OPERATION_INVALID)})
@@ -37,9 +38,9 @@ def set_autostart(libvirt: Libvirt, uuid: InstanceUuid, *, on: bool) -> None:
 
 
 def abort_job(libvirt: Libvirt, uuid: InstanceUuid) -> None:
-    """Ask the running job to stop; nothing happens where none runs."""
+    """Ask the guest's migration out of here to stop; any other job of its is left alone."""
     domain = find_domain(libvirt, uuid)
-    if domain is not None:
+    if domain is not None and job_operation(domain) == MIGRATION_OUT:
         or_none(domain.abortJob, also=NO_JOB)
 
 

@@ -19,7 +19,7 @@ from godwit.model.errors import HypervisorError, Unreachable
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Instance
 from godwit.model.migrate_data import Guard, LibvirtLiveMigrateData
-from godwit.model.progress import Progress, Statistics
+from godwit.model.progress import Progress, Statistics, TransferPhase
 from godwit.model.reasons import Code, Reason, reason
 from godwit.model.sighting import SourceWord
 from godwit.model.steering import UNSTEERED, Steering, TransferLimits
@@ -93,6 +93,7 @@ class LibvirtTransferDriver:
         self._destination = Connection(destination.host, destination.settings, try_first=try_first)
         self._own_pace: TransferLimits | None = None
         """What the guest's transfers were held to before we set another pace."""
+        self._sampled = Progress()
         self._stopped_as_migrated = False
         self._stopped_otherwise = False
         self._came_back_without_error = False
@@ -160,14 +161,16 @@ class LibvirtTransferDriver:
     async def progress(self) -> Progress | None:
         """See `TransferDriver`. `None` also while the source does not answer."""
         try:
-            return await self._source.call(
+            sample = await self._source.call(
                 "reading the job",
-                lambda libvirt: _sample(libvirt, self._uuid),
+                lambda libvirt: _sample(libvirt, self._uuid, self._sampled),
                 timeout_s=PROGRESS_TIMEOUT_S,
                 key=self._uuid,
             )
         except (Unreachable, LibvirtError):
             return None
+        self._sampled = sample or self._sampled
+        return sample
 
     async def limit(self, limits: TransferLimits) -> None:
         """See `TransferDriver`. libvirt keeps a pace with the guest: what it had is put back."""
@@ -354,13 +357,16 @@ def resume_post_copy(
     )
 
 
-def _sample(libvirt: Libvirt, uuid: InstanceUuid) -> Progress | None:
+def _sample(libvirt: Libvirt, uuid: InstanceUuid, before: Progress) -> Progress | None:
     domain = reads.find_domain(libvirt, uuid)
     if domain is None:
         return None
     state, reason = domain.state()[:2]
-    stats, limit = reads.job_stats(domain), reads.bandwidth_limit(domain)
     phase = in_post_copy(state, reason)
+    if phase is TransferPhase.POST_COPY_BROKEN:
+        # Questions about a broken stream stand in the way of its resumption.
+        return replace(before, phase=phase)
+    stats, limit = reads.job_stats(domain), reads.bandwidth_limit(domain)
     sample = progress_of(stats, limit_bytes_per_s=limit) if stats is not None else None
     return sample if sample is None or phase is None else replace(sample, phase=phase)
 

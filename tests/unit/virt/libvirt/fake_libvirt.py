@@ -74,6 +74,10 @@ class FakeDomain:
             ElementTree.SubElement(disk, "target", dev=f"vd{number}")
         return ElementTree.tostring(domain, encoding="unicode")
 
+    def abortJob(self) -> int:  # noqa: N802
+        self.done.append("abort")
+        return 0
+
     def migrateSetMaxSpeed(self, bandwidth: int) -> int:  # noqa: N802
         self.done.append(f"speed {bandwidth}")
         return 0

@@ -16,7 +16,7 @@ from godwit.model.migrate_data import Guard, LibvirtLiveMigrateData
 from godwit.model.reasons import Code, Reason
 from godwit.model.steering import TransferLimits
 from godwit.virt.libvirt import acts, volumes
-from godwit.virt.libvirt.abi import SPEED_UNLIMITED, Libvirt, Paused, Shutoff, State
+from godwit.virt.libvirt.abi import MIGRATION_OUT, SPEED_UNLIMITED, Libvirt, Paused, Shutoff, State
 from godwit.virt.libvirt.pool_volumes import as_files
 from godwit.virt.libvirt.rollback import roll_back
 from godwit.virt.libvirt.storages import NewImage
@@ -61,6 +61,16 @@ def test_a_limit_that_is_not_named_is_left_as_it_is(
     domain = host.add(UUID, (State.RUNNING, 1))
     acts.limit_transfer(real(host), UUID, limits)
     assert domain.done == done
+
+
+@pytest.mark.parametrize("job", [0, 3, 4, MIGRATION_OUT, 6])
+def test_no_job_but_a_migration_out_of_here_is_stopped(job: int) -> None:
+    """A dump, a snapshot or a backup is somebody else's."""
+    host = FakeLibvirt()
+    domain = host.add(UUID, (State.RUNNING, 1))
+    domain.job = job
+    acts.abort_job(real(host), UUID)
+    assert domain.done == (["abort"] if job == MIGRATION_OUT else [])
 
 
 @pytest.mark.parametrize("arrives_paused", [True, False])
