@@ -1,5 +1,7 @@
 """Transfers whose process has ended while the hypervisor's job may go on. The story asks for a look
-now and then; each does what the process would have done, by the same policy.
+now and then; each does what the process would have done, by the same policy. From the first on the
+source's events are listened to, and how the guest has ended there is put on record. To let it run
+is for the story.
 
 Called by `compute/process_transfers.py`, behind the fence. Only the source is asked: what must be
 stopped can be stopped while the destination does not answer. Files are touched through `Disk`.
@@ -14,16 +16,17 @@ from typing import Final
 import structlog
 
 from godwit.compute.disk import Disk
-from godwit.compute.steering import Helm, Stopped
+from godwit.compute.steering import PROCESS_DIED, Helm, Stopped
 from godwit.compute.transfer import terms_of
 from godwit.compute.transfer_folder import DiskFolder, Mark, MemoryFolder, Sign
 from godwit.model.errors import GodwitError
 from godwit.model.ids import HostName, MigrationUuid
 from godwit.model.progress import Progress
+from godwit.model.reasons import Code, reason
 from godwit.model.steering import Steering
 from godwit.rpc.compute import TransferResult
 from godwit.runtime.clock import Clock
-from godwit.virt.driver import TransferDriver
+from godwit.virt.driver import TransferDriver, TransferOutcome
 from godwit.virt.registry import TransferOrder
 
 MakeDriver = Callable[[TransferOrder], TransferDriver]
@@ -33,6 +36,12 @@ BEGINS_WITHIN_S: Final = 45.0
 another job). A job that began later is somebody else's."""
 IDLE_S: Final = 120.0
 """Whoever needs a look asks more often than this."""
+EVENT_LOOKS: Final = 4
+EVENT_PAUSE_S: Final = 0.25
+DIED: Final = TransferOutcome(
+    error=PROCESS_DIED, reason=reason(Code.INTERNAL_ERROR, problem=PROCESS_DIED)
+)
+"""What is explained has a reason already: nothing is asked of the destination."""
 
 log = structlog.get_logger()
 
@@ -53,6 +62,8 @@ class Found:
 
     progress: Progress | None
     stopped: Stopped
+    ended: Mark | None = None
+    """How the guest's time at the source has ended, where that was seen."""
 
 
 class Orphans:
@@ -113,7 +124,8 @@ class _Watch:
         if asked.steering is not None:
             self._requests.steer(asked.steering)
         if not await self._helm.look(lambda seen: is_ours(seen, asked, now_s)):
-            return Found(progress=None, stopped=self._helm.stopped)
+            ended = await self._how_it_ended() if self.had_job else None
+            return Found(progress=None, stopped=self._helm.stopped, ended=ended)
         self.had_job = True
         return Found(progress=self._heard, stopped=self._helm.stopped)
 
@@ -123,6 +135,18 @@ class _Watch:
             await self._driver.close()
         except GodwitError as error:
             log.warning("connections were not closed", words=error.reason.words)
+
+    async def _how_it_ended(self) -> Mark | None:
+        """The event may come a moment after the job is gone. Who comes later cannot tell one end of
+        a transient guest from another.
+        """
+        for _ in range(EVENT_LOOKS):
+            if await self._driver.source_is_gone():
+                return Mark.STOPPED_AS_MIGRATED
+            if (await self._driver.explained(DIED)).guest_ended:
+                return Mark.SEEN_TO_END
+            await asyncio.sleep(EVENT_PAUSE_S)
+        return None
 
     def _hear(self, progress: Progress) -> None:
         self._heard = progress
@@ -149,6 +173,8 @@ def _note(folder: DiskFolder, found: Found) -> None:
     sign, stopped = folder.sign(), found.stopped
     if found.progress is not None and found.progress != sign.progress:
         folder.show(Sign(beat=sign.beat, sequence=sign.sequence + 1, progress=found.progress))
+    if found.ended is not None and not folder.has(found.ended):
+        folder.set(found.ended)
     if stopped.at_all:
         words = stopped.why.words if stopped.why else "stopped as asked"
         folder.leave_why(TransferResult(error=words, reason=stopped.why, aborted=stopped.aborted))

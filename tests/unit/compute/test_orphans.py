@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from dataclasses import replace as change
 from pathlib import Path
 from typing import TypeVar
 
@@ -53,6 +54,8 @@ class JobDriver:
 
     shows: Progress | None = COPYING
     began_s: float = 0.0
+    event: str = ""
+    event_at_s: float = 0.0
     trouble: GodwitError | None = None
     done: list[str] = field(default_factory=list)
     limits: list[TransferLimits] = field(default_factory=list)
@@ -86,7 +89,8 @@ class JobDriver:
         raise AssertionError
 
     async def explained(self, outcome: TransferOutcome) -> TransferOutcome:
-        raise AssertionError
+        assert outcome.reason is not None, "the destination would be asked for one"
+        return change(outcome, guest_ended=self._event() == "ended")
 
     async def resume_post_copy(self) -> TransferOutcome:
         raise AssertionError
@@ -95,7 +99,10 @@ class JobDriver:
         raise AssertionError
 
     async def source_is_gone(self) -> bool:
-        raise AssertionError
+        return self._event() == "left"
+
+    def _event(self) -> str:
+        return self.event if asyncio.get_running_loop().time() >= self.event_at_s else ""
 
     async def statistics(self) -> Statistics | None:
         raise AssertionError
@@ -216,6 +223,29 @@ def test_one_without_a_job_is_let_go_of(tmp_path: Path) -> None:
     driver = JobDriver(shows=None)
     run(looked(driver, begun(tmp_path, Mark.ABORT), 2))
     assert driver.done == ["close", "close"]
+
+
+@pytest.mark.parametrize("late_s", [0.0, 0.4])
+@pytest.mark.parametrize(
+    ("event", "mark"),
+    [("left", Mark.STOPPED_AS_MIGRATED), ("ended", Mark.SEEN_TO_END), ("", None)],
+)
+def test_how_the_guest_ended_at_the_source_is_put_on_record(
+    tmp_path: Path, event: str, mark: Mark | None, late_s: float
+) -> None:
+    """Of a transient guest nobody could tell it later. The event may come after the job is gone."""
+    driver, folder = JobDriver(event=event, event_at_s=1.0 + late_s), begun(tmp_path)
+
+    async def tale() -> None:
+        orphans = watching(driver)
+        await orphans.look(UUID, folder, ORDER)
+        await asyncio.sleep(1)
+        driver.shows = None
+        await orphans.look(UUID, folder, ORDER)
+
+    run(tale())
+    marks = {mark for mark in Mark if folder.has(mark)}
+    assert marks == {Mark.BEGAN} | ({mark} if mark else set())
 
 
 def test_one_that_nobody_asks_about_any_more_is_let_go_of(tmp_path: Path) -> None:
