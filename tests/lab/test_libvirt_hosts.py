@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
+from msgspec import structs
 from tests.lab.libvirt_moves import (
     CALL_TIMEOUT_S,
     driver_of,
@@ -18,7 +20,7 @@ from tests.lab.libvirt_moves import (
 from godwit.lab.guest import DiskPlace, GuestDisk, GuestSpec, create_disk, start_guest
 from godwit.lab.guest_program import PLACE_ON_HOSTS, install_guest_program
 from godwit.lab.lab import Lab
-from godwit.model.errors import Unreachable
+from godwit.model.errors import GodwitError, Unreachable
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Instance, PowerState, VmState
 from godwit.model.migrate_data import LibvirtLiveMigrateData
@@ -159,6 +161,15 @@ def test_a_guest_of_our_own_is_made_once_and_removed_with_its_disk(lab: Lab) -> 
             await driver.destroy(uuid)
             await driver.destroy(uuid)
             assert await driver.guests() == ()
+            left = host.run("sh", "-c", "ls /srv/shared /srv/local").stdout
+            assert uuid not in left
+            assert "image.qcow2" in left
+
+            refused = replace(new, instance=structs.replace(instance, name="b/d"))
+            with pytest.raises(GodwitError):
+                await driver.spawn(refused)
+            assert uuid in host.run("sh", "-c", "ls /srv/shared /srv/local").stdout
+            await driver.destroy(uuid, half_made=True)
             left = host.run("sh", "-c", "ls /srv/shared /srv/local").stdout
             assert uuid not in left
             assert "image.qcow2" in left

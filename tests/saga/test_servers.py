@@ -11,7 +11,7 @@ from tests.saga.house import ASKED, GUEST, REPORTED_S, A, B, C, House, a_guest, 
 
 from godwit.model.errors import BadRequest, Conflict, GodwitError, NotFound, Refused
 from godwit.model.ids import HostName
-from godwit.model.instance import VmState
+from godwit.model.instance import TaskState, VmState
 from godwit.model.reasons import Code
 from godwit.rpc.conductor import CreateServer, ForServer
 from godwit.runtime.settings import FlavorSettings, ImageSettings
@@ -69,6 +69,17 @@ def test_a_new_server_goes_where_most_memory_is_free() -> None:
         ({"host": HostName("host-z")}, BadRequest, Code.HOST_UNKNOWN),
         ({"flavor": "huge"}, Refused, Code.NO_VALID_HOST),
         ({"name": "guest-1"}, Conflict, Code.SERVER_NAME_TAKEN),
+        ({"name": "b/d"}, BadRequest, Code.INVALID_INPUT),
+        ({"name": "../../../tmp/evil"}, BadRequest, Code.INVALID_INPUT),
+        ({"name": "."}, BadRequest, Code.INVALID_INPUT),
+        ({"name": ".."}, BadRequest, Code.INVALID_INPUT),
+        ({"name": "-v"}, BadRequest, Code.INVALID_INPUT),
+        ({"name": "<x>"}, BadRequest, Code.INVALID_INPUT),
+        ({"name": " x"}, BadRequest, Code.INVALID_INPUT),
+        ({"name": "two\nlines"}, BadRequest, Code.INVALID_INPUT),
+        ({"name": "x" * 201}, BadRequest, Code.INVALID_INPUT),
+        ({"name": ""}, BadRequest, Code.INVALID_INPUT),
+        ({"name": "godwit-rehearsal-1800000000-0123abcd"}, BadRequest, Code.INVALID_INPUT),
     ],
 )
 def test_a_server_that_cannot_be_made_leaves_no_record(
@@ -149,6 +160,46 @@ def test_a_guest_that_appears_vanishes_and_comes_back_is_followed() -> None:
             assert back is not None
             assert (back.host, back.vm_state) == (B, VmState.ACTIVE)
             await house.assert_sound(guest.uuid)
+
+    run(story())
+
+
+def test_a_server_that_an_earlier_life_was_making_is_settled_at_the_next_report() -> None:
+    async def story() -> None:
+        async with a_house_with_flavors() as house:
+            house.fleet.inject(Fault(B, "spawn", FaultKind.HANGS))
+            making = house.tasks.create_task(
+                house.conductor.manager.create_server(replace(PLAIN, host=B)), name="making"
+            )
+            await asyncio.sleep(1)
+            (made,) = [s for s in await house.store.queries.instances() if s.uuid != GUEST]
+            ask = ForServer(asked=ASKED, instance_uuid=made.uuid)
+            for way_out in ("delete_server", "forget_server"):
+                with pytest.raises(Conflict) as refusal:
+                    await getattr(house.conductor.manager, way_out)(ask)
+                assert refusal.value.reason.code is Code.SERVER_BEING_MADE
+            making.cancel()
+            house.kill_conductor()
+            await house.next_conductor()
+            house.wires[B].unheard["destroy_guest"] = 1
+            await asyncio.sleep(3 * REPORTED_S)
+            assert [each.uuid for each in await house.store.queries.instances()] == [GUEST]
+            await house.assert_sound()
+
+    run(story())
+
+
+def test_a_server_that_this_life_is_making_is_left_to_it() -> None:
+    async def story() -> None:
+        async with a_house_with_flavors() as house:
+            house.fleet.inject(Fault(B, "spawn", FaultKind.HANGS))
+            making = house.tasks.create_task(
+                house.conductor.manager.create_server(replace(PLAIN, host=B)), name="making"
+            )
+            await asyncio.sleep(3 * REPORTED_S)
+            (made,) = [s for s in await house.store.queries.instances() if s.uuid != GUEST]
+            assert made.task_state is TaskState.SPAWNING
+            making.cancel()
 
     run(story())
 

@@ -1,7 +1,8 @@
 """`/v2.1/servers`: list, show, create, delete, and the one action, `os-migrateLive`."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,6 +24,9 @@ from godwit.api.views import server_brief, server_detail, server_status
 from godwit.api.world import world_of
 from godwit.model.instance import Instance
 from godwit.rpc.conductor import CreateServer, ForServer, LiveMigrate
+
+LEFT_DISKS: Final = "X-Godwit-Left-Disks"
+"""Paths, percent-encoded, of the disks that a deleted server had and Godwit has not made."""
 
 # What OpenStack's clients send along and what has no meaning without projects and deleted rows.
 _MEANINGLESS = ("all_tenants", "deleted", "project_id", "tenant_id", "user_id")
@@ -92,8 +96,9 @@ async def delete(request: Request) -> Response:
     """`DELETE /servers/{id}`. A server that was found on its host is refused: forget it."""
     server = await instance_or_404(world_of(request).queries, request.path_params["server_id"])
     ask = ForServer(asked=asked_by(request), instance_uuid=server.uuid)
-    await world_of(request).conductor.delete_server(ask)
-    return empty(status=204)
+    destroyed = await world_of(request).conductor.delete_server(ask)
+    left = {LEFT_DISKS: ",".join(map(quote, destroyed.left))} if destroyed.left else None
+    return empty(status=204, headers=left)
 
 
 async def act(request: Request) -> Response:

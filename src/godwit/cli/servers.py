@@ -1,6 +1,6 @@
 """`godwit server ...`: the servers that were found or made."""
 
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import click
 import msgspec
@@ -10,6 +10,7 @@ from godwit.cli.asking import Asking, verb
 from godwit.cli.client import CREATE_S, DELETE_S
 from godwit.cli.completion import complete_flavors, complete_hosts, complete_servers
 from godwit.cli.show import server_lines, server_table
+from godwit.cli.text import plain
 
 _SERVER = click.argument("named", metavar="SERVER", shell_complete=complete_servers)
 
@@ -74,10 +75,17 @@ def create(asking: Asking, name: str, flavor: str, image: str, host: str | None)
 @_SERVER
 @verb
 def delete(asking: Asking, named: str) -> None:
-    """Stop and remove a server that Godwit made, and its disks, without asking again."""
+    """Stop and remove a server that Godwit made, and the disk made for it, without asking again.
+
+    Disks that were attached to it since are left, and named.
+    """
     found = asking.client.server(named)
-    asking.client.change("DELETE", f"/v2.1/servers/{quote(found.id)}", timeout_s=DELETE_S)
-    asking.done(f"{found.name} deleted", deleted=found.id)
+    path = f"/v2.1/servers/{quote(found.id)}"
+    answer = asking.client.change("DELETE", path, timeout_s=DELETE_S)
+    raw = answer.headers.get("x-godwit-left-disks", "")
+    left = [plain(unquote(each)) for each in raw.split(",") if each]
+    words = f"; left alone: {', '.join(left)}" if left else ""
+    asking.done(f"{found.name} deleted{words}", deleted=found.id, left_disks=left)
 
 
 @server.command()

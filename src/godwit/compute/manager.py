@@ -14,6 +14,7 @@ from godwit.rpc.compute import (
     CheckDestination,
     CheckSource,
     Departed,
+    Destroyed,
     DestroyGuest,
     EndRehearsal,
     FollowTransfer,
@@ -167,10 +168,10 @@ class ComputeManager:
         await self.driver.spawn(guest)
         return Nothing()
 
-    async def destroy_guest(self, ask: DestroyGuest) -> Nothing:
+    async def destroy_guest(self, ask: DestroyGuest) -> Destroyed:
         """See `ComputeRpc`."""
-        await self.driver.destroy(ask.instance_uuid)
-        return Nothing()
+        left = await self.driver.destroy(ask.instance_uuid, half_made=ask.half_made)
+        return Destroyed(left=left)
 
     async def tidy(self) -> None:
         """Let go of what was over here a week ago. Called now and then by the reporter."""

@@ -7,7 +7,7 @@ A report may have been under way while a story finished. So findings that contra
 only if both hosts' reports came in well after the record was last written.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -66,6 +66,7 @@ class LeftOver:
     """A server left in `task`, and its guest, if the host has one."""
 
     uuid: InstanceUuid
+    host: HostName
     task: TaskState
     guest: Guest | None
 
@@ -102,17 +103,32 @@ def reconcile(
     return Findings(tuple(changes), tuple(doubled))
 
 
-def left_over(known: tuple[Instance, ...], heard: Heard) -> tuple[LeftOver, ...]:
-    """Servers at this host whose making or removing nobody attends to any more (a process died)."""
+def left_over(
+    known: tuple[Instance, ...], heard: Heard, *, ours: Collection[InstanceUuid] | None = None
+) -> tuple[LeftOver, ...]:
+    """Servers at this host whose making or removing nobody attends to any more (a process died).
+
+    `ours`: those that this life has begun to make, where no other can be alive: any other that is
+    being made is left over at once.
+    """
     if not heard.answered:
         return ()
     return tuple(
-        LeftOver(record.uuid, record.task_state, heard.guest(record.uuid))
+        LeftOver(record.uuid, record.host, record.task_state, heard.guest(record.uuid))
         for record in known
         if record.task_state in _SHORT_TASKS
         and record.host == heard.report.host
-        and heard.at_s >= _seconds(record.updated_at or record.created_at) + ABANDONED_AFTER_S
+        and (_is_of_an_earlier_life(record, ours) or _is_abandoned(record, heard))
     )
+
+
+def _is_of_an_earlier_life(record: Instance, ours: Collection[InstanceUuid] | None) -> bool:
+    making = record.task_state is TaskState.SPAWNING
+    return making and ours is not None and record.uuid not in ours
+
+
+def _is_abandoned(record: Instance, heard: Heard) -> bool:
+    return heard.at_s >= _seconds(record.updated_at or record.created_at) + ABANDONED_AFTER_S
 
 
 def _seen_here(

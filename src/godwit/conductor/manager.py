@@ -8,7 +8,7 @@ from godwit.conductor.world import World
 from godwit.model.host import HostReport
 from godwit.model.instance import Instance
 from godwit.model.migration import Migration
-from godwit.rpc.compute import Nothing
+from godwit.rpc.compute import Destroyed, Nothing
 from godwit.rpc.conductor import (
     AbortMigration,
     CheckLiveMigration,
@@ -27,10 +27,10 @@ from godwit.rpc.conductor import (
 class ComputeTaskManager:
     """A conductor's answers; implements `ComputeTaskApi`. Stories are told by the sweeper."""
 
-    def __init__(self, world: World) -> None:
-        """Nothing is started here."""
+    def __init__(self, world: World, *, alone: bool) -> None:
+        """Nothing is started here. `alone`: no other process can be alive."""
         self._world = world
-        self._reports = Reports(world)
+        self._reports = Reports(world, alone=alone)
 
     async def live_migrate_instance(self, ask: LiveMigrate) -> Migration:
         """The accepted migration. Raises what `requests.accept` says."""
@@ -72,10 +72,9 @@ class ComputeTaskManager:
         """The server as made. Raises what `servers.create` says."""
         return await servers.create(self._world, ask)
 
-    async def delete_server(self, ask: ForServer) -> Nothing:
+    async def delete_server(self, ask: ForServer) -> Destroyed:
         """Guest and record are gone."""
-        await servers.delete(self._world, ask)
-        return Nothing()
+        return await servers.delete(self._world, ask)
 
     async def forget_server(self, ask: ForServer) -> Nothing:
         """The record is gone, the guest is left alone."""

@@ -8,10 +8,12 @@ import structlog
 
 from godwit.conductor.discovery import Heard, LeftOver, left_over, reconcile
 from godwit.conductor.world import World
+from godwit.model.errors import GodwitError
 from godwit.model.finding import InstanceChangeKind
 from godwit.model.host import HostReport
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Instance, TaskState
+from godwit.rpc.compute import DestroyGuest
 
 log = structlog.get_logger()
 
@@ -19,9 +21,10 @@ log = structlog.get_logger()
 class Reports:
     """The latest word of every host. One per conductor."""
 
-    def __init__(self, world: World) -> None:
-        """Nothing has been heard yet."""
+    def __init__(self, world: World, *, alone: bool) -> None:
+        """Nothing has been heard yet. `alone`: no other process can be making a server."""
         self._world = world
+        self._alone = alone
         self._heard: dict[HostName, Heard] = {}
         self._shown: dict[InstanceUuid, set[HostName]] = {}
         """Which hosts' latest reports show a guest."""
@@ -48,7 +51,8 @@ class Reports:
                 "guest seen at two hosts", server=uuid, host=report.host, other_host=elsewhere
             )
         await self._world.store.record_report(report, findings.changes, now_s=now_s)
-        for each in left_over(known, heard):
+        ours = self._world.being_made if self._alone else None
+        for each in left_over(known, heard, ours=ours):
             await self._settle(each)
 
     def _concerned(self, known: tuple[Instance, ...], heard: Heard) -> dict[HostName, Heard]:
@@ -69,13 +73,21 @@ class Reports:
         self._heard[host] = heard
 
     async def _settle(self, server: LeftOver) -> None:
-        """A guest that was being made is kept if it is there. One that was being deleted is not
-        deleted from here: its owner may ask again.
+        """A guest that was being made is kept if it is there, else its disk goes, too. One that was
+        being deleted is not deleted from here: its owner may ask again.
         """
-        if server.task is TaskState.SPAWNING:
-            await self._world.store.finish_instance(server.uuid, server.guest)
-        elif server.guest is None:
-            await self._world.store.remove_instance(server.uuid)
+        if server.task is not TaskState.SPAWNING:
+            if server.guest is None:
+                await self._world.store.remove_instance(server.uuid)
+            return
+        if server.guest is None:
+            ask = DestroyGuest(instance_uuid=server.uuid, half_made=True)
+            try:
+                await self._world.compute(server.host).destroy_guest(ask)
+            except GodwitError as error:
+                log.warning("half-made server left", server=server.uuid, words=error.reason.words)
+                return  # asked again at the next report
+        await self._world.store.finish_instance(server.uuid, server.guest)
 
     async def _unheard(self, reporting: HostName) -> frozenset[HostName]:
         """Hosts that were up lately and have not been heard by this process."""

@@ -4,8 +4,9 @@ Small on purpose: enough to have something to move. A server is claimed before i
 claim that leads to nothing is given back.
 """
 
-import contextlib
+from typing import Final
 
+import structlog
 from msgspec.structs import replace
 
 from godwit.conductor.groups import group_of
@@ -18,8 +19,9 @@ from godwit.model.host import HostFacts
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Guest, Instance, PowerState, TaskState, VmState
 from godwit.model.reasons import Code, reason
+from godwit.model.rehearsal import is_twin
 from godwit.model.request_spec import RequestSpec
-from godwit.rpc.compute import DestroyGuest, SpawnGuest
+from godwit.rpc.compute import Destroyed, DestroyGuest, SpawnGuest
 from godwit.rpc.conductor import CreateServer, ForServer
 from godwit.runtime.clock import iso
 from godwit.runtime.ids import new_uuid
@@ -27,18 +29,26 @@ from godwit.runtime.settings import FlavorSettings, ImageSettings
 from godwit.scheduler.filters import PLACING
 from godwit.scheduler.select import select_destinations
 
+NAME_BYTES_MAX: Final = 200
+"""libvirt makes file names of it, each with something added."""
+
+log = structlog.get_logger()
+
 
 async def create(world: World, ask: CreateServer) -> Instance:
     """The server as made, running on the best host, or on the named one.
 
-    Raises `BadRequest` (flavor, image, host), `Refused` (no-valid-host), `Conflict` (the name is
-    taken), or what the host said; the record and the claim are gone then.
+    Raises `BadRequest` (name, flavor, image, host), `Refused` (no-valid-host), `Conflict` (the name
+    is taken), or what the host said; what was made, the record and the claim are gone then, or go
+    when the host answers again.
     """
+    _check_name(ask.name)
     flavor, image = _flavor(world, ask.flavor), _image(world, ask.image)
     instance = _new_instance(world, ask, flavor)
     host, spec = await _place(world, instance, ask)
     instance = replace(instance, host=host.name, node=host.node)
     group = await group_of(world, instance)
+    world.being_made.add(instance.uuid)
     await world.store.create_instance(instance, needs_at(spec, host, group))
     try:
         await world.compute(host.name).spawn_guest(
@@ -57,8 +67,10 @@ async def create(world: World, ask: CreateServer) -> Instance:
     return await known_server(world, instance.uuid)
 
 
-async def delete(world: World, ask: ForServer) -> None:
-    """Guest and record are gone. Raises `NotFound`, or `Conflict` (discovered, or in a task).
+async def delete(world: World, ask: ForServer) -> Destroyed:
+    """Guest, its own disk and the record are gone; the answer names the disks that were left.
+
+    Raises `NotFound`, or `Conflict` (discovered, or in a task).
 
     If the host does not answer the server stays `deleting`, and `delete` may be asked again.
     """
@@ -67,8 +79,10 @@ async def delete(world: World, ask: ForServer) -> None:
         raise Conflict(reason(Code.SERVER_DISCOVERED, server=instance.name))
     if instance.task_state is not TaskState.DELETING:
         instance = await world.store.begin_delete(instance.uuid)
-    await world.compute(instance.host).destroy_guest(DestroyGuest(instance_uuid=instance.uuid))
+    ask_host = DestroyGuest(instance_uuid=instance.uuid)
+    destroyed = await world.compute(instance.host).destroy_guest(ask_host)
     await world.store.remove_instance(instance.uuid)
+    return destroyed
 
 
 async def forget(world: World, ask: ForServer) -> None:
@@ -76,6 +90,9 @@ async def forget(world: World, ask: ForServer) -> None:
     Godwit and not missing, or migrating).
     """
     instance = await known_server(world, ask.instance_uuid)
+    if instance.task_state is TaskState.SPAWNING:
+        said = reason(Code.SERVER_BEING_MADE, server=instance.name, host=instance.host)
+        raise Conflict(said)
     if not instance.discovered and instance.vm_state is not VmState.MISSING:
         raise Conflict(reason(Code.SERVER_STILL_THERE, server=instance.name))
     await world.store.remove_instance(instance.uuid)
@@ -108,11 +125,34 @@ async def _place(
 async def _unmake(world: World, instance: Instance) -> None:
     """Undo of a spawn that failed: what is left of the guest, then record and claim.
 
-    A host that does not answer now keeps what it has; its next report shows it.
+    A host that does not answer now keeps what it has, and the record stays: the host's reports have
+    it settled, as that of an earlier life (`reports`).
     """
-    with contextlib.suppress(GodwitError):
-        await world.compute(instance.host).destroy_guest(DestroyGuest(instance_uuid=instance.uuid))
+    ask_host = DestroyGuest(instance_uuid=instance.uuid, half_made=True)
+    try:
+        await world.compute(instance.host).destroy_guest(ask_host)
+    except GodwitError as error:
+        log.warning("half-made server left", server=instance.uuid, words=error.reason.words)
+        world.being_made.discard(instance.uuid)
+        return
     await world.store.finish_instance(instance.uuid, None)
+
+
+def _check_name(name: str) -> None:
+    """Only what every hypervisor takes for a name. Raises `BadRequest`."""
+    fits = 0 < len(name.encode()) <= NAME_BYTES_MAX and name.isprintable()
+    plain = name == name.strip() and name[:1] not in ("-", "<") and name not in (".", "..")
+    if not fits or not plain or "/" in name or is_twin(name):
+        raise BadRequest(
+            reason(
+                Code.INVALID_INPUT,
+                field="name",
+                problem=f"{name!r} is not allowed",
+                expected=f"allowed: printable characters without '/', at most {NAME_BYTES_MAX} "
+                "bytes, not beginning with '-', '<' or a space, not '.', '..' or the name of a "
+                "rehearsal's twin",
+            )
+        )
 
 
 def _new_instance(world: World, ask: CreateServer, flavor: FlavorSettings) -> Instance:

@@ -18,7 +18,8 @@ class Conductor:
 
     def __init__(self, world: World, *, owner: str, alone: bool) -> None:
         """`owner`: a new name for each life of a process. `alone`: no other process can be alive,
-        so every story of an earlier life is taken up at once.
+        so every story of an earlier life is taken up at once, and every server that one was
+        making is settled.
         """
         heard = replace(world, notice=self.notice)
         executor = Executor(
@@ -30,7 +31,7 @@ class Conductor:
             pace=Pace(lease_s=world.settings.migration.lease_s),
         )
         self._sweeper: Sweeper[World, LiveMigrationFacts] = Sweeper(executor, alone=alone)
-        self.manager = ComputeTaskManager(heard)
+        self.manager = ComputeTaskManager(heard, alone=alone)
 
     def notice(self, uuid: str) -> None:
         """Have this story told now."""

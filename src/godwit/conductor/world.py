@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from godwit.conductor.hosts import Hosts
 from godwit.model.errors import Unreachable
-from godwit.model.ids import HostName
+from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.reasons import Code, reason
 from godwit.rpc.compute import ComputeRpc
 from godwit.runtime.clock import Clock
@@ -32,6 +32,9 @@ class World:
     notice: Callable[[str], None] = nobody_listens
     """Called with a story that has become due, so that it is told at once, not at the next sweep.
     """
+    being_made: set[InstanceUuid] = field(init=False, default_factory=set)
+    """Servers that this life of the conductor has begun to make. One of an earlier life is attended
+    to by nobody."""
     hosts: Hosts = field(init=False)
     """What the scheduler chooses from."""
 

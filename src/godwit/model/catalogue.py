@@ -32,6 +32,10 @@ ALL_BUT_CHECKS: Final[Mapping[Code, Entry]] = {
         "server {server} is already {task}",
         "wait until that has ended, or abort it: godwit migration list",
     ),
+    Code.SERVER_BEING_MADE: Entry(
+        "server {server} is being created",
+        "wait until that has ended; a creation that was cut short is settled when {host} reports",
+    ),
     Code.SERVER_DISCOVERED: Entry(
         "server {server} was found on its host, not created by Godwit",
         "godwit server forget removes the record and leaves the guest alone",
@@ -42,7 +46,7 @@ ALL_BUT_CHECKS: Final[Mapping[Code, Entry]] = {
     ),
     Code.SERVER_STILL_THERE: Entry(
         "server {server} was created by Godwit and its guest may still exist",
-        "godwit server delete removes both guest and record",
+        "godwit server delete removes guest, disk and record",
     ),
     Code.NOT_TAGGED: Entry(
         "{host} is set to move tagged guests alone, and server {server} carries no tag",

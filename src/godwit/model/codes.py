@@ -18,6 +18,7 @@ class Code(StrEnum):
     INVALID_INPUT = "invalid-input"
     INSTANCE_INVALID_STATE = "instance-invalid-state"
     INSTANCE_BUSY = "instance-busy"
+    SERVER_BEING_MADE = "server-being-made"
     SERVER_DISCOVERED = "server-discovered"
     SERVER_STILL_THERE = "server-still-there"
     SERVER_NAME_TAKEN = "server-name-taken"

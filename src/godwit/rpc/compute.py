@@ -175,9 +175,18 @@ class SpawnGuest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DestroyGuest(msgspec.Struct, frozen=True, kw_only=True):
-    """Stop and remove a guest of our own, with its disks."""
+    """Stop and remove a guest of our own, with the disk that was made for it."""
 
     instance_uuid: InstanceUuid
+    half_made: bool = False
+    """Its making came to nothing here: its disk goes also where no definition names it. Never of a
+    guest that may have moved: on shared storage another host may use that disk."""
+
+
+class Destroyed(msgspec.Struct, frozen=True, kw_only=True):
+    """It is gone. `left`: paths of disks of its definition that Godwit has not made."""
+
+    left: tuple[str, ...] = ()
 
 
 class ComputeRpc(Protocol):
@@ -253,4 +262,4 @@ class ComputeRpc(Protocol):
     async def spawn_guest(self, ask: SpawnGuest) -> Nothing: ...
 
     @remote(timeout_s=60, repeat="the guest is already gone")
-    async def destroy_guest(self, ask: DestroyGuest) -> Nothing: ...
+    async def destroy_guest(self, ask: DestroyGuest) -> Destroyed: ...

@@ -11,7 +11,7 @@ from godwit.model.migrate_data import Guard
 from godwit.model.migration import BlockMigration, Migration
 from godwit.model.reasons import Reason
 from godwit.model.steering import NO_WISH, Force, SteeringWish
-from godwit.rpc.compute import Nothing
+from godwit.rpc.compute import Destroyed, Nothing
 from godwit.rpc.contract import remote
 
 REHEARSAL_S: Final = 300.0
@@ -159,7 +159,7 @@ class ComputeTaskApi(Protocol):
     async def create_server(self, ask: CreateServer) -> Instance: ...
 
     @remote(timeout_s=90, repeat="NotFound")
-    async def delete_server(self, ask: ForServer) -> Nothing: ...
+    async def delete_server(self, ask: ForServer) -> Destroyed: ...
 
     @remote(timeout_s=10, repeat="NotFound")
     async def forget_server(self, ask: ForServer) -> Nothing: ...

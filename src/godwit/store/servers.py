@@ -151,6 +151,9 @@ def remove(connection: Connection, uuid: InstanceUuid) -> None:
 
 def busy(instance: Instance) -> Conflict:
     """The error of a server that is in a task."""
+    if instance.task_state is TaskState.SPAWNING:
+        said = reason(Code.SERVER_BEING_MADE, server=instance.name, host=instance.host)
+        return Conflict(said)
     return Conflict(reason(Code.INSTANCE_BUSY, server=instance.uuid, task=instance.task_state))
 
 

@@ -178,8 +178,12 @@ class ComputeDriver(Protocol):
         """Make and start a guest. Repeatable: one that is there already is left alone."""
         ...
 
-    async def destroy(self, uuid: InstanceUuid) -> None:
-        """Stop and remove a guest and its disks. Harmless if there is none."""
+    async def destroy(self, uuid: InstanceUuid, *, half_made: bool = False) -> tuple[str, ...]:
+        """Stop and remove a guest and the disk that `spawn` made for it; harmless if there is none.
+        Answers with the paths of its other writable disks, which are left alone.
+
+        `half_made`: that disk goes also where no definition names it.
+        """
         ...
 
     async def close(self) -> None:

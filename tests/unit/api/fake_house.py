@@ -20,7 +20,7 @@ from godwit.model.instance import Disk, Instance, Nic, PowerState, TaskState, Vm
 from godwit.model.migration import Migration
 from godwit.model.reasons import Code, Reason, reason
 from godwit.model.steering import Force, ForceKind
-from godwit.rpc.compute import Nothing
+from godwit.rpc.compute import Destroyed, Nothing
 from godwit.rpc.conductor import (
     AbortMigration,
     CheckLiveMigration,
@@ -152,6 +152,7 @@ class FakeHouse:
         self.asked: list[Any] = []
         self.settings = SETTINGS
         self.trouble: Exception | None = None
+        self.left: tuple[str, ...] = ()
         """Raised by every change that is asked for."""
         for name in (HOST_B, HOST_A, HOST_C):
             self.put(a_host(name))
@@ -272,9 +273,9 @@ class FakeHouse:
         self._ask(ask)
         return a_server(name=ask.name, flavor=ask.flavor, image=ask.image, discovered=False)
 
-    async def delete_server(self, ask: ForServer) -> Nothing:
+    async def delete_server(self, ask: ForServer) -> Destroyed:
         self._ask(ask)
-        return Nothing()
+        return Destroyed(left=self.left)
 
     async def forget_server(self, ask: ForServer) -> Nothing:
         self._ask(ask)

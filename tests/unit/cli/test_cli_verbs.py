@@ -281,6 +281,13 @@ def test_deleting_and_forgetting_name_what_was_done(verb: str) -> None:
     assert wish.instance_uuid == GUEST
 
 
+def test_deleting_names_the_disks_that_were_left() -> None:
+    house = a_house()
+    house.left = ("/d/own, by hand.qcow2", "/d/\xfc.raw")
+    said = typed(house, "server", "delete", "guest-1")
+    assert said.stdout == "guest-1 deleted; left alone: /d/own, by hand.qcow2, /d/\xfc.raw\n"
+
+
 def test_a_refusal_is_one_line_and_exit_code_3() -> None:
     house = a_house()
     house.trouble = Conflict(reason(Code.SERVER_DISCOVERED, server="guest-1"))

@@ -177,7 +177,7 @@ def test_a_server_whose_making_or_removing_was_abandoned_is_found_after_a_while(
 ) -> None:
     busy = replace(RECORD, task_state=task)
     late_s = WRITTEN_S + ABANDONED_AFTER_S
-    found = LeftOver(UUID, task, guests[0] if guests else None)
+    found = LeftOver(UUID, RECORD.host, task, guests[0] if guests else None)
     assert left_over((busy,), heard(A, *guests, at_s=late_s)) == (found,)
     assert left_over((busy,), heard(A, *guests, at_s=late_s - 1)) == ()
     assert left_over((busy,), heard(B, *guests, at_s=late_s)) == ()

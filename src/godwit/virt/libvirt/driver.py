@@ -348,11 +348,11 @@ class LibvirtDriver:
             timeout_s=SPAWN_TIMEOUT_S,
         )
 
-    async def destroy(self, uuid: InstanceUuid) -> None:
+    async def destroy(self, uuid: InstanceUuid, *, half_made: bool = False) -> tuple[str, ...]:
         """See `ComputeDriver`."""
-        await self._connection.call(
+        return await self._connection.call(
             "removing the guest",
-            lambda libvirt: spawning.destroy(libvirt, uuid),
+            lambda libvirt: spawning.destroy(libvirt, uuid, half_made=half_made),
             timeout_s=ENDING_TIMEOUT_S,
         )
 

@@ -32,7 +32,7 @@ def spawn(libvirt: Libvirt, guest: NewGuest, bridge_at: Callable[[str], str]) ->
         folder = _roomiest_folder(libvirt)
         if not folder:
             return "the host has no active storage pool that is a folder"
-        path = f"{folder}/{guest.instance.uuid}.{FORMAT}"
+        path = f"{folder}/{_disk_name(guest.instance.uuid)}"
         problem = _make_disk(libvirt, guest, path)
         if problem:
             return problem
@@ -43,19 +43,35 @@ def spawn(libvirt: Libvirt, guest: NewGuest, bridge_at: Callable[[str], str]) ->
     return ""
 
 
-def destroy(libvirt: Libvirt, uuid: InstanceUuid) -> None:
-    """Stop and forget the guest and delete its own disks, as far as they are there."""
+def destroy(libvirt: Libvirt, uuid: InstanceUuid, *, half_made: bool) -> tuple[str, ...]:
+    """Stop and forget the guest and delete the disk that `spawn` made, which keeps its name
+    wherever it moves. Answers with its other writable disks, which stay.
+
+    `half_made`: its disk goes also where no definition names it: `spawn` may have ended before.
+    """
     domain = reads.find_domain(libvirt, uuid)
-    paths = []
+    writable: list[str] = []
     if domain is not None:
         disks = domain_facts(as_files(libvirt, domain.XMLDesc())).disks
-        paths = [disk.path for disk in disks if disk.is_file and not disk.read_only]
+        writable = [disk.path for disk in disks if disk.is_file and not disk.read_only]
         acts.remove_guest(libvirt, uuid)
-    remove_files(libvirt, paths)
+    own = [path for path in writable if PurePosixPath(path).name == _disk_name(uuid)]
+    if half_made:
+        own += [f"{pool.facts.path}/{_disk_name(uuid)}" for pool in _folders(libvirt)]
+    remove_files(libvirt, own)
+    return tuple(path for path in writable if path not in own)
+
+
+def _disk_name(uuid: InstanceUuid) -> str:
+    return f"{uuid}.{FORMAT}"
+
+
+def _folders(libvirt: Libvirt) -> list[PoolLook]:
+    return [pool for pool in reads.active_pools(libvirt) if pool.facts.kind in FOLDER_POOLS]
 
 
 def _roomiest_folder(libvirt: Libvirt) -> str:
-    folders = [p for p in reads.active_pools(libvirt) if p.facts.kind in FOLDER_POOLS]
+    folders = _folders(libvirt)
     roomiest = max(folders, key=_room, default=None)
     return roomiest.facts.path if roomiest is not None else ""
 

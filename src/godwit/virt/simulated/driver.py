@@ -226,10 +226,11 @@ class SimulatedDriver:
             if self._fleet.half(self._host, instance.uuid) is None:
                 self._fleet.add_guest(self._host, _as_made(instance))
 
-    async def destroy(self, uuid: InstanceUuid) -> None:
-        """See `ComputeDriver`."""
+    async def destroy(self, uuid: InstanceUuid, *, half_made: bool = False) -> tuple[str, ...]:
+        """See `ComputeDriver`. A guest in memory has no disk files."""
         async with self._fleet.calling(self._host, "destroy"):
             self._fleet.destroy(self._host, uuid)
+            return ()
 
     async def close(self) -> None:
         """See `ComputeDriver`."""
