@@ -31,6 +31,7 @@ class Statistics(msgspec.Struct, frozen=True):
 
     total_ms: int | None
     downtime_ms: int | None
+    disk_bytes: int | None = None
 
 
 class Migration(msgspec.Struct, frozen=True):

@@ -40,7 +40,9 @@ def there_and_back(site: Site, spec: GuestSpec) -> None:
         assert beats.hosts_of(spec.name) == ["host-a", "host-b", "host-a"]
         assert beats.longest_gap_s(spec.name, began_s) < GAP_MAX_S
         site.assert_at_rest({spec: "host-a"})
-        assert site.migration(back).statistics is not None
+        statistics = site.migration(back).statistics
+        assert statistics is not None
+        assert (statistics.disk_bytes or 0) >= sum(disk.size_mib * 2**20 for disk in spec.disks)
 
 
 def test_a_paused_guest_arrives_paused_and_goes_on_where_it_stood(site: Site) -> None:

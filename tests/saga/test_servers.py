@@ -13,7 +13,7 @@ from godwit.model.errors import BadRequest, Conflict, GodwitError, NotFound, Ref
 from godwit.model.ids import HostName
 from godwit.model.instance import TaskState, VmState
 from godwit.model.reasons import Code
-from godwit.rpc.conductor import CreateServer, ForServer
+from godwit.rpc.conductor import CreateServer, ForServer, LiveMigrate
 from godwit.runtime.settings import FlavorSettings, ImageSettings
 from godwit.sim.loop import run
 from godwit.virt.simulated.faults import Fault, FaultKind
@@ -154,6 +154,10 @@ def test_a_guest_that_appears_vanishes_and_comes_back_is_followed() -> None:
             gone = await house.store.queries.instance(guest.uuid)
             assert gone is not None
             assert gone.vm_state is VmState.MISSING
+            move = LiveMigrate(asked=ASKED, instance_uuid=guest.uuid)
+            with pytest.raises(GodwitError) as refusal:
+                await house.conductor.manager.live_migrate_instance(move)
+            assert "on none of the hosts" in refusal.value.reason.words
             house.fleet.add_guest(B, guest)
             await asyncio.sleep(30)
             back = await house.store.queries.instance(guest.uuid)

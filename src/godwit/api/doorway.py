@@ -13,12 +13,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from godwit.api.answers import REQUEST_ID, VERSION, VERSION_HEADERS, answer, standard_headers
 from godwit.api.errors import fault
+from godwit.model.reasons import Code, Reason, reason
 from godwit.runtime.ids import new_request_id
 from godwit.runtime.settings import is_loopback
 
 log = structlog.get_logger(__name__)
 
 _ONLY_READS = frozenset({"GET", "HEAD"})
+_SPOKEN = f"ask for {VERSION}, the only version there is, or leave the header out"
 _MICROVERSION = re.compile(r"^(latest|\d+\.\d+)$")
 
 
@@ -53,8 +55,9 @@ class Doorway:
             if refused is None:
                 await self._app(scope, receive, send_with_headers)
             else:
-                code, message = refused
-                response = answer(fault(code, message), status=code)
+                code, said = refused
+                body = fault(code, said.words, reason=said.code, remedy=said.remedy)
+                response = answer(body, status=code)
                 await response(scope, receive, send_with_headers)
         finally:
             if scope["method"] not in _ONLY_READS:
@@ -68,7 +71,7 @@ class Doorway:
                 )
 
 
-def _stranger(headers: Headers) -> tuple[int, str] | None:
+def _stranger(headers: Headers) -> tuple[int, Reason] | None:
     """A page in the operator's own browser can have its name lead to loopback and then read what it
     is answered, as if from its own server. But its browser says which name it asked for.
     """
@@ -76,21 +79,28 @@ def _stranger(headers: Headers) -> tuple[int, str] | None:
     name = host[: host.find("]") + 1] if host.startswith("[") else host.partition(":")[0]
     if is_loopback(name):
         return None
-    return 400, f"Host: {host!r} is not let in; ask 127.0.0.1, [::1] or localhost"
+    return 400, _said("Host", f"{host!r} is not let in", "ask 127.0.0.1, [::1] or localhost")
 
 
-def _refusal(method: str, headers: Headers) -> tuple[int, str] | None:
-    """Status and message for a request that is not let in."""
+def _refusal(method: str, headers: Headers) -> tuple[int, Reason] | None:
+    """Status and reason for a request that is not let in."""
     # There is no login yet. A page in the operator's own browser can reach loopback too, and its
     # browser always sends Origin with a request that changes something.
     if method not in _ONLY_READS and "origin" in headers:
-        return 403, "requests from web pages are not let in"
+        problem = "requests from web pages are not let in"
+        return 403, _said(
+            "Origin", problem, "use the command line, or a client that is no web page"
+        )
     for name in VERSION_HEADERS:
         asked = headers.get(name, "").removeprefix("compute").strip()
         if not asked:
             continue
         if not _MICROVERSION.match(asked):
-            return 400, f"{name}: {asked!r} is not a version"
+            return 400, _said(name, f"{asked!r} is not a version", _SPOKEN)
         if asked not in (VERSION, "latest"):
-            return 406, f"Version {asked} is not supported by the API. It speaks {VERSION} alone."
+            return 406, _said(name, f"version {asked} is not supported", _SPOKEN)
     return None
+
+
+def _said(field: str, problem: str, expected: str) -> Reason:
+    return reason(Code.INVALID_INPUT, field=field, problem=problem, expected=expected)

@@ -52,6 +52,12 @@ FAULT_NAMES: Final[Mapping[int, str]] = {
 }
 """Nova's name for each status that is answered; every other status is a `computeFault`."""
 
+_REMEDIES: Final = {
+    404: "docs/operating/api.md lists every path",
+    405: "docs/operating/api.md lists the methods of every path",
+    413: "send less: no body needs as much",
+    415: "send JSON, and say so: Content-Type: application/json",
+}
 _NAMED_IN_BODIES: Final = frozenset({Code.HOST_UNKNOWN, Code.FLAVOR_UNKNOWN, Code.IMAGE_UNKNOWN})
 
 
@@ -106,12 +112,12 @@ async def on_godwit_error(request: Request, error: Exception) -> Response:
 
 
 async def on_http_exception(_request: Request, error: Exception) -> Response:
-    """What the router itself refuses (no such path, no such method), as a fault."""
+    """What is refused before it is read (no such path or method, no JSON), as a fault."""
     if not isinstance(error, HTTPException):
         raise TypeError(f"registered for HTTPException, called for {error!r}")
-    return answer(
-        fault(error.status_code, error.detail), status=error.status_code, headers=error.headers
-    )
+    remedy = _REMEDIES.get(error.status_code, "see docs/operating/api.md")
+    body = fault(error.status_code, error.detail, reason=Code.INVALID_INPUT, remedy=remedy)
+    return answer(body, status=error.status_code, headers=error.headers)
 
 
 async def on_defect(request: Request, error: Exception) -> Response:

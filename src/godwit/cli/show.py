@@ -176,13 +176,18 @@ def _counted(count: int, noun: str) -> str:
 # --- servers -------------------------------------------------------------------------------------
 
 
+def _status(word: str) -> str:
+    """Nova's word for a server; its `UNKNOWN` says that no host has the guest any more."""
+    return "on no host" if word == "UNKNOWN" else word.lower()
+
+
 def server_table(servers: Sequence[Server]) -> list[str]:
     """One line per server."""
     rows = [
         (
             server.name,
             server.host,
-            server.status.lower(),
+            _status(server.status),
             server.task_state or "",
             str(server.flavor.vcpus),
             mib(server.flavor.ram),
@@ -204,7 +209,7 @@ def server_lines(server: Server) -> list[str]:
             ("server", server.name),
             ("uuid", server.id),
             ("host", server.host),
-            ("status", server.status.lower()),
+            ("status", _status(server.status)),
             ("task", server.task_state or ""),
             ("vcpus", str(server.flavor.vcpus)),
             ("memory", mib(server.flavor.ram)),

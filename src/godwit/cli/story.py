@@ -227,13 +227,29 @@ def person_lines(migration: Migration) -> list[str]:
     ]
     if migration.decision is not None:
         lines.append(plain(f"  on record since {at(migration.decision.at)}: {_said(migration)}"))
-        return [*lines, "It is carried out at the next look, within a minute or so."]
+        return [*lines, plain(_when_carried_out(migration, migration.decision.at_host))]
     lines.append("Find out, then type one of these:")
     for choice in migration.choices:
         where = f"--at {shlex.quote(plain(choice.at_host))}" if choice.at_host else "--lost"
         lines.append(f"  godwit migration resolve {migration.id} {where} --reason TEXT")
         lines.append(f"      {plain(choice.words)}")
     return lines
+
+
+def _when_carried_out(migration: Migration, at_host: str | None) -> str:
+    """When the decision is carried out, and what may keep it waiting: what would end a guest."""
+    soon = "It is carried out at the next look, within a minute or so"
+    source, destination = migration.source, migration.destination
+    if at_host is None:
+        return f"{soon}."
+    if at_host == source:
+        keeps = f"the guest runs on {destination}, or is whole there alone"
+    else:
+        keeps = (
+            f"the guest may still run on {source}, or {destination} has no whole guest and "
+            f"{source} does not answer or holds one"
+        )
+    return f"{soon}, unless {keeps}; then it waits until that has changed."
 
 
 def _said(migration: Migration) -> str:

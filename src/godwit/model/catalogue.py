@@ -161,7 +161,8 @@ ALL_BUT_CHECKS: Final[Mapping[Code, Entry]] = {
     ),
     Code.WHEREABOUTS_UNKNOWN: Entry(
         "{source} shows the guest as {source_word}, {destination} as {destination_word}",
-        "bring back the host that does not answer, or decide: godwit migration resolve",
+        "bring back a host that does not answer; where both answer, decide by what they show "
+        "(docs/operating/when-a-person-is-needed.md): godwit migration resolve",
     ),
     Code.RESOLVED_BY_A_PERSON: Entry(
         "{initiator} decided: {choice} ({why})", "nothing to do: the choice is on record"

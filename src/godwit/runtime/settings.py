@@ -239,11 +239,31 @@ def _check_together(settings: Settings) -> None:
         problem = f"{watch.down_after_s:g} is not allowed"
         expected = f"allowed: more than report_interval_s ({watch.report_interval_s:g})"
         raise bad("hosts_defaults.down_after_s", problem, expected)
+    _check_uris(settings)
     for name, storage in settings.storages.items():
+        _check_path(f"storages.{name}.path", storage.path)
+        for host, path in storage.paths.items():
+            _check_path(f"storages.{name}.paths.{host}", path)
         _check_hosts(settings, f"storages.{name}.hosts", storage.hosts)
         _check_hosts(settings, f"storages.{name}.paths", storage.paths)
     for name, network in settings.networks.items():
         _check_hosts(settings, f"networks.{name}.bridges", network.bridges)
+
+
+def _check_uris(settings: Settings) -> None:
+    """A host that is named twice would be counted twice."""
+    names: dict[str, HostName] = {}
+    for name, host in settings.hosts.items():
+        if isinstance(host, LibvirtHostSettings):
+            other = names.setdefault(host.uri, name)
+            if other != name:
+                problem = f"{host.uri!r} is not allowed: hosts.{other} has it, too"
+                raise bad(f"hosts.{name}.uri", problem, "allowed: a URI per host; name it once")
+
+
+def _check_path(key: str, path: str) -> None:
+    if not path.startswith("/"):
+        raise bad(key, f"{path!r} is not allowed", "allowed: an absolute path, /srv/shared")
 
 
 def _check_hosts(settings: Settings, key: str, named: Iterable[HostName]) -> None:

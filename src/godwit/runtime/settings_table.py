@@ -5,6 +5,7 @@ Called by `runtime/settings.py` alone. Every error names the full key (such as
 """
 
 import difflib
+import math
 import types
 import typing
 from collections.abc import Iterable
@@ -79,6 +80,8 @@ def _read_value(value: object, kind: Any, key: str) -> object:
         return _read_tables(value, name_kind, of_each, key)
     if _is_table(kind):
         return _read_one_of(value, kind, key)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise bad(key, f"{value!r} is not allowed", f"{describe(kind)}, finite")
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:

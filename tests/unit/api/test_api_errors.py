@@ -224,6 +224,29 @@ def test_only_the_one_version_that_is_spoken_is_let_in(
     assert said.headers["x-openstack-nova-api-version"] == "2.1"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "body", "status"),
+    [
+        ("GET", "/v2.1/servers", {"host": "evil.example"}, None, 400),
+        ("GET", "/v2.1/servers", {"OpenStack-API-Version": "compute two"}, None, 400),
+        ("POST", ACTION, {"origin": "http://evil.example"}, MIGRATE, 403),
+        ("GET", "/nowhere", {}, None, 404),
+        ("PUT", "/v2.1/servers", {}, b"{}", 405),
+        ("GET", "/v2.1/servers", {"OpenStack-API-Version": "compute 2.80"}, None, 406),
+        ("POST", ACTION, {}, b" " * (1024 * 1024 + 1), 413),
+        ("POST", ACTION, {"content-type": "text/plain"}, b"{}", 415),
+    ],
+)
+def test_an_error_before_any_resource_has_a_reason_and_a_remedy_too(
+    method: str, path: str, headers: Mapping[str, str], body: Any, status: int
+) -> None:
+    said = asked(FakeHouse(), method, path, headers=headers, body=body)
+    assert said.status == status
+    [error] = said.body.values()
+    assert error["reason"] == Code.INVALID_INPUT
+    assert error["remedy"]
+
+
 def test_a_page_in_somebodys_browser_cannot_change_anything() -> None:
     house = FakeHouse()
     headers = {"origin": "http://evil.example"}

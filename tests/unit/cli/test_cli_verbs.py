@@ -21,6 +21,7 @@ from tests.unit.cli.wire import SilentTransport, typed
 from godwit.cli.exits import Exit
 from godwit.model.errors import Conflict, NotFound, Refused, Unreachable
 from godwit.model.host import Manage
+from godwit.model.ids import HostName
 from godwit.model.instance import Platform, TaskState
 from godwit.model.migration import MigrationStatus
 from godwit.model.reasons import Code, reason
@@ -414,6 +415,28 @@ def test_the_lines_shown_where_a_person_is_needed_can_be_typed_as_they_are() -> 
     for words in lines:
         assert typed(house, *words[1:]).exit_code == 0
     assert [wish.at_host for wish in house.asked] == ["host-a", "host-b", None]
+
+
+@pytest.mark.parametrize(
+    ("at_host", "waits_while"),
+    [
+        (
+            "host-b",
+            "host-b has no whole guest and host-a does not answer or holds one; then it waits",
+        ),
+        ("host-a", "unless the guest runs on host-b, or is whole there alone; then it waits"),
+        (None, "at the next look, within a minute or so."),
+    ],
+)
+def test_a_decision_on_record_is_shown_with_what_it_may_wait_for(
+    at_host: str | None, waits_while: str
+) -> None:
+    house = a_house()
+    needed = {"person_needed": True, "dest_compute": HOST_B}
+    house.put(a_migration(status=MigrationStatus.RUNNING, **needed))
+    house.decide(HostName(at_host) if at_host else None, reason(Code.SERVER_UNKNOWN, server="x"))
+    shown = typed(house, "migration", "show", "12").stdout
+    assert waits_while in " ".join(shown.split())
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,32 @@ WRONG = {
         "known here: cpu_allocation_ratio, guests, hypervisor_version, memory_mib, networks, "
         "reserved_memory_mib, transfer_s, transfers_max, vcpus",
     ),
+    "not a finite number": (
+        f"{ONE_HOST}[migration]\nstall_timeout_s = inf",
+        "migration.stall_timeout_s: inf is not allowed",
+        "allowed: a number, more than 0, finite",
+    ),
+    "not a number at all": (
+        f"{ONE_HOST}[migration]\nstall_timeout_s = nan",
+        "migration.stall_timeout_s: nan is not allowed",
+        "allowed: a number, more than 0, finite",
+    ),
+    "a relative path": (
+        f'{ONE_HOST}[storages.s]\npath = "srv/shared"',
+        "storages.s.path: 'srv/shared' is not allowed",
+        "allowed: an absolute path, /srv/shared",
+    ),
+    "a relative path at one host": (
+        f'{ONE_HOST}[storages.s]\npath = "/s"\npaths = {{ host-a = "t" }}',
+        "storages.s.paths.host-a: 't' is not allowed",
+        "allowed: an absolute path, /srv/shared",
+    ),
+    "one host under two names": (
+        '[hosts.a]\ndriver = "libvirt"\nuri = "qemu:///system"\n'
+        '[hosts.b]\ndriver = "libvirt"\nuri = "qemu:///system"',
+        "hosts.b.uri: 'qemu:///system' is not allowed: hosts.a has it, too",
+        "allowed: a URI per host; name it once",
+    ),
     "asked again too briefly": (
         f"{ONE_HOST}[migration]\nask_again_s = 60",
         "migration.ask_again_s: 60 is not allowed",

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from godwit.conductor.world import World
 from godwit.model.errors import GodwitError, HypervisorError, Refused, Unreachable
 from godwit.model.host import HostFacts
-from godwit.model.instance import Instance, PowerState
+from godwit.model.instance import Instance, PowerState, VmState
 from godwit.model.reasons import Code, Reason, reason
 from godwit.model.request_spec import RequestSpec
 from godwit.rpc.compute import CheckAnswer, CheckDestination, CheckSource
@@ -16,13 +16,16 @@ from godwit.scheduler.host_state import HostState
 from godwit.scheduler.ownership import not_ours
 
 NEVER_ASKED = frozenset({Code.UNABLE_TO_MIGRATE_TO_SELF, Code.NOT_THE_REQUESTED_HOST})
+ON_NONE = "on none of the hosts"
 CAN_MOVE = frozenset({PowerState.RUNNING, PowerState.PAUSED})
 
 
 def against_the_guest(instance: Instance, host: HostFacts | None) -> Reason | None:
-    """Why this guest of that host cannot be moved anywhere: it is neither running nor paused, or it
-    is not Godwit's to move.
+    """Why this guest of that host cannot be moved anywhere: it is gone, it is neither running nor
+    paused, or it is not Godwit's to move.
     """
+    if instance.vm_state is VmState.MISSING:
+        return reason(Code.INSTANCE_INVALID_STATE, server=instance.name, state=ON_NONE)
     if instance.power_state not in CAN_MOVE:
         return reason(
             Code.INSTANCE_INVALID_STATE, server=instance.name, state=instance.power_state.value

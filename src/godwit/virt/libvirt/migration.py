@@ -46,7 +46,7 @@ from godwit.virt.libvirt.connection import FOR_EVER, Connection
 from godwit.virt.libvirt.departure import has_ended, has_left
 from godwit.virt.libvirt.errors import LibvirtError
 from godwit.virt.libvirt.pool_volumes import as_files
-from godwit.virt.libvirt.progress import in_post_copy, progress_of, statistics_of
+from godwit.virt.libvirt.progress import in_post_copy, progress_of, statistics_of, with_disks
 from godwit.virt.libvirt.rewriting import destination_xml
 from godwit.virt.libvirt.sighting import source_sighting
 from godwit.virt.libvirt.storages import images_of
@@ -91,6 +91,8 @@ class LibvirtTransferDriver:
             source.host, source.settings, lifecycle=self._source_event, try_first=try_first
         )
         self._destination = Connection(destination.host, destination.settings, try_first=try_first)
+        self._disk_bytes = 0
+        """The most that a sample has shown: when a disk's job has ended, its figures are gone."""
         self._own_pace: TransferLimits | None = None
         """What the guest's transfers were held to before we set another pace."""
         self._sampled = Progress()
@@ -170,6 +172,7 @@ class LibvirtTransferDriver:
         except (Unreachable, LibvirtError):
             return None
         self._sampled = sample or self._sampled
+        self._disk_bytes = max(self._disk_bytes, self._sampled.disk_processed_bytes)
         return sample
 
     async def limit(self, limits: TransferLimits) -> None:
@@ -219,13 +222,16 @@ class LibvirtTransferDriver:
             )
 
     async def statistics(self) -> Statistics | None:
-        """See `TransferDriver`."""
+        """See `TransferDriver`. The destination's figures know of no disks: they are copied by jobs
+        of the source's, whose last sample counts.
+        """
         try:
-            return await self._destination.call(
+            figures = await self._destination.call(
                 "reading the final figures", lambda libvirt: _figures(libvirt, self._uuid)
             )
         except (Unreachable, LibvirtError):
             return None
+        return with_disks(figures, self._disk_bytes, copied=bool(self._migrate_data.disks_to_copy))
 
     async def close(self) -> None:
         """See `TransferDriver`."""

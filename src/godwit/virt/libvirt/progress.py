@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from godwit.model.progress import Progress, Statistics, TransferPhase
 from godwit.virt.libvirt.abi import MIGRATION_OUT, JobType, Paused, State
 
@@ -56,6 +58,17 @@ def statistics_of(job: Job) -> Statistics | None:
         disk_bytes=job.get("disk_processed"),
         iterations=job.get("memory_iteration"),
     )
+
+
+def with_disks(
+    statistics: Statistics | None, disk_bytes: int, *, copied: bool
+) -> Statistics | None:
+    """The destination's final figures with what the source has sent of disks; not known where disks
+    were `copied` and no sample caught it.
+    """
+    if statistics is None or not copied:
+        return statistics
+    return replace(statistics, disk_bytes=max(disk_bytes, statistics.disk_bytes or 0) or None)
 
 
 def _expected_downtime_ms(job: Job) -> int | None:

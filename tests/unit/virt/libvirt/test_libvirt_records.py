@@ -42,7 +42,7 @@ from godwit.virt.libvirt.checks import (
 from godwit.virt.libvirt.errors import LibvirtError
 from godwit.virt.libvirt.migration import flags_of, is_certificate_problem, parameters_of
 from godwit.virt.libvirt.needs import HostOffer
-from godwit.virt.libvirt.progress import progress_of, statistics_of
+from godwit.virt.libvirt.progress import progress_of, statistics_of, with_disks
 from godwit.virt.libvirt.sighting import Reading
 from godwit.virt.libvirt.storages import DiskPlan, PoolLook, plan_disks, storages_of
 from godwit.virt.libvirt.xml import (
@@ -511,6 +511,18 @@ def test_final_figures_are_taken_from_a_completed_job_alone() -> None:
     assert figures is not None
     assert (figures.total_ms, figures.downtime_ms, figures.iterations) == (9, 2, 3)
     assert statistics_of({"type": JobType.NONE}) is None
+
+
+@pytest.mark.parametrize(
+    ("sampled", "copied", "known"), [(9, True, 9), (0, True, None), (0, False, 0)]
+)
+def test_what_was_sent_of_disks_is_known_to_the_source_alone(
+    sampled: int, copied: bool, known: int | None
+) -> None:
+    there = statistics_of({"type": JobType.COMPLETED, "memory_processed": 5, "disk_processed": 0})
+    figures = with_disks(there, sampled, copied=copied)
+    assert figures is not None
+    assert (figures.memory_bytes, figures.disk_bytes) == (5, known)
 
 
 # --- addresses and flags ---
