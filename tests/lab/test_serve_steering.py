@@ -21,6 +21,8 @@ LINK = "160mbit"
 """Some 18 MiB/s."""
 BUSY = replace(roomy("busy", set_mib=16), dirty_pages_per_s=8_000)
 """Writes 31 MiB/s over 16 MiB: some 0.9 s would be needed at the switch."""
+OUTRUNNING = replace(BUSY, dirty_pages_per_s=24_000)
+"""Writes faster than the link by so much that it does so on a crowded box, too."""
 STALL_TIMEOUT_S = 8.0
 """As `whole.SETTINGS` has it."""
 SHORT = {"godwit:steering": {"max_downtime_ms": 200, "bandwidth_mib_per_s": 500}}
@@ -44,9 +46,9 @@ def pace_of(site: Site, host: str) -> str:
 
 
 def test_a_guest_that_outruns_the_link_is_given_up_steered_and_forced(site: Site) -> None:
-    with guests(site, a=(BUSY,)) as beats, slowed(site, LINK, "a", "b", "c"):
+    with guests(site, a=(OUTRUNNING,)) as beats, slowed(site, LINK, "a", "b", "c"):
         own_pace = pace_of(site, "host-a")
-        uuid = site.begin(BUSY.name, "host-b", **SHORT)
+        uuid = site.begin(OUTRUNNING.name, "host-b", **SHORT)
         progress = stuck(site, uuid).progress
         assert progress is not None
         assert progress.expected_downtime_ms is not None
@@ -57,20 +59,20 @@ def test_a_guest_that_outruns_the_link_is_given_up_steered_and_forced(site: Site
         assert ended.reason is not None
         assert ended.reason.code == "memory-not-converging"
         assert pace_of(site, "host-a") == own_pace
-        site.assert_at_rest({BUSY: "host-a"})
+        site.assert_at_rest({OUTRUNNING: "host-a"})
 
         # The same guest, and a longer pause allowed while it runs.
-        uuid = site.begin(BUSY.name, "host-b", **SHORT)
+        uuid = site.begin(OUTRUNNING.name, "host-b", **SHORT)
         stuck(site, uuid)
         done = site.plane.typed("migration", "set", uuid, "--max-downtime", "6000")
         assert done.returncode == 0, done.stderr
         ended = site.ended(uuid)
         assert ended.status == "completed", site.story(ended)
-        assert beats.longest_gap_s(BUSY.name) < 7.0
-        site.assert_at_rest({BUSY: "host-b"})
+        assert beats.longest_gap_s(OUTRUNNING.name) < 7.0
+        site.assert_at_rest({OUTRUNNING: "host-b"})
 
         # And forced: the answer says how.
-        uuid = site.begin(BUSY.name, "host-c", **SHORT)
+        uuid = site.begin(OUTRUNNING.name, "host-c", **SHORT)
         stuck(site, uuid)
         done = site.plane.typed("migration", "force-complete", uuid)
         assert done.returncode == 0, done.stderr
@@ -79,7 +81,7 @@ def test_a_guest_that_outruns_the_link_is_given_up_steered_and_forced(site: Site
         assert ended.status == "completed", site.story(ended)
         late = site.plane.typed("migration", "force-complete", uuid)
         assert late.returncode == Exit.REFUSED
-        site.assert_at_rest({BUSY: "host-c"})
+        site.assert_at_rest({OUTRUNNING: "host-c"})
 
 
 def test_auto_converge_slows_the_guest_down_until_it_fits(site: Site) -> None:
