@@ -102,6 +102,46 @@ def test_a_transfer_that_never_began_is_undone_only_after_it_was_seen_twice() ->
     run(story())
 
 
+def test_the_two_looks_at_what_never_began_do_not_span_a_job() -> None:
+    never_begun = SourceSighting(word=SourceWord.KEPT, seen="as told", never_begun=True)
+
+    async def story() -> None:
+        async with a_house() as house:
+            house.fleet.break_transfer(GUEST, TransferFault.FAILS_MID_COPY)
+            house.wires[A].says["sight_source"] = never_begun
+            uuid = (await house.ask()).uuid
+            await asyncio.sleep(4)
+            assert "sight_source" in house.wires[A].heard
+            shows(house, SourceWord.COPYING)
+            await asyncio.sleep(30)
+            house.wires[A].says["sight_source"] = never_begun
+            await asyncio.sleep(4)
+            assert (await house.see(uuid)).status is S.RUNNING
+            assert (await house.end_of(uuid)).status is S.FAILED
+
+    run(story())
+
+
+def test_a_transfer_process_that_cannot_be_ended_leaves_the_move_to_a_person() -> None:
+    async def story() -> None:
+        async with a_house() as house:
+            house.fleet.break_transfer(GUEST, TransferFault.FAILS_MID_COPY)
+            stuck = TransferNews(stuck=True, started=True)
+            house.wires[A].says |= {"follow_transfer": stuck, "close_transfer": stuck}
+            uuid = (await house.ask()).uuid
+            await asyncio.sleep(house.settings.migration.ask_again_s - 5)
+            assert not (await house.see(uuid)).person_needed
+            asking = await house.until(uuid, person_is_needed, within_s=60)
+            assert asking.reason is not None
+            assert asking.reason.code is Code.WHEREABOUTS_UNKNOWN
+            assert "cannot be ended" in asking.reason.words
+            shows_the_truth(house)
+            assert (await house.end_of(uuid)).status is S.FAILED
+            await house.assert_sound()
+
+    run(story())
+
+
 def test_a_source_that_changes_between_two_looks_decides_nothing() -> None:
     async def story() -> None:
         async with a_house() as house:

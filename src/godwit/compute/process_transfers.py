@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import structlog
+from msgspec.structs import replace
 
 from godwit.compute import launch
 from godwit.compute.disk import Disk
@@ -106,8 +107,9 @@ class ProcessTransfers:
         news = await self._news(folder)
         while not is_news(news, after_sequence) and loop.time() < until_s:
             if await self._is_silent(uuid, folder):
-                await self._end_if_hung(folder)
                 self._beats.pop(uuid, None)
+                if await self._is_stuck(folder):
+                    return replace(await self._news(folder), stuck=True)
             await self._pause(folder)
             news = await self._news(folder)
         if news.ended:
@@ -141,8 +143,8 @@ class ProcessTransfers:
             if await self._beat(folder) != first:
                 break  # it lives
             if asyncio.get_running_loop().time() >= until_s:
-                await self._end_if_hung(folder)
-                break
+                stuck = await self._is_stuck(folder)
+                return replace(await self._news(folder), stuck=stuck)
             await asyncio.sleep(LOOK_S)
         return await self._news(folder)
 
@@ -190,29 +192,29 @@ class ProcessTransfers:
         self._beats[uuid] = (beat, since_s)
         return now_s - since_s >= self._silent_s
 
-    async def _end_if_hung(self, folder: DiskFolder) -> None:
+    async def _is_stuck(self, folder: DiskFolder) -> bool:
         """End a process that was found silent, unless it could not or need not have been heard: its
-        guest may be waiting for it, and it for nothing but a disk.
+        guest may be waiting for it, and it for nothing but a disk. True: it cannot be ended.
         """
         try:
             await self._do("write beside the process", partial(launch.try_to_write, folder))
         except HypervisorError as error:
             log.warning("a process is silent, and so is its disk", words=error.reason.words)
-            return
+            return False
         before = await self._beat(folder)
         await asyncio.sleep(SECOND_LOOK_S)
-        if await self._beat(folder) == before:
-            await self._end(folder)
+        return await self._beat(folder) == before and not await self._end(folder)
 
-    async def _end(self, folder: DiskFolder) -> None:
-        """End a process that gives no sign of life, and close its folder."""
+    async def _end(self, folder: DiskFolder) -> bool:
+        """End a process that gives no sign of life, and close its folder. False: it cannot be."""
         killed = await self._do("end the transfer process", partial(launch.kill, folder))
         log.warning("transfer process is silent", folder=str(folder.path), killed=killed)
         until_s = asyncio.get_running_loop().time() + KILLED_WAIT_S
         while not await self._closed(folder):
             if not killed or asyncio.get_running_loop().time() >= until_s:
-                return
+                return False
             await asyncio.sleep(LOOK_S)
+        return True
 
     async def _closed(self, folder: DiskFolder) -> bool:
         return await self._do("close the transfer", partial(launch.close, folder))

@@ -117,6 +117,8 @@ class TransferNews(msgspec.Struct, frozen=True, kw_only=True):
     ended: bool = False
     result: TransferResult | None = None
     """None with `ended`: the process died without leaving one, or none was ever started."""
+    stuck: bool = False
+    """Its process gives no sign of life and could not be ended; it may still do something."""
     started: bool = False
     """By the host's own records. Once true it stays so, unless the records were lost."""
     orphaned: bool = False

@@ -238,6 +238,22 @@ def test_a_process_that_gives_no_sign_of_life_is_ended_and_its_folder_closed(
 
 
 @pytest.mark.slow
+def test_a_silent_process_that_cannot_be_ended_is_said_to_be_stuck_and_nothing_is_closed(
+    tmp_path: Path,
+) -> None:
+    async def tale(transfers: ProcessTransfers) -> None:
+        launch.ensure(in_folder(tmp_path))
+        with launch.holding(in_folder(tmp_path)):  # it lives, and has signed no name
+            closed = await transfers.close(UUID)
+            assert (closed.ended, closed.stuck) == (False, True)
+            assert (await transfers.follow(UUID, 0)).stuck
+            assert not in_folder(tmp_path).has(Mark.CLOSED)
+        closed = await transfers.close(UUID)
+        assert (closed.ended, closed.stuck) == (True, False)
+
+    tell(tale, tmp_path, 1, silent_s=1.0)
+
+
 def test_a_process_that_falls_silent_is_ended_for_whoever_follows_it(
     tmp_path: Path, silent_port: int
 ) -> None:

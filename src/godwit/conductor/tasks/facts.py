@@ -41,8 +41,6 @@ class LiveMigrationFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The guest was seen to run at the destination, or to have left for it."""
     undecided_since_s: float | None = None
     """Since when no verdict could be given; None while there is nothing to wonder about."""
-    never_begun_seen_at_s: float | None = None
-    """When the source was first seen never to have begun; counts when seen again."""
 
 
 Telling: TypeAlias = Context[World, LiveMigrationFacts]

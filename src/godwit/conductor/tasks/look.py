@@ -38,6 +38,10 @@ async def look(context: Telling, *, unfit: SourceSighting | None) -> Seen | None
 NOT_CLOSED = SourceSighting(
     word=SourceWord.UNREACHABLE, seen="the source does not answer; a transfer may still run there"
 )
+STUCK = SourceSighting(
+    word=SourceWord.UNREACHABLE,
+    seen="the transfer process gives no sign of life and cannot be ended",
+)
 EVIDENCE_LOST = SourceSighting(
     word=SourceWord.UNREACHABLE, seen="the transfer was started, and its folder there is gone"
 )

@@ -5,6 +5,7 @@ it waits until the transfer process has ended and nothing can begin any more, lo
 asks `whereabouts` (or, once one has decided, a person's word), and does what the verdict says.
 """
 
+import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
@@ -28,6 +29,7 @@ from godwit.conductor.tasks.facts import (
 from godwit.conductor.tasks.look import (
     EVIDENCE_LOST,
     NOT_CLOSED,
+    STUCK,
     Seen,
     answered,
     look,
@@ -50,7 +52,7 @@ LOOK_AGAIN_S: Final = 3.0
 WATCH_AGAIN_S: Final = 1.0
 """Without its transfer process a guest that arrives waits for this look to be let run."""
 NEVER_BEGUN_TWICE_S: Final = 5.0
-"""A hung hypervisor may still hold the request to begin: what never began must be seen twice."""
+"""So far apart are the two looks that what never began needs."""
 PERSON_LOOK_S: Final = 30.0
 """While a person is needed, the look goes on: the hosts may answer by themselves."""
 
@@ -78,20 +80,32 @@ async def find_the_guest(context: Telling) -> Outcome:
     """Whether the guest has moved, by looking. Never by what the transfer said of itself."""
     await follow(context, silences_max=1)
     closed = await close(context)
-    if closed is not None and not closed.ended:
-        return Undecided(LOOK_AGAIN_S)
+    if closed is not None and not closed.ended and not closed.stuck:
+        return Undecided(LOOK_AGAIN_S, facts=replace(context.facts, undecided_since_s=None))
     if closed is not None and closed.orphaned:
         closed = await watch_orphan(context, closed)
     result = closed.result if closed is not None and closed.result else context.facts.result
     started = context.facts.started or (closed is not None and closed.started)
     facts = replace(context.facts, result=result, started=started)
-    seen = await look(context, unfit=_why_the_source_cannot_tell(facts, closed))
+    seen = await _look_until_it_counts(context, _why_the_source_cannot_tell(facts, closed))
     if seen is None:
         return Undecided(LOOK_AGAIN_S, facts=facts)
     facts = replace(facts, may_have_run_there=_may_have_run_there(facts, seen))
     outcome = await carry_out_verdict(_with(context, facts), seen)
     await _say_whether_a_person_is_needed(context, outcome)
     return outcome
+
+
+async def _look_until_it_counts(context: Telling, unfit: SourceSighting | None) -> Seen | None:
+    """What never began must be seen twice: a hung hypervisor may still hold the request to begin.
+    None: the two looks differ.
+    """
+    seen = await look(context, unfit=unfit)
+    if seen is None or not seen.source.never_begun:
+        return seen
+    await asyncio.sleep(NEVER_BEGUN_TWICE_S)
+    again = await look(context, unfit=unfit)
+    return again if again is not None and again.source == seen.source else None
 
 
 def _why_the_source_cannot_tell(
@@ -102,17 +116,16 @@ def _why_the_source_cannot_tell(
     """
     if closed is None:
         return NOT_CLOSED
+    if not closed.ended:
+        return STUCK
     return EVIDENCE_LOST if facts.started and not closed.started else None
 
 
 async def carry_out_verdict(context: Telling, seen: Seen) -> Outcome:
-    """A person's word goes before the table. What never began must have been seen twice."""
+    """A person's word goes before the table."""
     decided = await decision_of(context)
     if decided is not None:
         return await _as_a_person_decided(context, seen, decided)
-    wait_s = _wait_for_second_look_s(context, seen)
-    if wait_s > 0:
-        return Undecided(wait_s, facts=_having_seen_it_never_begun(context))
     verdict = decide(
         seen.source.word,
         seen.destination.word,
@@ -145,7 +158,7 @@ async def ask_again(context: Telling, _seen: Seen) -> Outcome:
     since_s = context.facts.undecided_since_s
     if since_s is None:
         since_s = context.world.clock.now_s()
-    facts = replace(context.facts, undecided_since_s=since_s, never_begun_seen_at_s=None)
+    facts = replace(context.facts, undecided_since_s=since_s)
     return Undecided(LOOK_AGAIN_S, facts=facts)
 
 
@@ -275,23 +288,6 @@ def _may_have_run_there(facts: LiveMigrationFacts, seen: Seen) -> bool:
 
 def _with(context: Telling, facts: LiveMigrationFacts) -> Telling:
     return dataclasses.replace(context, facts=facts)
-
-
-def _wait_for_second_look_s(context: Telling, seen: Seen) -> float:
-    """How long to wait until "never begun" may be looked at for the second time; 0: it counts."""
-    if not seen.source.never_begun:
-        return 0.0
-    first_s = context.facts.never_begun_seen_at_s
-    if first_s is None:
-        return NEVER_BEGUN_TWICE_S
-    return max(0.0, first_s + NEVER_BEGUN_TWICE_S - context.world.clock.now_s())
-
-
-def _having_seen_it_never_begun(context: Telling) -> LiveMigrationFacts:
-    first_s = context.facts.never_begun_seen_at_s
-    if first_s is None:
-        first_s = context.world.clock.now_s()
-    return replace(context.facts, never_begun_seen_at_s=first_s)
 
 
 def _bound_is_over(context: Telling) -> bool:

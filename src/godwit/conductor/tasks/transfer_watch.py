@@ -18,7 +18,8 @@ SILENCES_MAX: Final = 3
 
 
 async def follow(context: Telling, *, silences_max: int = SILENCES_MAX) -> TransferNews | None:
-    """The news that the transfer has ended, or None if the source no longer answers.
+    """The news that the transfer has ended, or None if the source no longer answers, or can no
+    longer end it.
 
     Requests to abort and to steer are passed on. Ends no transfer by itself: one that makes no
     progress is stopped by the transfer process, not from here.
@@ -44,6 +45,8 @@ async def _until_ended(context: Telling, silences_max: int) -> TransferNews | No
         await _keep_progress(context, news)
         if news.ended:
             return news
+        if news.stuck:
+            return None
         if news.sequence == sequence:
             await asyncio.sleep(ASK_EVERY_S)
         sequence, silences = news.sequence, 0
