@@ -12,7 +12,7 @@ import contextlib
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -29,6 +29,8 @@ from godwit.virt.libvirt.threads import AllThreadsStuck, BoundedThreads, StillBu
 T = TypeVar("T")
 Lifecycle = Callable[[str, int, int], None]
 """Told of each lifecycle event: uuid, event, detail. Called in the event loop."""
+JobCompleted = Callable[[str, Mapping[str, int]], None]
+"""Told of each job that has come to its end: uuid and final figures. Called in the event loop."""
 
 KEEPALIVE_COUNT: Final = 3
 CLOSE_TIMEOUT_S: Final = 2.0
@@ -68,6 +70,7 @@ class Connection:
         settings: LibvirtHostSettings,
         *,
         lifecycle: Lifecycle = lambda _uuid, _event, _detail: None,
+        job_completed: JobCompleted = lambda _uuid, _figures: None,
         try_first: bool = True,
     ) -> None:
         """Opens nothing yet: the first call does. `try_first`: in a child process."""
@@ -76,6 +79,7 @@ class Connection:
         self._uri = settings.uri
         self._call_timeout_s = settings.call_timeout_s
         self._lifecycle = lifecycle
+        self._job_completed = job_completed
         self._threads = BoundedThreads(f"libvirt-{host}", settings.threads_max, (GodwitError,))
         self._links: list[_Link] = []
         self._opening = asyncio.Lock()
@@ -243,6 +247,14 @@ class Connection:
             libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
             lambda _connection, domain, event, detail, _opaque: tell(
                 self._happened, domain.UUIDString(), event, detail
+            ),
+            None,
+        )
+        link.handle.domainEventRegisterAny(
+            None,
+            libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED,
+            lambda _connection, domain, figures, _opaque: tell(
+                self._job_completed, domain.UUIDString(), figures
             ),
             None,
         )

@@ -7,7 +7,7 @@ proof that the source can no longer run it.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from dataclasses import replace as change
 from typing import Final
@@ -88,11 +88,15 @@ class LibvirtTransferDriver:
         # of the samples, the abort and the events.
         self._mover = Connection(source.host, source.settings, try_first=try_first)
         self._source = Connection(
-            source.host, source.settings, lifecycle=self._source_event, try_first=try_first
+            source.host,
+            source.settings,
+            lifecycle=self._source_event,
+            job_completed=self._source_completed,
+            try_first=try_first,
         )
         self._destination = Connection(destination.host, destination.settings, try_first=try_first)
         self._disk_bytes = 0
-        """The most that a sample has shown: when a disk's job has ended, its figures are gone."""
+        """The most that the source has shown of them, in its samples and at the job's end."""
         self._own_pace: TransferLimits | None = None
         """What the guest's transfers were held to before we set another pace."""
         self._sampled = Progress()
@@ -223,7 +227,7 @@ class LibvirtTransferDriver:
 
     async def statistics(self) -> Statistics | None:
         """See `TransferDriver`. The destination's figures know of no disks: they are copied by jobs
-        of the source's, whose last sample counts.
+        of the source's, whose samples and last word count.
         """
         try:
             figures = await self._destination.call(
@@ -260,6 +264,10 @@ class LibvirtTransferDriver:
             self._stopped_otherwise = detail != STOPPED_MIGRATED
         elif event in (Event.RESUMED, Event.STARTED):
             self._stopped_as_migrated = self._stopped_otherwise = False
+
+    def _source_completed(self, uuid: str, figures: Mapping[str, int]) -> None:
+        if uuid == self._uuid:
+            self._disk_bytes = max(self._disk_bytes, figures.get("disk_processed", 0))
 
     async def _full_disk(self) -> Reason | None:
         """libvirt only says that a copy failed. Its file is still there, so a full disk is, too."""

@@ -64,7 +64,7 @@ def with_disks(
     statistics: Statistics | None, disk_bytes: int, *, copied: bool
 ) -> Statistics | None:
     """The destination's final figures with what the source has sent of disks; not known where disks
-    were `copied` and no sample caught it.
+    were `copied` and it has not said.
     """
     if statistics is None or not copied:
         return statistics
