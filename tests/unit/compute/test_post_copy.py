@@ -4,17 +4,20 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+from tests.unit.compute.test_orphans import JobDriver
 
-from godwit.compute.post_copy import LOOK_PAUSE_S, RESUME_ATTEMPTS_MAX, SWITCH_S
+from godwit.compute.post_copy import LOOK_PAUSE_S, RESUME_ATTEMPTS_MAX, SWITCH_S, see_through
 from godwit.compute.transfer import Terms, run_transfer
 from godwit.compute.transfer_folder import Mark, MemoryFolder
 from godwit.model.ids import HostName
 from godwit.model.migrate_data import Guard, SimulatedLiveMigrateData
 from godwit.model.progress import TransferPhase
 from godwit.model.reasons import Code
+from godwit.model.sighting import SourceWord
 from godwit.rpc.compute import TransferResult
 from godwit.runtime.settings import SimulatedHostSettings
 from godwit.sim.loop import run
+from godwit.virt.driver import TransferOutcome
 from godwit.virt.simulated.faults import Fault, FaultKind
 from godwit.virt.simulated.fleet import SimulatedFleet
 from godwit.virt.simulated.guests import simulated_guest
@@ -181,3 +184,45 @@ def test_a_source_that_does_not_answer_is_asked_again_before_anything_is_made_of
 
     assert move.told(meanwhile).error == ""
     move.assert_sound(at=B)
+
+
+def test_a_source_that_stays_silent_is_left_to_others_after_so_many_looks() -> None:
+    move = Move()
+
+    async def meanwhile() -> None:
+        await asyncio.sleep(5.0)
+        move.fleet.migration_network_is_cut = True
+        await asyncio.sleep(1.0)
+        move.fleet.disconnect(A)
+        async with asyncio.timeout(2 * RESUME_ATTEMPTS_MAX * LOOK_PAUSE_S):
+            while not move.folder.news().result:  # noqa: ASYNC110 - in virtual time
+                await asyncio.sleep(1.0)
+
+    assert move.told(meanwhile).error != ""
+    assert move.fleet.violations() == ()
+
+
+def test_a_stream_that_flows_after_its_call_was_lost_is_seen_through_to_its_end() -> None:
+    driver = LostCallDriver([SourceWord.POSTCOPY] * 100 + [SourceWord.POSTCOPY_BROKEN])
+    lost = TransferOutcome(error="end of file while reading data")
+    run(_sees_through(driver, lost))
+    assert driver.done == ["resume_post_copy"]
+
+
+async def _sees_through(driver: JobDriver, lost: TransferOutcome) -> None:
+    assert (await see_through(driver, lost)).error == ""
+
+
+class LostCallDriver(JobDriver):
+    """A post-copy whose source shows these words, one at each look."""
+
+    def __init__(self, words: list[SourceWord]) -> None:
+        super().__init__()
+        self._words = words
+
+    async def source_word(self) -> SourceWord:
+        return self._words.pop(0)
+
+    async def resume_post_copy(self) -> TransferOutcome:
+        self.done.append("resume_post_copy")
+        return TransferOutcome()

@@ -12,7 +12,8 @@ import socket
 import subprocess
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PosixPath
+from typing import ClassVar
 
 import msgspec
 import pytest
@@ -34,6 +35,7 @@ from godwit.model.reasons import Code
 from godwit.rpc.compute import Act, StartTransfer, TransferNews
 from godwit.runtime.settings import LibvirtHostSettings, ServerSettings, Settings
 from godwit.virt.driver import TransferEvidence
+from godwit.virt.registry import TransferOrder
 
 pytest.importorskip("libvirt")
 
@@ -60,6 +62,18 @@ START = StartTransfer(
         vcpus=1,
         memory_mib=1024,
     ),
+)
+
+SETTINGS = LibvirtHostSettings(uri="qemu+tls://a/system")
+ORDER = TransferOrder(
+    migration_uuid=UUID,
+    instance=START.instance,
+    migrate_data=START.migrate_data,
+    source=A,
+    source_settings=SETTINGS,
+    destination=START.destination,
+    destination_settings=SETTINGS,
+    stall_timeout_s=20.0,
 )
 
 Tale = Callable[[ProcessTransfers], Awaitable[None]]
@@ -358,6 +372,35 @@ def test_a_folder_that_was_closed_before_it_began_refuses_every_start(tmp_path: 
         assert not (tmp_path / UUID / launch.ORDER).exists()
 
     tell(tale, tmp_path, 1)
+
+
+def test_of_two_starters_at_once_one_starts_the_process(tmp_path: Path) -> None:
+    forked: list[Path] = []
+
+    def fork(path: Path, _lock: int) -> int:
+        forked.append(path)
+        return 1
+
+    def the_other_comes() -> None:
+        with contextlib.suppress(launch.Held):
+            launch.start(DiskFolder(tmp_path / UUID), ORDER, fork)
+
+    OvertakenPath.meanwhile = [the_other_comes]
+    launch.start(DiskFolder(OvertakenPath(tmp_path / UUID)), ORDER, fork)
+    assert OvertakenPath.meanwhile == []
+    assert len(forked) == 1
+
+
+class OvertakenPath(PosixPath):
+    """Where another starter comes right after the first look at whether there is an order."""
+
+    meanwhile: ClassVar[list[Callable[[], None]]] = []
+
+    def exists(self) -> bool:
+        there = super().exists()
+        if self.name == launch.ORDER and self.meanwhile:
+            self.meanwhile.pop()()
+        return there
 
 
 def test_of_a_transfer_that_nobody_started_there_is_nothing_to_tell(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import libvirt
 
-from godwit.virt.libvirt.abi import JobType, Paused, Running, Shutoff, State, Trouble
+from godwit.virt.libvirt.abi import DomainXml, JobType, Paused, Running, Shutoff, State, Trouble
 
 
 class Refusal(libvirt.libvirtError):  # type: ignore[misc]
@@ -36,6 +36,8 @@ class FakeDomain:
     job: int = 0
     arriving: bool = False
     disks: tuple[str, ...] = ()
+    disks_of_next_boot: tuple[str, ...] | None = None
+    """None: the same."""
     flag: bool = False
     done: list[str] = field(default_factory=list)
 
@@ -65,13 +67,14 @@ class FakeDomain:
         return {"type": kind, "operation": self.job}
 
     def XMLDesc(self, flags: int = 0) -> str:  # noqa: N802
+        disks = self.disks
+        if flags & DomainXml.INACTIVE and self.disks_of_next_boot is not None:
+            disks = self.disks_of_next_boot
         domain = ElementTree.Element("domain", type="qemu")
         ElementTree.SubElement(domain, "uuid").text = self.uuid
         devices = ElementTree.SubElement(domain, "devices")
-        for number, path in enumerate(self.disks):
-            disk = ElementTree.SubElement(devices, "disk", type="file")
-            ElementTree.SubElement(disk, "source", file=path)
-            ElementTree.SubElement(disk, "target", dev=f"vd{number}")
+        for number, path in enumerate(disks):
+            devices.append(_disk_element(f"vd{number}", path))
         return ElementTree.tostring(domain, encoding="unicode")
 
     def abortJob(self) -> int:  # noqa: N802
@@ -104,6 +107,21 @@ class FakeDomain:
         self.done.append("undefine")
         del self.host.domains[self.uuid]
         return 0
+
+
+def _disk_element(device: str, path: str) -> ElementTree.Element:
+    """A disk as libvirt writes it. `pool:volume` names it by those, `top<base` has a base."""
+    top, _, base = path.partition("<")
+    pool, _, volume = top.rpartition(":")
+    disk = ElementTree.Element("disk", type="volume" if pool else "file")
+    place = {"pool": pool, "volume": volume} if pool else {"file": top}
+    ElementTree.SubElement(disk, "source", place)
+    if base:
+        below = ElementTree.SubElement(disk, "backingStore", type="file")
+        ElementTree.SubElement(below, "format", type="raw")
+        ElementTree.SubElement(below, "source", file=base)
+    ElementTree.SubElement(disk, "target", dev=device)
+    return disk
 
 
 @dataclass

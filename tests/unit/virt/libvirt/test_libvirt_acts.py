@@ -205,11 +205,22 @@ def test_a_strangers_file_in_the_way_is_neither_used_nor_removed(there: dict[str
     assert IMAGE.path in host.files
 
 
-def test_a_file_that_any_guest_has_as_its_disk_is_not_deleted() -> None:
+@pytest.mark.parametrize(
+    "has",
+    [
+        {"disks": (IMAGE.path,)},
+        {"disks": (f"/srv/shared/overlay<{IMAGE.path}",)},
+        {"disks": (IMAGE.path,), "disks_of_next_boot": ()},
+        {"disks_of_next_boot": (IMAGE.path,)},
+        {"disks": ("local:vm1.qcow2",)},
+    ],
+    ids=["its disk", "a base", "until the next boot", "after the next boot", "by pool and volume"],
+)
+def test_a_file_that_any_guest_has_as_its_disk_is_not_deleted(has: dict[str, Any]) -> None:
     host = FakeLibvirt()
     host.add_pool("/srv/local")
     host.files[IMAGE.path] = FakeVolume(host, IMAGE.path, IMAGE.capacity_bytes)
-    host.add("another", (State.SHUTOFF, 0), disks=(IMAGE.path,))
+    host.add("another", (State.SHUTOFF, 0), **has)
     volumes.remove_files(real(host), [IMAGE.path])
     volumes.remove_as_new(real(host), [IMAGE])
     assert code_of(volumes.make_images(real(host), HOST, [IMAGE])) is Code.DISK_EXISTS

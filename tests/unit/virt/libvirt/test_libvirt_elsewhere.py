@@ -139,6 +139,12 @@ def test_a_new_image_is_an_overlay_only_where_the_top_alone_is_copied(incrementa
     assert bool(flags & Migrate.NON_SHARED_DISK) is not incremental
 
 
+def test_only_a_disk_that_is_copied_is_made_or_removed_at_the_destination() -> None:
+    agreed = LibvirtLiveMigrateData(disks_to_copy=("vda",))
+    images = images_of(an_instance(PLAIN, STAYS_ON_SHARED), agreed)
+    assert [image.path for image in images] == [PLAIN.path]
+
+
 def an_instance(*disks: Disk) -> Instance:
     return Instance(
         uuid=InstanceUuid("u1"),
