@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pytest
 from msgspec.structs import replace
-from tests.unit.compute.test_transfer_process import START, A, B
+from tests.unit.transfer_orders import UUID, A, B, an_order
 
 from godwit.compute import launch
 from godwit.compute.disk import Disk
@@ -18,32 +18,20 @@ from godwit.compute.launch import news
 from godwit.compute.orphans import IDLE_S, Orphans
 from godwit.compute.transfer_folder import DiskFolder, Mark
 from godwit.model.errors import GodwitError, Unreachable
-from godwit.model.ids import HostName, MigrationUuid
+from godwit.model.ids import HostName
 from godwit.model.migrate_data import Guard, LibvirtLiveMigrateData
 from godwit.model.progress import Progress, Statistics, TransferPhase
 from godwit.model.reasons import Code, reason
 from godwit.model.sighting import SourceWord
 from godwit.model.steering import Steering, TransferLimits
 from godwit.rpc.compute import TransferResult
-from godwit.runtime.settings import LibvirtHostSettings
 from godwit.sim.loop import run
 from godwit.virt.driver import TransferOutcome
 from godwit.virt.registry import TransferOrder
 
 T = TypeVar("T")
 
-UUID = MigrationUuid("u")
-SETTINGS = LibvirtHostSettings(uri="qemu+tls://a/system")
-ORDER = TransferOrder(
-    migration_uuid=UUID,
-    instance=START.instance,
-    migrate_data=START.migrate_data,
-    source=A,
-    source_settings=SETTINGS,
-    destination=START.destination,
-    destination_settings=SETTINGS,
-    stall_timeout_s=20.0,
-)
+ORDER = an_order()
 COPYING = Progress(phase=TransferPhase.COPYING_MEMORY, memory_processed_bytes=7)
 GONE = Unreachable(reason(Code.HYPERVISOR_UNAVAILABLE, host=B, problem="no answer"))
 

@@ -18,6 +18,7 @@ from typing import ClassVar
 import msgspec
 import pytest
 from msgspec.structs import replace
+from tests.unit.transfer_orders import DESTINATION, GUEST, UUID, A, B, an_order
 
 from godwit.compute import launch
 from godwit.compute.disk import Disk
@@ -27,53 +28,20 @@ from godwit.compute.process_transfers import SILENT_S, Means, ProcessTransfers
 from godwit.compute.transfer_folder import DiskFolder, Mark
 from godwit.compute.transfer_process import NOT_STARTED
 from godwit.model.errors import HypervisorError, Superseded
-from godwit.model.host import HostFacts
-from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
-from godwit.model.instance import Instance, PowerState, VmState
+from godwit.model.ids import MigrationUuid
 from godwit.model.migrate_data import LibvirtLiveMigrateData
 from godwit.model.reasons import Code
 from godwit.rpc.compute import Act, StartTransfer, TransferNews
 from godwit.runtime.settings import LibvirtHostSettings, ServerSettings, Settings
 from godwit.virt.driver import TransferEvidence
-from godwit.virt.registry import TransferOrder
 
 pytest.importorskip("libvirt")
 
-A, B = HostName("host-a"), HostName("host-b")
-UUID = MigrationUuid("11111111-1111-4111-8111-111111111111")
 START = StartTransfer(
     act=Act(migration_uuid=UUID, generation=1),
-    instance=Instance(
-        uuid=InstanceUuid("22222222-2222-4222-8222-222222222222"),
-        name="guest-1",
-        host=A,
-        node=A,
-        vm_state=VmState.ACTIVE,
-        power_state=PowerState.RUNNING,
-        vcpus=1,
-        memory_mib=64,
-    ),
+    instance=GUEST,
     migrate_data=LibvirtLiveMigrateData(),
-    destination=HostFacts(
-        name=B,
-        node=B,
-        hypervisor_type="QEMU",
-        hypervisor_version=7002022,
-        vcpus=1,
-        memory_mib=1024,
-    ),
-)
-
-SETTINGS = LibvirtHostSettings(uri="qemu+tls://a/system")
-ORDER = TransferOrder(
-    migration_uuid=UUID,
-    instance=START.instance,
-    migrate_data=START.migrate_data,
-    source=A,
-    source_settings=SETTINGS,
-    destination=START.destination,
-    destination_settings=SETTINGS,
-    stall_timeout_s=20.0,
+    destination=DESTINATION,
 )
 
 Tale = Callable[[ProcessTransfers], Awaitable[None]]
@@ -383,10 +351,10 @@ def test_of_two_starters_at_once_one_starts_the_process(tmp_path: Path) -> None:
 
     def the_other_comes() -> None:
         with contextlib.suppress(launch.Held):
-            launch.start(DiskFolder(tmp_path / UUID), ORDER, fork)
+            launch.start(DiskFolder(tmp_path / UUID), an_order(), fork)
 
     OvertakenPath.meanwhile = [the_other_comes]
-    launch.start(DiskFolder(OvertakenPath(tmp_path / UUID)), ORDER, fork)
+    launch.start(DiskFolder(OvertakenPath(tmp_path / UUID)), an_order(), fork)
     assert OvertakenPath.meanwhile == []
     assert len(forked) == 1
 

@@ -4,11 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from tests.unit.transfer_orders import A, B, an_order
 
 from godwit.model.errors import Refused
-from godwit.model.host import HostFacts
-from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
-from godwit.model.instance import Instance, PowerState, VmState
 from godwit.model.migrate_data import (
     LibvirtLiveMigrateData,
     LiveMigrateData,
@@ -21,45 +19,14 @@ from godwit.runtime.settings import (
     SimulatedHostSettings,
 )
 from godwit.virt.registry import (
-    TransferOrder,
     compute_driver,
     simulated_fleet,
     transfer_driver,
 )
 from godwit.virt.simulated.driver import SimulatedDriver
 
-A, B = HostName("host-a"), HostName("host-b")
 LIBVIRT = LibvirtHostSettings(uri="qemu+tcp://127.0.0.1:1/system")
 SIMULATED = SimulatedHostSettings(guests=1)
-
-
-def an_order(settings: HostSettings, migrate_data: LiveMigrateData) -> TransferOrder:
-    return TransferOrder(
-        migration_uuid=MigrationUuid("m"),
-        instance=Instance(
-            uuid=InstanceUuid("u"),
-            name="guest-1",
-            host=A,
-            node=A,
-            vm_state=VmState.ACTIVE,
-            power_state=PowerState.RUNNING,
-            vcpus=1,
-            memory_mib=64,
-        ),
-        migrate_data=migrate_data,
-        source=A,
-        source_settings=settings,
-        destination=HostFacts(
-            name=B,
-            node=B,
-            hypervisor_type="QEMU",
-            hypervisor_version=1,
-            vcpus=1,
-            memory_mib=1,
-        ),
-        destination_settings=None,
-        stall_timeout_s=30.0,
-    )
 
 
 def test_a_simulated_host_gets_the_simulated_driver_and_only_those_are_in_the_fleet() -> None:

@@ -2,11 +2,10 @@
 
 import pytest
 from msgspec.structs import replace
+from tests.unit.transfer_orders import GUEST
 from tests.unit.virt.libvirt.test_libvirt_records import A, facts_of
 
 from godwit.model.host import HostFacts
-from godwit.model.ids import InstanceUuid
-from godwit.model.instance import Instance, PowerState, VmState
 from godwit.model.request_spec import RequestSpec
 from godwit.virt.libvirt.abi import Paused, Running, State
 from godwit.virt.libvirt.guard_facts import guard_facts, was_paused
@@ -35,17 +34,7 @@ def host(library: int, qemu: int = 7_002_000) -> HostFacts:
 def test_both_ends_must_be_known_to_resume_a_broken_post_copy(
     here: HostFacts, there: HostFacts, can: bool
 ) -> None:
-    instance = Instance(
-        uuid=InstanceUuid("00000000-0000-0000-0000-000000000001"),
-        name="guest-1",
-        host=A,
-        node=A,
-        vm_state=VmState.ACTIVE,
-        power_state=PowerState.RUNNING,
-        vcpus=1,
-        memory_mib=64,
-    )
-    spec = RequestSpec(instance=instance, source=here, permit_post_copy=True)
+    spec = RequestSpec(instance=GUEST, source=here, permit_post_copy=True)
     facts = guard_facts(spec, there, RUNNING, DiskPlan())
     assert (facts.permit_post_copy, facts.can_post_copy) == (True, can)
 
