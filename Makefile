@@ -13,10 +13,10 @@ bench: ## what it costs, and how it compares to virsh in the lab: a table, and b
 	@tools/set-up quick && $(PYTHON) -m bench
 
 test: ## everything, quickest first, stops at the first failure; as root on Debian the lab is part of it
-	@tools/set-up && .venv/bin/godwit lab fetch && $(PYTHON) tools/check all
+	@tools/set-up && .venv/bin/godwit lab fetch && exec $(PYTHON) tools/check all
 
 test-quick: ## all but the lab, on any machine with Python 3.11
-	@tools/set-up quick && $(PYTHON) tools/check quick
+	@tools/set-up quick && exec $(PYTHON) tools/check quick
 
 lab: ## bring up three lab hosts in the background and print the lines to type next
 	@tools/set-up && .venv/bin/godwit lab up

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.e2e.serving import Godwit, free_port, simulated_hosts
 
+ENDING = (signal.SIGTERM, signal.SIGINT)
 MakeGodwit = Callable[..., Godwit]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _end_in_order_when_told_to() -> Iterator[None]:
+    """Whoever ends the tests, by SIGTERM or Ctrl-C or both, has all fixtures ended first."""
+    before = {each: signal.signal(each, _told_to_end) for each in ENDING}
+    yield
+    for each, handler in before.items():
+        signal.signal(each, handler)
+
+
+def _told_to_end(_number: int, _frame: object) -> None:
+    for each in ENDING:  # told once more, the fixtures would be left half ended
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="module")
