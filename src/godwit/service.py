@@ -34,6 +34,7 @@ from godwit.runtime import logs
 from godwit.runtime.clock import SystemClock
 from godwit.runtime.ids import new_uuid
 from godwit.runtime.settings import Settings, read_settings
+from godwit.store.opening import open_store
 from godwit.store.sql import SqlStore
 from godwit.virt.registry import simulated_fleet
 
@@ -67,7 +68,7 @@ def serve(config: Path) -> None:
 async def _serve(settings: Settings) -> None:
     """Serve until a signal asks to stop. Raises `GodwitError` if it cannot begin."""
     clock = SystemClock()
-    store = _open_store(Path(settings.server.state_dir), clock)
+    store = open_store(settings, clock)
     try:
         with _door(settings.server.listen) as door, contextlib.suppress(_Over):
             await store.ensure_hosts(tuple(settings.hosts))
@@ -88,7 +89,7 @@ async def _tell_and_answer(
             managers = maker.make(settings.hosts)
             computes = {host: _compute(manager, tasks) for host, manager in managers.items()}
             world = World(store, store.queries, computes, clock, settings)
-            conductor = Conductor(world, owner=new_uuid(), alone=True)
+            conductor = Conductor(world, owner=new_uuid(), alone=store.alone)
             api = _conductor(conductor.manager, tasks)
             telling = tasks.create_task(conductor.run(), name="conductor")
             for manager in managers.values():
@@ -158,14 +159,6 @@ class _Server(uvicorn.Server):
 
 class _Over(Exception):
     """Ends the task group with all that is still being done for somebody: it can be repeated."""
-
-
-def _open_store(folder: Path, clock: SystemClock) -> SqlStore:
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise _unusable("server.state_dir", str(folder), error) from error
-    return SqlStore.open(folder / "godwit.sqlite", clock)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from godwit.saga.log import Story
 from godwit.sim.loop import VirtualClock, run
 from godwit.store import claims
 from godwit.store.interface import Fence, Needs
+from godwit.store.postgres import Server
 from godwit.store.sql import SqlStore
 from godwit.store.statements import Connection
 
@@ -30,6 +31,7 @@ WHY: Final = reason(Code.CANCELLED_BY_REQUEST, initiator="me")
 NEEDS: Final = Needs(vcpus=1, memory_mib=512, vcpus_max=8, memory_max_mib=2048)
 
 Tale = Callable[[SqlStore], Awaitable[None]]
+Tell = Callable[[Tale], None]
 
 
 def told_in_memory(tale: Tale) -> None:
@@ -51,6 +53,20 @@ def told_in_a_file(tale: Tale, path: Path) -> None:
 
     async def main() -> None:
         store = SqlStore.open(path, SystemClock())
+        try:
+            await tale(store)
+            assert await store.queries.read(leaks) == ()
+        finally:
+            store.close()
+
+    asyncio.run(main())
+
+
+def told_on_a_server(tale: Tale, server: Server) -> None:
+    """Run a test's tale against a store on a PostgreSQL server, with its threads."""
+
+    async def main() -> None:
+        store = SqlStore.connect(server, SystemClock())
         try:
             await tale(store)
             assert await store.queries.read(leaks) == ()

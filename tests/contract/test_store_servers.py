@@ -1,8 +1,5 @@
 """Hosts, servers and discovery: what every store must get right, in a file and in memory alike."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
 import pytest
 from tests.contract.store_records import (
     NEEDS,
@@ -10,7 +7,7 @@ from tests.contract.store_records import (
     A,
     B,
     C,
-    Tale,
+    Tell,
     accepted,
     allocated,
     along,
@@ -19,8 +16,6 @@ from tests.contract.store_records import (
     guest,
     instance,
     report,
-    told_in_a_file,
-    told_in_memory,
     with_guests,
 )
 
@@ -37,15 +32,6 @@ from godwit.store.sql import SqlStore
 
 K = InstanceChangeKind
 ONE = InstanceUuid("guest-1")
-Tell = Callable[[Tale], None]
-
-
-@pytest.fixture(params=["memory", "file"])
-def tell(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Tell]:
-    if request.param == "memory":
-        yield told_in_memory
-    else:
-        yield lambda tale: told_in_a_file(tale, tmp_path / "godwit.sqlite")
 
 
 async def server(store: SqlStore, uuid: InstanceUuid = ONE) -> Instance:

@@ -2,28 +2,16 @@
 memory alike.
 """
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
 import pytest
 from msgspec.structs import replace
-from tests.contract.store_records import WHY, Tale, told_in_a_file, told_in_memory
+from tests.contract.store_records import WHY, Tell
 
 from godwit.model.errors import NotFound, Superseded
 from godwit.saga.log import Debt, Direction, Entry, Recorded, Story, What
 from godwit.store import stories
 from godwit.store.sql import SqlStore
 
-Tell = Callable[[Tale], None]
 NEW = Story(uuid="s-1", saga="s", step="a", facts=b"{}")
-
-
-@pytest.fixture(params=["memory", "file"])
-def tell(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Tell]:
-    if request.param == "memory":
-        yield told_in_memory
-    else:
-        yield lambda tale: told_in_a_file(tale, tmp_path / "godwit.sqlite")
 
 
 async def claimed(store: SqlStore, owner: str = "me", *, now_s: float = 0.0) -> Story:

@@ -3,6 +3,8 @@ however old the view is from which a host was chosen.
 """
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 from msgspec.structs import replace
@@ -15,7 +17,9 @@ from godwit.model.migration import MigrationStatus
 from godwit.model.reasons import Code
 from godwit.runtime.settings import MigrationSettings, SimulatedHostSettings
 from godwit.sim.loop import run
+from godwit.store.database import FileConnection
 from godwit.store.interface import Needs
+from godwit.store.statements import Connection
 
 S = MigrationStatus
 MIB = 512
@@ -108,6 +112,11 @@ def test_a_host_that_was_disabled_a_moment_ago_is_not_chosen() -> None:
     run(story())
 
 
+def trace(each: Callable[[str], None] | None, connection: Connection) -> None:
+    assert isinstance(connection, FileConnection)
+    connection.set_trace_callback(each)
+
+
 def test_a_dry_run_asks_every_host_once_and_reads_no_more_for_a_hundred_than_for_three() -> None:
     async def statements(count: int) -> int:
         names = [HostName(f"host-{n:03}") for n in range(count)]
@@ -115,9 +124,9 @@ def test_a_dry_run_asks_every_host_once_and_reads_no_more_for_a_hundred_than_for
         async with a_house(hosts=hosts, guests=guests) as house:
             await asyncio.sleep(0.5)  # no report and no sweep falls into this moment
             ran: list[str] = []
-            await house.store.queries.read(lambda c: c.set_trace_callback(ran.append))
+            await house.store.queries.read(partial(trace, ran.append))
             verdicts = await house.check()
-            await house.store.queries.read(lambda c: c.set_trace_callback(None))
+            await house.store.queries.read(partial(trace, None))
             assert sum(1 for each in verdicts.hosts if not each.refusals) == count - 1
             asked = [call for wire in house.wires.values() for call in wire.heard]
             assert asked.count("check_can_live_migrate_destination") == count - 1

@@ -169,7 +169,8 @@ ALL_BUT_CHECKS: Final[Mapping[Code, Entry]] = {
     ),
     Code.STORE_UNAVAILABLE: Entry(
         "the database {path} cannot be used: {problem}",
-        "see that the file is writable, its disk has room, and no other program has it locked",
+        "see that the file is writable, its disk has room, and no other program has it locked; "
+        "of a server, that it runs, is reached from here and lets this user in",
     ),
     Code.STORE_IN_USE: Entry(
         "the database {path} is in use by process {pid}",

@@ -7,7 +7,8 @@ import ipaddress
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
@@ -32,6 +33,10 @@ Uri = Annotated[
 ]
 
 
+SQLITE: Final = "sqlite"
+_STORES: Final = f"allowed: {SQLITE!r}, or postgresql://USER@HOST/DATABASE"
+
+
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[server]: where the API listens and where state is kept."""
 
@@ -41,6 +46,19 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     state_dir: str = "/var/lib/godwit"
     """Holds the database, the transfers' folders and the fences of every host driven from here."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[store]: the database that keeps what must survive."""
+
+    url: str = SQLITE
+    """`sqlite`: the file godwit.sqlite in `state_dir`, for one process alone. Else
+    `postgresql://USER@HOST/DATABASE`, for any number of processes."""
+    password_file: str = ""
+    """Holds the password of that user and nothing else. Without it PGPASSWORD or ~/.pgpass."""
+    read_url: str = ""
+    """As whom a server is read, for a user that may do no more; empty: as `url` says."""
+    read_password_file: str = ""
 
 
 class MigrationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -194,6 +212,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The whole file."""
 
     server: ServerSettings = ServerSettings()
+    store: StoreSettings = StoreSettings()
     migration: MigrationSettings = MigrationSettings()
     hosts_defaults: HostsSettings = HostsSettings()
     hosts: dict[NameOfHost, HostSettings] = {}
@@ -234,6 +253,7 @@ def _check_together(settings: Settings) -> None:
     if not settings.hosts:
         raise bad("hosts", "there is none", 'add [hosts.NAME] with driver = "libvirt" and its uri')
     _check_listen(settings.server.listen)
+    _check_store(settings.store)
     watch = settings.hosts_defaults
     if watch.down_after_s <= watch.report_interval_s:
         problem = f"{watch.down_after_s:g} is not allowed"
@@ -248,6 +268,25 @@ def _check_together(settings: Settings) -> None:
         _check_hosts(settings, f"storages.{name}.paths", storage.paths)
     for name, network in settings.networks.items():
         _check_hosts(settings, f"networks.{name}.bridges", network.bridges)
+
+
+def _check_store(store: StoreSettings) -> None:
+    """A URL is shown in messages and logs: what it may not hold must not be shown either."""
+    if store.url != SQLITE:
+        _check_server("store.url", store.url)
+    if store.read_url:
+        _check_server("store.read_url", store.read_url)
+
+
+def _check_server(key: str, url: str) -> None:
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise bad(key, "it is not a URL", _STORES) from error
+    if parts.scheme != "postgresql":
+        raise bad(key, "it names no database", _STORES)
+    if "password" in parse_qs(parts.query) or ":" in parts.netloc.rpartition("@")[0]:
+        raise bad(key, "it holds a password", "put it into a file, and name that in password_file")
 
 
 def _check_uris(settings: Settings) -> None:

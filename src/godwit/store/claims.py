@@ -14,11 +14,12 @@ from godwit.model.instance import Instance
 from godwit.model.migration import FINAL
 from godwit.model.reasons import Code, Reason, reason
 from godwit.store.interface import Needs
-from godwit.store.statements import Connection, Reads, Writes
-from godwit.store.tables import allocations, instances, migrations
+from godwit.store.statements import Connection, Locks, Reads, Writes
+from godwit.store.tables import allocations, hosts, instances, migrations
 
 _of = allocations.c.consumer == bindparam("of")
 _at = allocations.c.host == bindparam("at")
+LOCK_HOST = Locks(select(hosts.c.name).where(hosts.c.name == bindparam("at")))
 HELD_BY = Reads(select(allocations.c.host).where(_of), HostName)
 HAS = Reads(select(allocations.c.host).where(_of, _at), HostName)
 PUT = Writes(insert(allocations), "consumer", "host", "vcpus", "memory_mib")
@@ -52,6 +53,7 @@ def claim(
     connection: Connection, instance: Instance, host: HostName, needs: Needs
 ) -> Reason | None:
     """Take what is needed at `host` for the server, or say why it does not fit."""
+    LOCK_HOST.hold(connection, at=host)
     refusal = _does_not_fit(connection, instance, host, needs)
     if refusal is None:
         put(connection, instance.uuid, host, Share(needs.vcpus, needs.memory_mib))

@@ -1,4 +1,4 @@
-"""Opening the database: the file's lock, its settings, its tables. Used by `sql` alone.
+"""Opening a database file: its lock, its settings, its tables. Used by `sql`.
 
 One process at a time: a lock beside the file, held for life, makes a second one refuse to start, so
 that whoever holds it may take over every story of the one before at once.
@@ -7,19 +7,28 @@ that whoever holds it may take over every story of the one before at once.
 import fcntl
 import os
 import sqlite3
+from functools import partial
 from pathlib import Path
 
-from sqlalchemy import Index
-from sqlalchemy.schema import CreateIndex, CreateTable
-
-from godwit.model.errors import Conflict, Refused
+from godwit.model.errors import Conflict
 from godwit.model.reasons import Code, reason
-from godwit.store.statements import DIALECT, Connection, DatabaseTrouble, transaction
-from godwit.store.tables import SCHEMA_VERSION, metadata
+from godwit.store import schema
+from godwit.store.queries import Source
+from godwit.store.statements import SQLITE, Connection, transaction
 from godwit.store.writer import translated, unavailable
 
 BUSY_TIMEOUT_MS = 5_000
 """How long a write waits for another program that has the file locked (a shell, a backup)."""
+
+
+class FileConnection(sqlite3.Connection):
+    """A connection to SQLite."""
+
+    dialect = SQLITE
+
+    def is_lost(self) -> bool:
+        """A file does not go away."""
+        return False
 
 
 class ProcessLock:
@@ -55,7 +64,7 @@ def lock(path: Path) -> ProcessLock:
         raise unavailable(str(path), error.strerror or str(error)) from error
 
 
-def open_writer(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Connection:
+def open_writer(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> FileConnection:
     """The connection that writes; the file and its tables are made if they are new.
 
     Raises `Refused` (store-too-new, store-too-old) for another program's file, `Unreachable`
@@ -69,13 +78,13 @@ def open_writer(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Connec
             "PRAGMA synchronous = FULL",
             "PRAGMA foreign_keys = ON",
         )
-    except DatabaseTrouble as error:
+    except sqlite3.Error as error:
         raise translated(error, str(path)) from error
     try:
         _ensure_tables(connection, str(path))
     except BaseException as error:
         connection.close()
-        if isinstance(error, DatabaseTrouble):
+        if isinstance(error, sqlite3.Error):
             raise translated(error, str(path)) from error
         raise
     return connection
@@ -90,6 +99,16 @@ def open_reader(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Connec
     )
 
 
+def source(path: Path) -> Source:
+    """The file, for reads. It must exist at the first of them."""
+    return Source(
+        name=str(path),
+        connect=partial(open_reader, path),
+        begin="BEGIN",
+        at_hand=partial(open_reader, path, busy_timeout_ms=0),
+    )
+
+
 def open_in_memory() -> Connection:
     """A new, empty database in memory."""
     connection = _connected(":memory:", "PRAGMA foreign_keys = ON")
@@ -97,12 +116,16 @@ def open_in_memory() -> Connection:
     return connection
 
 
-def _connected(name: str, *pragmas: str) -> Connection:
+def _connected(name: str, *pragmas: str) -> FileConnection:
     """Transactions are begun by us alone: where Python's sqlite3 begins them it breaks savepoints.
     Threads take turns by themselves (`writer`, `queries`).
     """
     connection = sqlite3.connect(
-        name, uri=name.startswith("file:"), isolation_level=None, check_same_thread=False
+        name,
+        uri=name.startswith("file:"),
+        isolation_level=None,
+        check_same_thread=False,
+        factory=FileConnection,
     )
     try:
         for pragma in pragmas:
@@ -115,18 +138,6 @@ def _connected(name: str, *pragmas: str) -> Connection:
 
 def _ensure_tables(connection: Connection, path: str) -> None:
     with transaction(connection):
-        [found] = connection.execute("PRAGMA user_version").fetchone()
-        if found > SCHEMA_VERSION:
-            raise Refused(reason(Code.STORE_TOO_NEW, path=path, found=found, known=SCHEMA_VERSION))
-        if 0 < found < SCHEMA_VERSION:
-            raise Refused(reason(Code.STORE_TOO_OLD, path=path, found=found, known=SCHEMA_VERSION))
-        if found == 0:
-            for table in metadata.sorted_tables:
-                connection.execute(str(CreateTable(table).compile(dialect=DIALECT)))
-                for index in sorted(table.indexes, key=_name):
-                    connection.execute(str(CreateIndex(index).compile(dialect=DIALECT)))
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-
-def _name(index: Index) -> str:
-    return str(index.name)
+        if schema.version(connection) == 0:
+            schema.create(connection)
+        schema.check(connection, path)

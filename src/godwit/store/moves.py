@@ -88,6 +88,7 @@ def get(connection: Connection, uuid: MigrationUuid) -> Migration:
 
 def accept(connection: Connection, migration: Migration, story: Story, *, at: str) -> Migration:
     """See `Store.accept_migration`. Repeated, it returns the record as it stands."""
+    servers.LOCK.hold(connection, key=migration.instance_uuid)
     known = find(connection, migration.uuid)
     if known is not None:
         return known
@@ -108,6 +109,8 @@ def record(
     connection: Connection, story: Story, happened: stories.Happening, *, at: str
 ) -> Recorded:
     """See `SagaLog.record`. The record's own fence holds for what is written along, too."""
+    if isinstance(happened.along, NewHost | Ending):
+        slots.LOCK.hold(connection)
     recorded = stories.record(connection, story, happened, at=at)
     if happened.along is None or recorded.abort is not None:
         return recorded
@@ -187,7 +190,7 @@ def claim_destination(
 
 def claims_elsewhere(connection: Connection, fence: Fence) -> bool:
     """Is there anything that `drop_claims` would drop?"""
-    migration = _fenced(connection, fence)
+    migration = _read_fenced(connection, fence)
     held = claims.held_by(connection, migration.instance_uuid)
     return not held <= {migration.source_compute}
 
@@ -202,11 +205,13 @@ def drop_claims(connection: Connection, fence: Fence) -> None:
 
 def take_slots(connection: Connection, fence: Fence, slots_max: dict[HostName, int]) -> bool:
     """See `Store.take_slots`."""
+    slots.LOCK.hold(connection)
     return slots.take(connection, _taking(connection, fence), slots_max)
 
 
 def give_slots_back(connection: Connection, fence: Fence) -> tuple[str, ...]:
     """See `Store.give_slots_back`."""
+    slots.LOCK.hold(connection)
     return slots.give_back(connection, _fenced(connection, fence).uuid)
 
 
@@ -225,6 +230,7 @@ def _arrive(
         updated_at=at,
     )
     _save(connection, migration)
+    servers.LOCK.hold(connection, key=migration.instance_uuid)
     instance = servers.get(connection, migration.instance_uuid)
     moved = structs.replace(instance, host=arrival.host, node=arrival.node, updated_at=at)
     if arrival.guest is not None:
@@ -249,6 +255,7 @@ def _end(connection: Connection, migration: Migration, ending: Ending, at: str) 
         raise AssertionError(f"migration {ended.uuid} cannot end as {ending.status}")
     ended = structs.replace(ended, reason=ending.reason, person_needed=False, updated_at=at)
     _save(connection, ended)
+    servers.LOCK.hold(connection, key=ended.instance_uuid)
     instance = servers.get(connection, ended.instance_uuid)
     _set_task(connection, instance, None, at)
     claims.only_at(connection, instance, ended.uuid)
@@ -259,6 +266,7 @@ def request_abort(
     connection: Connection, uuid: MigrationUuid, why: Reason, *, at: str
 ) -> Migration:
     """See `Store.request_abort`."""
+    stories.LOCK.hold(connection, key=uuid)
     migration = _known_to_run(connection, uuid)
     if not is_abortable(migration):
         status = "in post-copy" if is_in_post_copy(migration) else migration.status
@@ -269,6 +277,7 @@ def request_abort(
 
 def steer(connection: Connection, uuid: MigrationUuid, steering: Steering) -> Migration | None:
     """See `Store.steer_migration`."""
+    stories.LOCK.hold(connection, key=uuid)
     migration = _known_to_run(connection, uuid)
     over = not is_abortable(migration)
     if over or migration.abort_requested:
@@ -291,6 +300,7 @@ def resolve_by_person(
     connection: Connection, uuid: MigrationUuid, *, at_host: HostName | None, why: Reason, at: str
 ) -> Migration:
     """See `Store.resolve_by_person`. A later word replaces an earlier one."""
+    stories.LOCK.hold(connection, key=uuid)
     migration = get(connection, uuid)
     story = stories.find(connection, uuid)
     waits = migration.person_needed or (story is not None and story.resting == PERSON_NEEDED)
@@ -303,6 +313,11 @@ def resolve_by_person(
 
 
 def _fenced(connection: Connection, fence: Fence) -> Migration:
+    stories.LOCK.hold(connection, key=fence.migration_uuid)
+    return _read_fenced(connection, fence)
+
+
+def _read_fenced(connection: Connection, fence: Fence) -> Migration:
     found = FENCED.first(connection, key=fence.migration_uuid)
     if found is None:
         raise NotFound(reason(Code.MIGRATION_UNKNOWN, migration=fence.migration_uuid))

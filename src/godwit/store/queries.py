@@ -1,16 +1,16 @@
 """`Queries`: the read-only door to the store, for the API, the CLI's answers and the conductor.
 
-A read sees every write that has returned. On a file, lists are read in two threads, on connections
-that cannot write: 300 rows take 8 ms and more, which must not hold up the event loop. A few rows by
-their key are read at once, on the loop: that takes 0.05 ms, the way to a thread and back 0.1 ms
-(measured). In memory all reads run at once.
+A read sees every write that has returned. Lists are read in a few threads, on connections that
+cannot write: 300 rows take 8 ms and more, which must not hold up the event loop. A few rows by
+their key are read from a file at once, on the loop: that takes 0.05 ms, the way to a thread and
+back 0.1 ms (measured); from a server in the threads, too. In memory all reads run at once.
 """
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
 from sqlalchemy import Select, bindparam, func, or_, select
@@ -20,10 +20,10 @@ from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
 from godwit.model.instance import Instance
 from godwit.model.migration import FINAL, Migration, MigrationStatus
 from godwit.saga.log import Debt, Entry, Story
-from godwit.store import database, moves, servers, stories
+from godwit.store import moves, servers, stories
 from godwit.store.interface import Decision
 from godwit.store.news import News
-from godwit.store.statements import Connection, DatabaseTrouble, Reads, transaction
+from godwit.store.statements import TROUBLE, Connection, Reads, transaction
 from godwit.store.tables import (
     allocations,
     debts,
@@ -218,34 +218,43 @@ class Queries:
         return await self.glance(lambda c: DECISION.first(c, key=uuid))
 
 
-class ReaderThreads:
-    """Reads of a file, in a few threads."""
+@dataclass(frozen=True)
+class Source:
+    """Where reads come from."""
 
-    def __init__(self, path: Path) -> None:
-        """The file must exist."""
-        self._path = path
+    name: str
+    """The database, for people."""
+    connect: Callable[[], Connection]
+    """A new connection that cannot write."""
+    begin: str
+    """Begins a transaction that sees one moment."""
+    at_hand: Callable[[], Connection] | None = None
+    """A connection that never waits, for glances on the event loop; None: there is no such."""
+
+
+class ReaderThreads:
+    """Reads in a few threads."""
+
+    def __init__(self, source: Source) -> None:
+        """Connects at the first read."""
+        self._source = source
         self._threads = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="store-reader")
         self._idle: list[Connection] = []
         self._at_hand: Connection | None = None
 
     async def read(self, look: Callable[[Connection], T]) -> T:
         """See `Reader`."""
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(READ_TIMEOUT_S):
-                return await loop.run_in_executor(self._threads, self._look, look)
-        except TimeoutError as error:
-            raise unavailable(str(self._path), f"no answer in {READ_TIMEOUT_S:.0f} s") from error
-        except DatabaseTrouble as error:
-            raise translated(error, str(self._path)) from error
+        return await self._in_a_thread(look, self._source.begin)
 
     async def glance(self, look: Callable[[Connection], T]) -> T:
         """See `Reader`."""
+        if self._source.at_hand is None:
+            return await self._in_a_thread(look, "")
         try:
             if self._at_hand is None:
-                self._at_hand = database.open_reader(self._path, busy_timeout_ms=0)
+                self._at_hand = self._source.at_hand()
             return look(self._at_hand)
-        except DatabaseTrouble:
+        except TROUBLE:
             return await self.read(look)  # locked at this moment: not on the loop is it waited for
 
     def close(self) -> None:
@@ -257,17 +266,36 @@ class ReaderThreads:
             connection.close()
         self._idle.clear()
 
-    def _look(self, look: Callable[[Connection], T]) -> T:
-        """In a reader's thread. Each has a connection of its own, which sees one moment."""
+    async def _in_a_thread(self, look: Callable[[Connection], T], begin: str) -> T:
+        loop = asyncio.get_running_loop()
         try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = database.open_reader(self._path)
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                return await loop.run_in_executor(self._threads, self._look, look, begin)
+        except TimeoutError as error:
+            raise unavailable(self._source.name, f"no answer in {READ_TIMEOUT_S:.0f} s") from error
+        except TROUBLE as error:
+            raise translated(error, self._source.name) from error
+
+    def _look(self, look: Callable[[Connection], T], begin: str) -> T:
+        """In a reader's thread. Each has a connection of its own, which sees one moment if a
+        transaction is begun.
+        """
+        connection = self._a_connection()
         try:
-            with transaction(connection, "BEGIN"):
+            if not begin:
+                return look(connection)
+            with transaction(connection, begin):
                 return look(connection)
         finally:
             self._idle.append(connection)
+
+    def _a_connection(self) -> Connection:
+        with suppress(IndexError):
+            idle = self._idle.pop()
+            if not idle.is_lost():
+                return idle
+            idle.close()
+        return self._source.connect()
 
 
 class InlineReader:

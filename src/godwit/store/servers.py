@@ -4,7 +4,7 @@ Discovery never touches a server that is in a task: a story or a request knows b
 """
 
 from msgspec import structs
-from sqlalchemy import ColumnElement, Select, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, insert, select, text, update
 
 from godwit.model.errors import Conflict, NotFound, Refused
 from godwit.model.host import Host, HostReport
@@ -13,7 +13,7 @@ from godwit.model.instance import Guest, Instance, PowerState, TaskState, VmStat
 from godwit.model.reasons import Code, reason
 from godwit.store import claims
 from godwit.store.interface import InstanceChange, InstanceChangeKind, Needs
-from godwit.store.statements import Connection, Reads, Writes
+from godwit.store.statements import Connection, Locks, Reads, Writes
 from godwit.store.tables import debts, hosts, instances, migrations
 
 K = InstanceChangeKind
@@ -22,6 +22,9 @@ _this = instances.c.uuid == bindparam("key")
 _this_host = hosts.c.name == bindparam("key")
 
 FIND = Reads(select(instances).where(_this), Instance)
+LOCK = Locks(select(instances.c.uuid).where(_this))
+LOCK_ALL = Locks(text("LOCK TABLE instances IN SHARE ROW EXCLUSIVE MODE"))
+LOCK_ALL_HOSTS = Locks(text("LOCK TABLE hosts IN SHARE ROW EXCLUSIVE MODE"))
 OF_NAME = Reads(
     select(instances.c.uuid).where(instances.c.name == bindparam("called")), InstanceUuid
 )
@@ -60,6 +63,7 @@ def save(connection: Connection, instance: Instance) -> None:
 
 def ensure_hosts(connection: Connection, names: tuple[HostName, ...]) -> None:
     """See `Store.ensure_hosts`."""
+    LOCK_ALL_HOSTS.hold(connection)
     Writes(
         delete(hosts).where(
             hosts.c.name.not_in(names),
@@ -91,20 +95,23 @@ def record_report(
 ) -> None:
     """See `Store.record_report`. A host that did not answer is heard no more: its facts stay."""
     trouble = TROUBLE.first(connection, key=report.host)
+    if trouble and report.facts is not None:
+        DUE_NOW.run(connection, host=report.host)
+    for change in sorted(changes, key=lambda change: change.uuid):
+        _apply(connection, change, at)
     if trouble is None:
-        INSERT_HOST.run(connection, **structs.asdict(Host(name=report.host)))
+        LOCK_ALL_HOSTS.hold(connection)
+        if TROUBLE.first(connection, key=report.host) is None:
+            INSERT_HOST.run(connection, **structs.asdict(Host(name=report.host)))
     if report.facts is None:
         SAY_TROUBLE.run(connection, key=report.host, trouble=report.trouble or "it did not answer")
     else:
-        if trouble:
-            DUE_NOW.run(connection, host=report.host)
         SAY_FACTS.run(connection, key=report.host, facts=report.facts, heard_at_s=now_s, trouble="")
-    for change in changes:
-        _apply(connection, change, at)
 
 
 def create(connection: Connection, instance: Instance, needs: Needs, *, at: str) -> None:
     """See `Store.create_instance`."""
+    LOCK_ALL.hold(connection)
     if find(connection, instance.uuid) is not None:
         raise Conflict(reason(Code.UUID_TAKEN, host=instance.host, uuid=instance.uuid))
     namesake = OF_NAME.first(connection, called=instance.name)
@@ -118,6 +125,7 @@ def create(connection: Connection, instance: Instance, needs: Needs, *, at: str)
 
 def finish(connection: Connection, uuid: InstanceUuid, guest: Guest | None, *, at: str) -> None:
     """See `Store.finish_instance`. Only ends spawning: repeated later, it changes nothing."""
+    LOCK.hold(connection, key=uuid)
     instance = find(connection, uuid)
     if guest is None:
         if instance is not None and instance.task_state is TaskState.SPAWNING:
@@ -132,6 +140,7 @@ def begin_delete(connection: Connection, uuid: InstanceUuid, *, at: str) -> Inst
     """See `Store.begin_delete`. One that is being deleted may be deleted again: whoever began may
     have died.
     """
+    LOCK.hold(connection, key=uuid)
     instance = get(connection, uuid)
     if instance.task_state not in (None, TaskState.DELETING):
         raise busy(instance)
@@ -142,6 +151,7 @@ def begin_delete(connection: Connection, uuid: InstanceUuid, *, at: str) -> Inst
 
 def remove(connection: Connection, uuid: InstanceUuid) -> None:
     """See `Store.remove_instance`."""
+    LOCK.hold(connection, key=uuid)
     instance = find(connection, uuid)
     if instance is not None:
         if instance.task_state is TaskState.MIGRATING:
@@ -175,6 +185,7 @@ def with_guest(instance: Instance, guest: Guest, *, at: str) -> Instance:
 
 def _apply(connection: Connection, change: InstanceChange, at: str) -> None:
     """One finding of discovery, if it still holds against the record of this moment."""
+    LOCK.hold(connection, key=change.uuid)
     instance = find(connection, change.uuid)
     if instance is None:
         if change.kind is K.APPEARED and change.guest is not None:

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, text, update
 
 from godwit.model.ids import HostName
 from godwit.model.migration import Migration
 from godwit.store import stories
-from godwit.store.statements import Connection, Reads, Writes
+from godwit.store.statements import Connection, Locks, Reads, Writes
 from godwit.store.tables import slots
 
 
@@ -47,6 +47,8 @@ class Taken:
 _of = slots.c.migration_uuid == bindparam("of")
 _slot = tuple(slots.c[name] for name in Slot.__dataclass_fields__)
 
+LOCK = Locks(text("LOCK TABLE slots IN SHARE ROW EXCLUSIVE MODE"))
+"""The line is one for all hosts. First of all locks, for whoever has it may wake other stories."""
 MINE = Reads(select(*_slot).where(_of), Slot)
 DROP = Writes(delete(slots).where(_of))
 HOLD = Writes(update(slots).where(_of).values(held=True))

@@ -6,7 +6,7 @@ Opened by the process's wiring, used by the conductor. `queries` is the read-onl
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from godwit.model.host import HostReport
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
@@ -22,6 +22,9 @@ from godwit.store.interface import Ending, Fence, InstanceChange, MigrationChang
 from godwit.store.queries import InlineReader, Queries, ReaderThreads
 from godwit.store.stories import Lease
 from godwit.store.writer import FileWriter, InlineWriter, Work, Writer
+
+if TYPE_CHECKING:
+    from godwit.store.postgres import Server
 
 T = TypeVar("T")
 
@@ -58,7 +61,22 @@ class SqlStore:
             lock.release()
             raise
         writer = FileWriter(connection, path=str(path))
-        return cls(writer, Queries(ReaderThreads(path)), clock, lock)
+        return cls(writer, Queries(ReaderThreads(database.source(path))), clock, lock)
+
+    @classmethod
+    def connect(cls, server: "Server", clock: Clock, *, readers: "Server | None" = None) -> Self:
+        """The store on a PostgreSQL server, which other processes may use at the same time;
+        `readers`: as whom it is read, if that is somebody else.
+
+        Raises `Refused` (store-too-new, store-too-old) or `Unreachable` (store-unavailable); then
+        nothing is held.
+        """
+        # Here alone: its driver costs a process on a file 0.2 s and 30 MB.
+        from godwit.store import server_writer
+
+        writer = server_writer.open_writer(server)
+        queries = Queries(ReaderThreads(server_writer.source(readers or server)))
+        return cls(writer, queries, clock, None)
 
     @classmethod
     def in_memory(cls, clock: Clock) -> Self:
@@ -66,6 +84,11 @@ class SqlStore:
         connection = database.open_in_memory()
         queries = Queries(InlineReader(connection))
         return cls(InlineWriter(connection), queries, clock, None)
+
+    @property
+    def alone(self) -> bool:
+        """Can no other process have this database open?"""
+        return self._lock is not None
 
     def close(self) -> None:
         """Finish what waits, then let the file go. Once."""

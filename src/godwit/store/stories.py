@@ -24,7 +24,7 @@ from sqlalchemy import (
 from godwit.model.errors import NotFound, Superseded
 from godwit.model.reasons import Code, Reason, reason
 from godwit.saga.log import Debt, Direction, Entry, Recorded, Story, What
-from godwit.store.statements import Connection, Reads, Writes
+from godwit.store.statements import Connection, Locks, Reads, Writes
 from godwit.store.tables import debts, stories, story_entries
 
 D = Direction
@@ -51,6 +51,9 @@ _this_debt = (
 
 BEGIN = Writes(insert(stories).values(woken=False), *Story.__struct_fields__)
 FIND = Reads(select(*STORY).where(_this), Story)
+TAKE = Reads(select(*STORY).where(_this).with_for_update(skip_locked=True, key_share=True), Story)
+"""Whoever has it locked is about to change it: it is looked at again later, not waited for."""
+LOCK = Locks(select(stories.c.uuid).where(_this))
 FENCE = Reads(select(stories.c.generation).where(_this), int)
 RECORD = Writes(update(stories).where(*_held), *RECORDED)
 REST = Writes(
@@ -163,7 +166,7 @@ def find(connection: Connection, uuid: str) -> Story | None:
 
 def claim(connection: Connection, uuid: str, lease: Lease, *, at: str) -> Story | None:
     """See `SagaLog.claim`."""
-    story = find(connection, uuid)
+    story = TAKE.first(connection, key=uuid)
     if story is None or story.direction is Direction.ENDED or not _free(story, lease):
         return None
     if story.owner not in ("", lease.owner):
@@ -175,7 +178,7 @@ def claim(connection: Connection, uuid: str, lease: Lease, *, at: str) -> Story 
 
 def claim_debt(connection: Connection, debt: Debt, lease: Lease) -> Story | None:
     """See `SagaLog.claim_debt`."""
-    story = find(connection, debt.story_uuid)
+    story = TAKE.first(connection, key=debt.story_uuid)
     if story is None or story.direction is not Direction.ENDED or not _free(story, lease):
         return None
     owed = OWED.first(connection, **_is(debt))
@@ -231,6 +234,7 @@ def debts_due(connection: Connection, *, now_s: float) -> tuple[Debt, ...]:
 
 def pay(connection: Connection, debt: Debt, entry: Entry, *, generation: int, at: str) -> None:
     """See `SagaLog.pay`."""
+    LOCK.hold(connection, key=debt.story_uuid)
     _fenced(connection, debt.story_uuid, generation)
     DROP_DEBT.run(connection, **_is(debt))
     _add_entries(connection, debt.story_uuid, (entry,), at)
@@ -239,6 +243,7 @@ def pay(connection: Connection, debt: Debt, entry: Entry, *, generation: int, at
 
 def postpone(connection: Connection, debt: Debt, *, generation: int) -> None:
     """See `SagaLog.postpone`."""
+    LOCK.hold(connection, key=debt.story_uuid)
     _fenced(connection, debt.story_uuid, generation)
     changed = {"attempts": debt.attempts, "words": debt.words, "due_at_s": debt.due_at_s}
     POSTPONE.run(connection, **_is(debt), **changed)

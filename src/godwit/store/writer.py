@@ -24,8 +24,8 @@ from godwit.model.errors import GodwitError, Unreachable
 from godwit.model.reasons import Code, reason
 from godwit.store.statements import (
     DEFECTS,
+    TROUBLE,
     Connection,
-    DatabaseTrouble,
     savepoint,
     transaction,
 )
@@ -54,7 +54,7 @@ class Writer(Protocol):
 
 
 @dataclass
-class _Outcome:
+class Outcome:
     """What one work came to, in the writer's thread."""
 
     value: Any = None
@@ -62,7 +62,7 @@ class _Outcome:
 
 
 @dataclass(frozen=True)
-class _Waiting:
+class Waiting:
     """One work in the line, and who waits for it."""
 
     work: Work[Any]
@@ -90,7 +90,7 @@ class FileWriter:
         self._waiting_max = waiting_max
         [self._patience_ms] = connection.execute("PRAGMA busy_timeout").fetchone()
         self._be_patient(for_ms=0)
-        self._line: deque[_Waiting] = deque()
+        self._line: deque[Waiting] = deque()
         self._batch_is_open = False
         self._turn = threading.Lock()
         """Held for the moment in which the line is looked at and a batch is opened or closed."""
@@ -103,7 +103,7 @@ class FileWriter:
             raise unavailable(self._path, "it is closed")
         if len(self._line) >= self._waiting_max:
             raise unavailable(self._path, "too many writes wait already")
-        waiting = _Waiting(work, asyncio.get_running_loop().create_future())
+        waiting = Waiting(work, asyncio.get_running_loop().create_future())
         with self._turn:
             self._line.append(waiting)
             opens, self._batch_is_open = not self._batch_is_open, True
@@ -125,7 +125,7 @@ class FileWriter:
             self._be_patient(for_ms=self._patience_ms)
             left = list(self._line)
             self._line.clear()
-            _answer(left, _run_together(self._connection, [each.work for each in left], self._path))
+            answer(left, _run_together(self._connection, [each.work for each in left], self._path))
             self._connection.close()
 
     def _run_batch(self) -> None:
@@ -133,7 +133,7 @@ class FileWriter:
         batch = [self._line.popleft() for _ in range(min(len(self._line), BATCH_MAX))]
         if not batch:
             return  # what waited was written by `close`
-        outcomes: list[_Outcome] = []
+        outcomes: list[Outcome] = []
         try:
             self._connection.execute(BEGIN)
             outcomes = [_unguarded(self._connection, waiting.work) for waiting in batch]
@@ -142,15 +142,15 @@ class FileWriter:
         finally:  # whatever happened: a batch that nobody ends would be the last
             self._thread.submit(self._end_batch, batch, outcomes)
 
-    def _end_batch(self, batch: list[_Waiting], outcomes: list[_Outcome]) -> None:
+    def _end_batch(self, batch: list[Waiting], outcomes: list[Outcome]) -> None:
         """In the thread, which alone waits: for the disk, and for other programs."""
-        if not outcomes or _outcome_of(partial(_commit, self._connection)).error is not None:
-            again = _outcome_of(partial(self._run_again, [waiting.work for waiting in batch]))
-            outcomes = again.value or [self._without_answer(again.error)] * len(batch)
-        _answer(batch, outcomes)
+        if not outcomes or outcome_of(partial(_commit, self._connection)).error is not None:
+            again = outcome_of(partial(self._run_again, [waiting.work for waiting in batch]))
+            outcomes = again.value or [self._withoutanswer(again.error)] * len(batch)
+        answer(batch, outcomes)
         self._open_next()
 
-    def _run_again(self, works: list[Work[Any]]) -> list[_Outcome]:
+    def _run_again(self, works: list[Work[Any]]) -> list[Outcome]:
         self._connection.rollback()
         self._be_patient(for_ms=self._patience_ms)
         try:
@@ -158,11 +158,11 @@ class FileWriter:
         finally:
             self._be_patient(for_ms=0)
 
-    def _without_answer(self, error: BaseException | None) -> _Outcome:
+    def _withoutanswer(self, error: BaseException | None) -> Outcome:
         """The connection itself fails: for all of a batch, and the next one tries it again."""
-        if isinstance(error, DatabaseTrouble):
+        if isinstance(error, TROUBLE):
             error = translated(error, self._path)
-        return _Outcome(error=error)
+        return Outcome(error=error)
 
     def _open_next(self) -> None:
         with self._turn:
@@ -205,7 +205,7 @@ def unavailable(path: str, problem: str) -> Unreachable:
     return Unreachable(reason(Code.STORE_UNAVAILABLE, path=path, problem=problem))
 
 
-def translated(error: DatabaseTrouble, path: str) -> Exception:
+def translated(error: Exception, path: str) -> Exception:
     """A locked, full or broken database is expected trouble; a wrong statement is a defect."""
     if isinstance(error, DEFECTS):
         return error
@@ -214,9 +214,16 @@ def translated(error: DatabaseTrouble, path: str) -> Exception:
     return trouble
 
 
-def _answer(batch: list[_Waiting], outcomes: list[_Outcome]) -> None:
+def understood(outcome: Outcome, path: str) -> Outcome:
+    """The database's own trouble, in our words."""
+    if isinstance(outcome.error, TROUBLE):
+        return Outcome(error=translated(outcome.error, path))
+    return outcome
+
+
+def answer(batch: list[Waiting], outcomes: list[Outcome]) -> None:
     """Give the results to those who wait, in the thread of their loop, which is woken once."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], _Outcome]]] = {}
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Outcome]]] = {}
     for waiting, outcome in zip(batch, outcomes, strict=True):
         by_loop.setdefault(waiting.loop, []).append((waiting.future, outcome))
     for loop, answers in by_loop.items():
@@ -224,7 +231,7 @@ def _answer(batch: list[_Waiting], outcomes: list[_Outcome]) -> None:
             loop.call_soon_threadsafe(_settle, answers)
 
 
-def _settle(answers: list[tuple[asyncio.Future[Any], _Outcome]]) -> None:
+def _settle(answers: list[tuple[asyncio.Future[Any], Outcome]]) -> None:
     for future, outcome in answers:
         if future.done():
             continue  # who asked has given up meanwhile
@@ -234,44 +241,43 @@ def _settle(answers: list[tuple[asyncio.Future[Any], _Outcome]]) -> None:
             future.set_exception(outcome.error)
 
 
-def _run_together(connection: Connection, works: list[Work[Any]], path: str) -> list[_Outcome]:
+def _run_together(connection: Connection, works: list[Work[Any]], path: str) -> list[Outcome]:
     """All in one transaction, with a savepoint for each; if that fails, one by one. So only the
     guilty one fails.
     """
     if len(works) > 1:
-        together = _outcome_of(partial(_committed, connection, partial(_each, works)))
+        together = outcome_of(partial(_committed, connection, partial(_each, works)))
         if together.error is None:
-            outcomes: list[_Outcome] = together.value
+            outcomes: list[Outcome] = together.value
             return outcomes
-    return [_alone(connection, work, path) for work in works]
+    outcomes = [alone(connection, work) for work in works]
+    return [understood(outcome, path) for outcome in outcomes]
 
 
-def _each(works: list[Work[Any]], connection: Connection) -> list[_Outcome]:
+def _each(works: list[Work[Any]], connection: Connection) -> list[Outcome]:
     return [_apart(connection, work) for work in works]
 
 
-def _unguarded(connection: Connection, work: Work[Any]) -> _Outcome:
-    return _Outcome(value=work(connection))
+def _unguarded(connection: Connection, work: Work[Any]) -> Outcome:
+    return Outcome(value=work(connection))
 
 
-def _apart(connection: Connection, work: Work[Any]) -> _Outcome:
+def _apart(connection: Connection, work: Work[Any]) -> Outcome:
     """In a savepoint: what is expected to fail fails by itself."""
     try:
         with savepoint(connection):
-            return _Outcome(value=work(connection))
+            return Outcome(value=work(connection))
     except GodwitError as error:
-        return _Outcome(error=error)
+        return Outcome(error=error)
 
 
-def _alone(connection: Connection, work: Work[Any], path: str) -> _Outcome:
-    outcome = _outcome_of(lambda: _committed(connection, work))
-    if isinstance(outcome.error, DatabaseTrouble):
-        return _Outcome(error=translated(outcome.error, path))
-    return outcome
+def alone(connection: Connection, work: Work[Any], *, begin: str = BEGIN) -> Outcome:
+    """In a transaction of its own."""
+    return outcome_of(partial(_committed, connection, work, begin))
 
 
-def _committed(connection: Connection, work: Work[T]) -> T:
-    with transaction(connection, BEGIN):
+def _committed(connection: Connection, work: Work[T], begin: str = BEGIN) -> T:
+    with transaction(connection, begin):
         return work(connection)
 
 
@@ -284,8 +290,9 @@ def _commit(connection: Connection) -> None:
         raise
 
 
-def _outcome_of(act: Callable[[], Any]) -> _Outcome:
+def outcome_of(act: Callable[[], Any]) -> Outcome:
+    """What `act` returns or raises, kept for whoever asked."""
     try:
-        return _Outcome(value=act())
+        return Outcome(value=act())
     except BaseException as error:  # noqa: BLE001 - a thread's top: whoever asked gets the error
-        return _Outcome(error=error)
+        return Outcome(error=error)

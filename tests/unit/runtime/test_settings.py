@@ -21,6 +21,7 @@ from godwit.runtime.settings import (
     Settings,
     SimulatedHostSettings,
     StorageSettings,
+    StoreSettings,
     parse_settings,
     read_settings,
 )
@@ -51,7 +52,7 @@ WRONG = {
         f"{ONE_HOST}[conductor]\nx = 1",
         "conductor: there is no such key",
         "known here: flavors, groups, hosts, hosts_defaults, images, migration, networks, server, "
-        "storages",
+        "storages, store",
     ),
     "unknown driver": (
         '[hosts.host-a]\ndriver = "kvm"',
@@ -160,6 +161,26 @@ WRONG = {
         "hosts_defaults.down_after_s: 20 is not allowed",
         "allowed: more than report_interval_s (30)",
     ),
+    "a database of another kind": (
+        f'{ONE_HOST}[store]\nurl = "mysql://godwit@db/godwit"',
+        "store.url: it names no database",
+        "allowed: 'sqlite', or postgresql://USER@HOST/DATABASE",
+    ),
+    "a password in a URL": (
+        f'{ONE_HOST}[store]\nurl = "postgresql://godwit:secret@db/godwit"',
+        "store.url: it holds a password",
+        "put it into a file, and name that in password_file",
+    ),
+    "a password among a URL's settings": (
+        f'{ONE_HOST}[store]\nread_url = "postgresql://db/godwit?password=secret"',
+        "store.read_url: it holds a password",
+        "put it into a file, and name that in password_file",
+    ),
+    "a URL that is none": (
+        f'{ONE_HOST}[store]\nurl = "postgresql://[db/godwit"',
+        "store.url: it is not a URL",
+        "allowed: 'sqlite', or postgresql://USER@HOST/DATABASE",
+    ),
     "no hosts": (
         "",
         "hosts: there is none",
@@ -223,6 +244,7 @@ def test_a_whole_number_will_do_where_a_number_is_wanted() -> None:
 
 TABLES: dict[str, type[msgspec.Struct]] = {
     "server": ServerSettings,
+    "store": StoreSettings,
     "migration": MigrationSettings,
     "hosts_defaults": HostsSettings,
     "hosts.host-a": LibvirtHostSettings,

@@ -12,6 +12,7 @@ from godwit.model.errors import Conflict, GodwitError, Refused, Unreachable
 from godwit.model.ids import HostName
 from godwit.model.reasons import Code
 from godwit.runtime.clock import SystemClock
+from godwit.store.database import source
 from godwit.store.queries import Queries, ReaderThreads
 from godwit.store.sql import SqlStore
 from godwit.store.tables import SCHEMA_VERSION
@@ -147,7 +148,7 @@ def test_the_read_only_door_cannot_write_and_says_when_it_cannot_read(tmp_path: 
     with pytest.raises(Unreachable, match="readonly"):
         asyncio.run(queries.read(lambda c: c.execute("delete from hosts").close()))
     store.close()
-    missing = Queries(ReaderThreads(tmp_path / "missing"))
+    missing = Queries(ReaderThreads(source(tmp_path / "missing")))
     with pytest.raises(Unreachable) as caught:
         asyncio.run(missing.hosts())
     assert caught.value.reason.code is Code.STORE_UNAVAILABLE

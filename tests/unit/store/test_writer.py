@@ -10,7 +10,7 @@ import pytest
 
 from godwit.model.errors import NotFound, Unreachable
 from godwit.model.reasons import Code, reason
-from godwit.store.database import open_writer
+from godwit.store.database import FileConnection, open_writer
 from godwit.store.statements import Connection
 from godwit.store.writer import BATCH_MAX, FileWriter
 
@@ -47,7 +47,7 @@ def names(path: Path) -> list[str]:
 
 
 @contextmanager
-def opened(path: Path, **bounds: Any) -> Iterator[tuple[FileWriter, Connection]]:
+def opened(path: Path, **bounds: Any) -> Iterator[tuple[FileWriter, FileConnection]]:
     connection = open_writer(path, busy_timeout_ms=20)
     writer = FileWriter(connection, path=str(path), **bounds)
     try:
@@ -233,7 +233,7 @@ def test_whoever_went_away_before_the_answer_harms_nobody(tmp_path: Path) -> Non
 class Failing:
     """A connection on which these calls fail so many times, as on a disk that is in trouble."""
 
-    def __init__(self, connection: Connection, *statements: str, times: int) -> None:
+    def __init__(self, connection: FileConnection, *statements: str, times: int) -> None:
         self._connection = connection
         self._statements = statements
         self.times_left = times

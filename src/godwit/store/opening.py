@@ -1,0 +1,65 @@
+"""The database that the settings name, opened. Called by `service` and by `godwit db`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from godwit.model.errors import Refused
+from godwit.model.reasons import Code, reason
+from godwit.runtime.clock import Clock
+from godwit.runtime.settings import SQLITE, Settings
+from godwit.store import database
+from godwit.store.queries import Queries, ReaderThreads
+from godwit.store.sql import SqlStore
+
+if TYPE_CHECKING:
+    from godwit.store.postgres import Server
+
+
+def open_store(settings: Settings, clock: Clock) -> SqlStore:
+    """The store, for a process that writes. A file is made if it is new.
+
+    Raises `Refused` (store-too-new, store-too-old, invalid-input), `Conflict` (store-in-use) or
+    `Unreachable` (store-unavailable).
+    """
+    if settings.store.url == SQLITE:
+        return SqlStore.open(_file(settings), clock)
+    return SqlStore.connect(_server(settings), clock, readers=_readers(settings))
+
+
+def open_queries(settings: Settings) -> Queries:
+    """The read-only door, for a process that must not write. Raises as `open_store`; a file must
+    be there already.
+    """
+    if settings.store.url == SQLITE:
+        return Queries(ReaderThreads(database.source(_file(settings))))
+    from godwit.store import server_writer
+
+    return Queries(ReaderThreads(server_writer.source(_readers(settings))))
+
+
+def _file(settings: Settings) -> Path:
+    folder = Path(settings.server.state_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        field, expected = "server.state_dir", "name one that this process may use"
+        problem = f"{folder}: {error.strerror}"
+        said = reason(Code.INVALID_INPUT, field=field, problem=problem, expected=expected)
+        raise Refused(said) from error
+    return folder / "godwit.sqlite"
+
+
+def _server(settings: Settings) -> "Server":
+    return _named(settings.store.url, settings.store.password_file)
+
+
+def _readers(settings: Settings) -> "Server":
+    if settings.store.read_url:
+        return _named(settings.store.read_url, settings.store.read_password_file)
+    return _server(settings)
+
+
+def _named(url: str, password_file: str) -> "Server":
+    from godwit.store.postgres import Server
+
+    return Server(url, Path(password_file) if password_file else None)

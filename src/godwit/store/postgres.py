@@ -1,0 +1,158 @@
+"""The door to PostgreSQL: connections that never wait for ever, and the driver's errors translated.
+Used by `opening`, `server_writer` and `queries`. The driver (psycopg) is imported here alone, when
+a server is first connected to.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import Dialect
+
+from godwit.store.statements import POSTGRESQL, ServerDefect, ServerTrouble
+
+_KEEPALIVE: Final[dict[str, Any]] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "application_name": "godwit",
+}
+"""Settings of the connection, unless the URL has its own."""
+_DURABLE: Final = (
+    "SELECT set_config('synchronous_commit', 'on', false)"
+    " WHERE current_setting('synchronous_commit') = 'off'"
+)
+_AGAIN: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+_DEFECTS: Final = (psycopg.IntegrityError, psycopg.ProgrammingError, psycopg.DataError)
+
+
+class ServerBusy(ServerTrouble):
+    """Another process was in the way: the transaction is undone and may be run again."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How long is waited, in seconds."""
+
+    statement: float = 10.0
+    lock: float = 5.0
+    idle_in_transaction: float = 3.0
+    """So long a process that is frozen within a transaction stands in the way of all others."""
+    answer: float = 12.0
+    """More than a statement's: a server that is frozen does not keep its own time-outs."""
+
+    @property
+    def options(self) -> str:
+        """Those that the server keeps."""
+        return (
+            f"-c statement_timeout={self.statement * 1000:.0f}"
+            f" -c lock_timeout={self.lock * 1000:.0f}"
+            f" -c idle_in_transaction_session_timeout={self.idle_in_transaction * 1000:.0f}"
+        )
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where the database is, and as whom it is opened."""
+
+    url: str
+    """`postgresql://USER@HOST/DATABASE`, without a password."""
+    password_file: Path | None = None
+    """Read at each connection; without it libpq's own ways hold (PGPASSWORD, ~/.pgpass)."""
+    read_only: bool = False
+    bounds: Bounds = Bounds()
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return self.url.partition("?")[0]
+
+    def connect(self) -> "ServerConnection":
+        """A new connection. Raises `ServerTrouble`."""
+        try:
+            given: dict[str, Any] = {**_KEEPALIVE, **conninfo_to_dict(self.url)}
+            given["options"] = f"{self.bounds.options} {given.get('options') or ''}"
+            if self.password_file is not None:
+                given["password"] = self.password_file.read_text(encoding="utf-8").strip("\r\n")
+            reached = _Bounded.connect(make_conninfo("", **given), autocommit=True)
+            reached.answer_s = self.bounds.answer
+            connection = ServerConnection(reached)
+        except psycopg.Error as error:
+            raise _translated(error) from error
+        except (OSError, UnicodeDecodeError) as error:
+            problem = (isinstance(error, OSError) and error.strerror) or "it is not UTF-8"
+            raise ServerTrouble(f"password file {self.password_file}: {problem}") from error
+        try:
+            connection.execute(_DURABLE)
+            if self.read_only:
+                connection.execute("SET default_transaction_read_only = on")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+class _Bounded(psycopg.Connection[tuple[Any, ...]]):
+    """Waits for no answer longer than this."""
+
+    answer_s: float | None = None
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """See psycopg."""
+        return super().wait(gen, interval, self.answer_s if timeout is None else timeout)
+
+
+class ServerConnection:
+    """A connection to PostgreSQL, as `statements.Connection`. For one thread at a time."""
+
+    dialect: Dialect = POSTGRESQL
+
+    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        """Made by `Server.connect`."""
+        self._connection = connection
+        self._cursor = connection.cursor()
+
+    def execute(self, statement: str, values: Any = None, /) -> psycopg.Cursor[tuple[Any, ...]]:
+        """Raises `ServerTrouble`."""
+        try:
+            return self._cursor.execute(statement, values)
+        except psycopg.Error as error:
+            if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
+                self._connection.close()  # whatever it says later answers nobody's question
+            raise _translated(error) from error
+
+    def is_lost(self) -> bool:
+        """Has the server, or the network, closed it meanwhile? Asks nobody."""
+        try:
+            for _ in range(2):  # a parting word may come before the end
+                self._connection.pgconn.consume_input()
+        except psycopg.Error:
+            return True
+        return self._connection.closed
+
+    def rollback(self) -> None:
+        """With a connection that is lost the server has done so."""
+        try:
+            self._connection.rollback()
+        except psycopg.Error:
+            self._connection.close()
+
+    def close(self) -> None:
+        """Repeatable."""
+        self._connection.close()
+
+
+def _translated(error: psycopg.Error) -> ServerTrouble:
+    """One line, without the text of the statement."""
+    words = (error.diag.message_primary or str(error)).strip().splitlines() or [
+        type(error).__name__
+    ]
+    if isinstance(error, _AGAIN):
+        return ServerBusy(words[0])
+    if isinstance(error, _DEFECTS) and not isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return ServerDefect(words[0])
+    return ServerTrouble(words[0])

@@ -1,0 +1,150 @@
+"""The one writer of this process on a PostgreSQL server, beside those of other processes, and where
+its reads come from. Used by `sql` alone.
+
+All statements run in a thread, which alone waits for the server. Each piece of work is a
+transaction of its own, so that what it locks is held for its few statements only; many pieces share
+one wait for the server's disk (group commit): they are committed without it, and nobody gets an
+answer before a last, small commit that waits has brought them all to the disk. For a server writes
+its log in order: what is in it before a commit that waited is as durable as that.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+
+from godwit.store import schema
+from godwit.store.postgres import Server, ServerBusy, ServerConnection
+from godwit.store.queries import Source
+from godwit.store.statements import Connection, ServerTrouble
+from godwit.store.writer import (
+    BATCH_MAX,
+    WAITING_MAX,
+    Outcome,
+    T,
+    Waiting,
+    Work,
+    alone,
+    answer,
+    outcome_of,
+    translated,
+    unavailable,
+    understood,
+)
+
+BEGIN: Final = "BEGIN"
+BEGIN_WITHOUT_WAIT: Final = "BEGIN; SET LOCAL synchronous_commit = off"
+WAIT_FOR_ALL: Final = "SELECT pg_logical_emit_message(true, 'godwit', '')"
+"""A commit of nothing else but a mark in the log."""
+BEGIN_READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+TRIES_MAX: Final = 3
+"""So often is work tried that others were in the way of."""
+
+
+def open_writer(server: Server) -> "ServerWriter":
+    """A writer on the server. Raises `Refused` (store-too-new, store-too-old) if its tables are of
+    another version, `Unreachable` (store-unavailable) if it cannot be reached now.
+    """
+    try:
+        connection = server.connect()
+        try:
+            schema.check(connection, server.name)
+        except BaseException:
+            connection.close()
+            raise
+    except ServerTrouble as error:
+        raise translated(error, server.name) from error
+    return ServerWriter(server.connect, connection, name=server.name)
+
+
+def source(server: Server) -> Source:
+    """The server, for reads."""
+    connect: Callable[[], Connection] = replace(server, read_only=True).connect
+    return Source(name=server.name, connect=connect, begin=BEGIN_READ)
+
+
+class ServerWriter:
+    """Runs work in a thread of its own, connected to the server whenever that can be had."""
+
+    def __init__(
+        self,
+        connect: Callable[[], ServerConnection],
+        connection: ServerConnection,
+        *,
+        name: str,
+        timeout_s: float = 30.0,
+        waiting_max: int = WAITING_MAX,
+    ) -> None:
+        """`connection` is the writer's from now on; `connect` makes the next when it is lost."""
+        self._connect = connect
+        self._connection = connection
+        self._name = name
+        self._timeout_s = timeout_s
+        self._waiting_max = waiting_max
+        self._line: deque[Waiting] = deque()
+        self._works = False
+        self._turn = threading.Lock()
+        """Held for the moment in which the line is looked at and the thread is woken or rests."""
+        self._closed = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
+
+    async def write(self, work: Work[T]) -> T:
+        """See `Writer`."""
+        if self._closed:
+            raise unavailable(self._name, "it is closed")
+        if len(self._line) >= self._waiting_max:
+            raise unavailable(self._name, "too many writes wait already")
+        waiting = Waiting(work, asyncio.get_running_loop().create_future())
+        with self._turn:
+            self._line.append(waiting)
+            wakes, self._works = not self._works, True
+        if wakes:
+            self._thread.submit(self._work)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                result: T = await waiting.future
+        except TimeoutError as error:
+            raise unavailable(self._name, f"no answer in {self._timeout_s:.0f} s") from error
+        return result
+
+    def close(self) -> None:
+        """See `Writer`."""
+        if not self._closed:
+            self._closed = True
+            self._thread.shutdown(wait=True)
+            self._connection.close()
+
+    def _work(self) -> None:
+        """In the thread, until nothing waits."""
+        while batch := self._next_batch():
+            outcomes = outcome_of(partial(self._run, [waiting.work for waiting in batch]))
+            answer(batch, outcomes.value or [understood(outcomes, self._name)] * len(batch))
+
+    def _next_batch(self) -> list[Waiting]:
+        with self._turn:
+            batch = [self._line.popleft() for _ in range(min(len(self._line), BATCH_MAX))]
+            self._works = bool(batch)
+        return batch
+
+    def _run(self, works: list[Work[Any]]) -> list[Outcome]:
+        """Raises if none of it is known to have happened."""
+        if self._connection.is_lost():
+            self._connection.close()
+            self._connection = self._connect()
+        if len(works) == 1:
+            return [self._tried(works[0], BEGIN)]
+        outcomes = [self._tried(work, BEGIN_WITHOUT_WAIT) for work in works]
+        self._connection.execute(WAIT_FOR_ALL)
+        return outcomes
+
+    def _tried(self, work: Work[Any], begin: str) -> Outcome:
+        outcome = Outcome()
+        for _ in range(TRIES_MAX):
+            outcome = alone(self._connection, work, begin=begin)
+            if not isinstance(outcome.error, ServerBusy):
+                break
+        return understood(outcome, self._name)

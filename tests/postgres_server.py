@@ -1,0 +1,140 @@
+"""A real PostgreSQL server for tests, on a Unix socket in a folder of its own; started once."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+
+from godwit.store import schema
+from godwit.store.postgres import Server
+from godwit.store.tables import metadata
+
+USER: Final = "postgres"
+"""PostgreSQL refuses to run as root: then it runs as this user, whom its package makes."""
+MISSING: Final = "PostgreSQL's programs are not installed here (tools/set-up installs them)"
+START_TRIES: Final = 100
+SEQUENCES: Final = ("migrations_id_seq", "stories_number_seq", "debts_number_seq")
+
+
+def programs() -> Path | None:
+    """Where `initdb` and `postgres` are, in the newest version; None: nowhere."""
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=_version)
+    if installed:
+        return installed[-1].parent
+    found = shutil.which("initdb")
+    return Path(found).resolve().parent if found else None
+
+
+@dataclass
+class PostgresServer:
+    """One that runs. Each test takes a database of its own."""
+
+    folder: Path
+    command: list[str]
+    user: dict[str, Any]
+    process: "subprocess.Popen[bytes]" = field(init=False)
+    count: int = 0
+    tables: Server | None = None
+
+    def url(self, database: str, **settings: str) -> str:
+        """As Godwit's settings name it."""
+        more = "".join(f"&{name}={value}" for name, value in settings.items())
+        return f"postgresql:///{database}?host={self.folder}&user={USER}{more}"
+
+    def administer(self, statement: str) -> None:
+        """Run one statement that no program of ours would."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(statement)
+
+    def database(self) -> Server:
+        """A database without tables, never used before."""
+        self.count += 1
+        self.administer(f"CREATE DATABASE test_{self.count}")
+        return Server(self.url(f"test_{self.count}"))
+
+    def store(self) -> Server:
+        """A database with empty tables: whoever had it before must have let go of it."""
+        if self.tables is None:
+            self.tables = self.database()
+            with closing(self.tables.connect()) as connection:
+                schema.create(connection)
+        emptied = [f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)]
+        emptied += [f"SELECT setval('{name}', 1, false)" for name in SEQUENCES]
+        with closing(self.tables.connect()) as connection:
+            connection.execute("; ".join(emptied))  # ten times quicker than to truncate
+        return self.tables
+
+    def stop(self) -> None:
+        """End it at once, as a crash does: what was not on its disk is lost."""
+        self.process.send_signal(signal.SIGCONT)
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(timeout=30)
+
+    def start(self) -> None:
+        """Begin, or begin again where it was stopped."""
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, stdout=log, stderr=log, cwd=self.folder, **self.user
+            )
+        for left in reversed(range(START_TRIES)):
+            try:
+                psycopg.connect(self.url("postgres")).close()
+            except psycopg.OperationalError:
+                if not left:
+                    raise
+                signal.sigtimedwait([], 0.05)
+            else:
+                return
+
+
+@contextmanager
+def running(*settings: str) -> Iterator[PostgresServer]:
+    """A server with these settings, quick rather than safe."""
+    where = programs()
+    if where is None:
+        raise FileNotFoundError(MISSING)
+    folder = Path(tempfile.mkdtemp(prefix="godwit-postgres-"))
+    try:
+        user = _owned_by_its_user(folder)
+        data = folder / "data"
+        made: list[str] = [str(where / "initdb"), "-D", str(data), "-U", USER, "--no-sync"]
+        made += ["-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"]
+        subprocess.run(made, check=True, stdout=subprocess.DEVNULL, cwd=folder, timeout=60, **user)
+        quick = [
+            "fsync=off",
+            "full_page_writes=off",
+            "wal_writer_delay=10s",
+            "max_connections=60",
+            "listen_addresses=",
+        ]
+        given = [each for name in (*quick, *settings) for each in ("-c", name)]
+        command = [str(where / "postgres"), "-D", str(data), "-k", str(folder), *given]
+        server = PostgresServer(folder, command, user)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _owned_by_its_user(folder: Path) -> dict[str, Any]:
+    if os.geteuid() != 0:
+        return {}
+    entry = pwd.getpwnam(USER)
+    os.chown(folder, entry.pw_uid, entry.pw_gid)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+
+
+def _version(path: Path) -> int:
+    return int(path.parent.parent.name)
