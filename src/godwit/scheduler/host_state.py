@@ -3,6 +3,7 @@ lives.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from godwit.model.host import Host, HostFacts, Usage
 from godwit.model.ids import HostName
@@ -24,14 +25,14 @@ class HostState:
     disabled: bool = False
     disabled_reason: str = ""
 
-    @property
+    @cached_property
     def free_memory_mib(self) -> int:
         """Memory that guests may still claim; may be negative, 0 if the host is not described."""
         if self.facts is None:
             return 0
         return memory_max_mib(self.facts) - self.usage.memory_mib
 
-    @property
+    @cached_property
     def free_vcpus(self) -> int:
         """vCPUs that guests may still claim; may be negative, 0 if the host is not described."""
         return 0 if self.facts is None else vcpus_max(self.facts) - self.usage.vcpus

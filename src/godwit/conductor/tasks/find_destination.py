@@ -22,7 +22,7 @@ from godwit.scheduler.host_state import HostState, memory_max_mib, vcpus_max
 from godwit.scheduler.select import Selection, select_destinations
 from godwit.store.interface import MigrationChanges, Needs
 
-LOOK_MAX: Final = 100
+LOOK_MAX: Final = 25
 """Of a large fleet so many hosts are looked at, unless none of them can take the guest."""
 
 
@@ -149,7 +149,7 @@ def needs_at(spec: RequestSpec, host: HostFacts, group: Group) -> Needs:
 
 def described(states: tuple[HostState, ...], name: HostName) -> HostFacts:
     """The facts of a host that the scheduler let through."""
-    [facts] = (state.facts for state in states if state.name == name)
+    facts = next(state.facts for state in states if state.name == name)
     if facts is None:
         raise AssertionError(f"the scheduler let {name} through, which has no facts")
     return facts
