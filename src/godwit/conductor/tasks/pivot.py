@@ -78,7 +78,8 @@ async def live_migration(context: Telling) -> LiveMigrationFacts:
 
 async def find_the_guest(context: Telling) -> Outcome:
     """Whether the guest has moved, by looking. Never by what the transfer said of itself."""
-    await follow(context, silences_max=1)
+    if context.facts.result is None:
+        await follow(context, silences_max=1)
     closed = await close(context)
     if closed is not None and not closed.ended and not closed.stuck:
         return Undecided(LOOK_AGAIN_S, facts=replace(context.facts, undecided_since_s=None))
