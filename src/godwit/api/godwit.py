@@ -8,7 +8,13 @@ from starlette.responses import Response
 
 from godwit.api.answers import answer, empty
 from godwit.api.errors import names_in_the_body
-from godwit.api.lookups import host_or_404, instance_or_404, migration_or_404
+from godwit.api.lookups import (
+    account_or_404,
+    host_or_404,
+    instance_or_404,
+    migration_named,
+    migration_or_404,
+)
 from godwit.api.migrations import page_of_migrations
 from godwit.api.schemas import (
     CheckBody,
@@ -25,7 +31,6 @@ from godwit.api.waiting import WAIT_MAX_S, until_ended
 from godwit.api.world import World, world_of
 from godwit.model.host import Host, Usage
 from godwit.model.ids import HostName
-from godwit.model.migration import Migration
 from godwit.rpc.conductor import (
     AbortMigration,
     CheckLiveMigration,
@@ -35,7 +40,7 @@ from godwit.rpc.conductor import (
     SteerMigration,
 )
 from godwit.runtime.clock import iso
-from godwit.saga.log import Debt, Entry
+from godwit.saga.log import Debt
 
 
 async def check(request: Request) -> Response:
@@ -87,24 +92,10 @@ async def show_migration(request: Request) -> Response:
     wait_s = query.seconds("wait_s", 0.0, at_most=WAIT_MAX_S)
     query.nothing_else()
     here = world_of(request)
-    migration = await migration_or_404(here.queries, request.path_params["migration_id"])
+    uuid = await migration_named(here.queries, request.path_params["migration_id"])
     if wait_s:
-        migration = await until_ended(here, migration.uuid, wait_s=wait_s)
-    timeline = await here.queries.timeline(migration.uuid)
-    return answer({"migration": await whole(here, migration, timeline)})
-
-
-async def whole(here: World, migration: Migration, timeline: tuple[Entry, ...]) -> dict[str, Any]:
-    """Everything about one migration but its timeline, which it is told from."""
-    server = await here.queries.instance(migration.instance_uuid)
-    view = full_view(
-        migration,
-        await here.queries.story(migration.uuid),
-        timeline,
-        server_name=server.name if server else "",
-    )
-    decision = await here.queries.decision(migration.uuid)
-    return {**view, "decision": decision}
+        await until_ended(here, uuid, wait_s=wait_s)
+    return answer({"migration": full_view(await account_or_404(here.queries, uuid))})
 
 
 async def abort(request: Request) -> Response:

@@ -15,6 +15,7 @@ from godwit.model.migration import Migration, MigrationStatus, is_abortable
 from godwit.model.progress import TransferPhase
 from godwit.model.reasons import Code
 from godwit.saga.log import Entry, Story, What
+from godwit.store.queries import Account
 
 PIVOT: Final = "live_migration"
 FIRST_ACT: Final = "pre_live_migration"
@@ -189,14 +190,12 @@ def _why_no_post_copy(agreed: _Agreement) -> str:
     return "a host's hypervisor is too old for it, or the destination's too new to be trusted"
 
 
-def full_view(
-    migration: Migration, story: Story | None, timeline: Sequence[Entry], *, server_name: str
-) -> dict[str, Any]:
+def full_view(account: Account) -> dict[str, Any]:
     """Everything about one migration but its timeline."""
-    rest = last_rest(timeline)
+    migration, story, rest = account.migration, account.story, last_rest(account.timeline)
     return {
-        **brief_view(migration, server_name=server_name),
-        "outcome": outcome_of(migration, timeline),
+        **brief_view(migration, server_name=account.server_name),
+        "outcome": outcome_of(migration, account.timeline),
         "phase": story.step if story else "",
         "direction": story.direction if story else "",
         "resting": story.resting if story else "",
@@ -205,6 +204,7 @@ def full_view(
         **guard_view(migration, story),
         "choices": choices(migration),
         "allowed_actions": allowed_actions(migration),
+        "decision": account.decision,
     }
 
 

@@ -14,15 +14,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from godwit.api.answers import answer
-from godwit.api.godwit import whole
-from godwit.api.lookups import migration_or_404
-from godwit.api.story import entry_views
+from godwit.api.lookups import account_or_404, migration_named
+from godwit.api.story import entry_views, full_view
 from godwit.api.validation import Query
 from godwit.api.waiting import WAIT_MAX_S, pause
 from godwit.api.world import World, world_of
 from godwit.model.ids import MigrationUuid
 from godwit.model.migration import Migration
-from godwit.saga.log import Direction, Entry
+from godwit.saga.log import Direction, Story
+from godwit.store.queries import Account
 
 
 async def follow(request: Request) -> Response:
@@ -33,42 +33,38 @@ async def follow(request: Request) -> Response:
     seen = query.text("seen")
     query.nothing_else()
     here = world_of(request)
-    migration = await migration_or_404(here.queries, request.path_params["migration_id"])
-    migration, timeline = await _news_of(
-        here, migration.uuid, after=after, seen=seen, wait_s=wait_s
-    )
-    lines = [line for line in entry_views(timeline) if line["sequence"] > after]
+    uuid = await migration_named(here.queries, request.path_params["migration_id"])
+    account = await _news_of(here, uuid, after=after, seen=seen, wait_s=wait_s)
+    lines = [line for line in entry_views(account.timeline) if line["sequence"] > after]
     return answer(
         {
             "entries": lines,
-            "seen": token(migration, _last(timeline)),
-            "migration": await whole(here, migration, timeline),
+            "seen": token(account.migration, account.last_sequence),
+            "migration": full_view(account),
         }
     )
 
 
 async def _news_of(
     here: World, uuid: MigrationUuid, *, after: int, seen: str | None, wait_s: float
-) -> tuple[Migration, tuple[Entry, ...]]:
-    """The migration and its timeline, as soon as they are not what the client has seen."""
+) -> Account:
+    """The migration with its timeline, as soon as they are not what the client has seen."""
     ends_at_s = asyncio.get_running_loop().time() + wait_s
     while True:
         changed = here.queries.news.change_of(uuid)
-        migration = await migration_or_404(here.queries, uuid)
-        timeline = await here.queries.timeline(uuid)
-        last = _last(timeline)
-        seen = seen or token(migration, last)
+        account = await account_or_404(here.queries, uuid)
+        now = token(account.migration, account.last_sequence)
+        seen = seen or now
         left_s = ends_at_s - asyncio.get_running_loop().time()
-        if last > after or token(migration, last) != seen or left_s <= 0:
-            return migration, timeline
-        if here.stopping.is_set() or await _over(here, uuid):
-            return migration, timeline
+        if account.last_sequence > after or now != seen or left_s <= 0:
+            return account
+        if here.stopping.is_set() or _over(account.story):
+            return account
         await pause(changed, left_s)
 
 
-async def _over(here: World, uuid: MigrationUuid) -> bool:
-    """Nothing more can be told: the last line is written a moment after the final status."""
-    story = await here.queries.story(uuid)
+def _over(story: Story | None) -> bool:
+    """Nothing more can be told."""
     return story is None or story.direction is Direction.ENDED
 
 
@@ -76,7 +72,3 @@ def token(migration: Migration, last_sequence: int) -> str:
     """Stands for all that a watcher is shown: another token, other news."""
     shown: list[Any] = [migration, last_sequence]
     return f"{zlib.crc32(msgspec.json.encode(shown)):08x}"
-
-
-def _last(timeline: tuple[Entry, ...]) -> int:
-    return timeline[-1].sequence if timeline else 0

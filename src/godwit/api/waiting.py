@@ -9,15 +9,15 @@ from typing import Final
 from godwit.api.lookups import migration_or_404
 from godwit.api.world import World
 from godwit.model.ids import MigrationUuid
-from godwit.model.migration import FINAL, Migration
+from godwit.model.migration import FINAL
 
 WAIT_MAX_S: Final = 30.0
 LOOK_AGAIN_S: Final = 1.0
 
 
-async def until_ended(here: World, uuid: MigrationUuid, *, wait_s: float) -> Migration:
-    """The migration as soon as its status is final, at the latest after `wait_s`, at once when the
-    server stops. Raises `NotFound`.
+async def until_ended(here: World, uuid: MigrationUuid, *, wait_s: float) -> None:
+    """Until the migration's status is final; `wait_s` at most, and no longer than the server runs.
+    Raises `NotFound`.
     """
     ends_at_s = asyncio.get_running_loop().time() + wait_s
     while True:
@@ -25,7 +25,7 @@ async def until_ended(here: World, uuid: MigrationUuid, *, wait_s: float) -> Mig
         migration = await migration_or_404(here.queries, uuid)
         left_s = ends_at_s - asyncio.get_running_loop().time()
         if migration.status in FINAL or left_s <= 0 or here.stopping.is_set():
-            return migration
+            return
         await pause(ended, left_s)
 
 

@@ -39,6 +39,8 @@ T = TypeVar("T")
 
 READERS_MAX: Final = 2
 READ_TIMEOUT_S: Final = 10.0
+FEW: Final = 16
+"""So many rows are read on the loop: half a millisecond."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,23 @@ class _At:
     vcpus: int = 0
     memory_mib: int = 0
     transfers: int = 0
+
+
+@dataclass(frozen=True)
+class Account:
+    """All that is known of one migration, at one moment."""
+
+    migration: Migration
+    server_name: str
+    """Empty: the server is no longer on record."""
+    story: Story | None
+    timeline: tuple[Entry, ...]
+    decision: Decision | None
+
+    @property
+    def last_sequence(self) -> int:
+        """Of the timeline's last line; 0 if there is none."""
+        return self.timeline[-1].sequence if self.timeline else 0
 
 
 HOST = Reads(select(hosts).where(hosts.c.name == bindparam("key")), Host)
@@ -94,8 +113,10 @@ class Reader(Protocol):
         """What `look` returns. Raises `Unreachable` (store-unavailable) if the database fails."""
         ...
 
-    async def glance(self, look: Callable[[Connection], T]) -> T:
-        """As `read`, for a few rows found by their key."""
+    async def glance(self, look: Callable[[Connection], T], *, together: bool = False) -> T:
+        """As `read`, for a few rows found by their key. Several statements see one moment only if
+        they are to be looked at `together`.
+        """
         ...
 
     def close(self) -> None:
@@ -154,6 +175,8 @@ class Queries:
         self, host: HostName, uuids: Collection[InstanceUuid]
     ) -> tuple[Instance, ...]:
         """The servers on record at this host, and those of these uuids wherever they are."""
+        if len(uuids) <= FEW:
+            return await self.glance(lambda c: _instances_seen(c, host, uuids), together=True)
         return await self.read(lambda c: _instances_seen(c, host, uuids))
 
     async def instance(self, uuid: InstanceUuid) -> Instance | None:
@@ -201,6 +224,10 @@ class Queries:
         """A migration's story as it stands."""
         return await self.glance(lambda c: stories.find(c, uuid))
 
+    async def account(self, uuid: MigrationUuid) -> Account | None:
+        """Everything about one migration."""
+        return await self.glance(lambda c: _account(c, uuid), together=True)
+
     async def timeline(self, uuid: str, *, after_sequence: int = 0) -> tuple[Entry, ...]:
         """What happened in a story after that entry, in order."""
         return await self.glance(lambda c: stories.timeline(c, uuid, after_sequence=after_sequence))
@@ -246,14 +273,15 @@ class ReaderThreads:
         """See `Reader`."""
         return await self._in_a_thread(look, self._source.begin)
 
-    async def glance(self, look: Callable[[Connection], T]) -> T:
+    async def glance(self, look: Callable[[Connection], T], *, together: bool = False) -> T:
         """See `Reader`."""
+        begin = self._source.begin if together else ""
         if self._source.at_hand is None:
-            return await self._in_a_thread(look, "")
+            return await self._in_a_thread(look, begin)
         try:
             if self._at_hand is None:
                 self._at_hand = self._source.at_hand()
-            return look(self._at_hand)
+            return _looked(self._at_hand, look, begin)
         except TROUBLE:
             return await self.read(look)  # locked at this moment: not on the loop is it waited for
 
@@ -282,10 +310,7 @@ class ReaderThreads:
         """
         connection = self._a_connection()
         try:
-            if not begin:
-                return look(connection)
-            with transaction(connection, begin):
-                return look(connection)
+            return _looked(connection, look, begin)
         finally:
             self._idle.append(connection)
 
@@ -309,10 +334,19 @@ class InlineReader:
         """See `Reader`."""
         return look(self._connection)
 
-    glance = read
+    async def glance(self, look: Callable[[Connection], T], *, together: bool = False) -> T:
+        """See `Reader`."""
+        return look(self._connection)
 
     def close(self) -> None:
         """See `Reader`."""
+
+
+def _looked(connection: Connection, look: Callable[[Connection], T], begin: str) -> T:
+    if not begin:
+        return look(connection)
+    with transaction(connection, begin):
+        return look(connection)
 
 
 def _instances_seen(
@@ -322,6 +356,20 @@ def _instances_seen(
     elsewhere = set(uuids) - {instance.uuid for instance in here}
     found = (servers.find(connection, uuid) for uuid in sorted(elsewhere))
     return (*here, *(instance for instance in found if instance is not None))
+
+
+def _account(connection: Connection, uuid: MigrationUuid) -> Account | None:
+    migration = moves.find(connection, uuid)
+    if migration is None:
+        return None
+    server = servers.find(connection, migration.instance_uuid)
+    return Account(
+        migration=migration,
+        server_name=server.name if server is not None else "",
+        story=stories.find(connection, uuid),
+        timeline=stories.timeline(connection, uuid, after_sequence=0),
+        decision=DECISION.first(connection, key=uuid),
+    )
 
 
 def _hosts_in_use(connection: Connection) -> tuple[tuple[Host, Usage], ...]:
