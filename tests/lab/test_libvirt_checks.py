@@ -116,7 +116,6 @@ CASES: list[tuple[Callable[[Move], None], tuple[GuestDisk, ...], Code]] = [
     (lacks(memory_cells=(0, 63)), (), Code.NUMA_CELLS_MISSING),
     (lacks(links=("eth9",)), (), Code.LINK_MISSING),
     (lacks(firmware="/usr/share/OVMF/OVMF_CODE_4M.fd"), (), Code.FIRMWARE_MISSING),
-    (lacks(tpm="emulator"), (), Code.TPM_UNSUPPORTED),
     (lacks(secrets=(str(STRANGER),)), (), Code.SECRET_MISSING),
     (disk_exists, (LOCAL,), Code.DISK_EXISTS),
     (no_pool, (LOCAL,), Code.STORAGE_POOL_MISSING),

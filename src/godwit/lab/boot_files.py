@@ -49,6 +49,8 @@ def qemu_conf(host: HostLayout, settings: LabSettings) -> str:
     return f"""\
 user = "root"
 group = "root"
+swtpm_user = "root"
+swtpm_group = "root"
 security_driver = "none"
 cgroup_controllers = [ ]
 namespaces = [ ]
