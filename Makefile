@@ -1,7 +1,7 @@
 # Every target does its own set-up. `make help` is the list.
 PYTHON := .venv/bin/python
 
-.PHONY: help demo bench test test-quick lab docs clean
+.PHONY: help demo bench test test-quick sim lab docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
@@ -17,6 +17,9 @@ test: ## everything, quickest first, stops at the first failure; as root on Debi
 
 test-quick: ## all but the lab, on any machine with Python 3.11
 	@tools/set-up quick && exec $(PYTHON) tools/check quick
+
+sim: ## run the whole system under seeds and break it (RUNS=300, or SEED=7 for one, step by step)
+	@tools/set-up quick && .venv/bin/godwit sim $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
 
 lab: ## bring up three lab hosts in the background and print the lines to type next
 	@tools/set-up && .venv/bin/godwit lab up

@@ -19,6 +19,7 @@ CLIENT_VERBS: Final[tuple[click.Command, ...]] = (host, server, migrate, migrati
 
 SERVER_VERBS: Final[Mapping[str, tuple[str, str, str]]] = {
     "serve": ("godwit.service", "serve", "Run API, conductor, scheduler and host managers."),
+    "sim": ("godwit.sim.run", "sim", "The whole system under a seed, in virtual time."),
     "lab": ("godwit.lab.cli", "lab", "Real libvirt hosts on this one box."),
 }
 """Verb: the module and the name of its command, and a line for the list of verbs."""

@@ -5,8 +5,8 @@
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
 from godwit.compute.transfer import Terms, run_transfer
 from godwit.compute.transfer_folder import Mark, MemoryFolder
@@ -79,12 +79,20 @@ class Transfers(Protocol):
 MakeDriver = Callable[[StartTransfer], TransferDriver]
 
 
+class Tasks(Protocol):
+    """Where tasks are started: a `TaskGroup`, or what stands for one."""
+
+    def create_task(
+        self, work: Coroutine[Any, Any, None], /, *, name: str | None = None
+    ) -> asyncio.Task[None]:
+        """Begin with this."""
+        ...
+
+
 class TaskTransfers:
     """Transfers of a simulated host: each a task, its folder in memory."""
 
-    def __init__(
-        self, *, tasks: asyncio.TaskGroup, make_driver: MakeDriver, stall_timeout_s: float
-    ) -> None:
+    def __init__(self, *, tasks: Tasks, make_driver: MakeDriver, stall_timeout_s: float) -> None:
         self._tasks = tasks
         self._make_driver = make_driver
         self._stall_timeout_s = stall_timeout_s

@@ -35,6 +35,22 @@ USED = Reads(
     Usage,
 )
 
+_at_home = (allocations.c.consumer == instances.c.uuid) & (allocations.c.host == instances.c.host)
+_arriving = (allocations.c.consumer == migrations.c.instance_uuid) & (
+    allocations.c.host != migrations.c.source_compute
+)
+_leaving = (allocations.c.consumer == migrations.c.uuid) & (
+    allocations.c.host == migrations.c.source_compute
+)
+_under_way = migrations.c.status.not_in(sorted(FINAL))
+STRAY = Reads(
+    select(allocations.c.consumer, allocations.c.host).where(
+        ~select(instances.c.uuid).where(_at_home).exists(),
+        ~select(migrations.c.uuid).where(_under_way, _arriving | _leaving).exists(),
+    ),
+    "{consumer} has a claim at {host} that nobody knows of".format,
+)
+
 
 @dataclass(frozen=True)
 class Share:
@@ -124,23 +140,7 @@ def leaks(connection: Connection) -> tuple[str, ...]:
     A claim belongs to a server on that host, to a server on its way to that host, or to a migration
     on its way from that host.
     """
-    at_home = (allocations.c.consumer == instances.c.uuid) & (
-        allocations.c.host == instances.c.host
-    )
-    arriving = (allocations.c.consumer == migrations.c.instance_uuid) & (
-        allocations.c.host != migrations.c.source_compute
-    )
-    leaving = (allocations.c.consumer == migrations.c.uuid) & (
-        allocations.c.host == migrations.c.source_compute
-    )
-    under_way = migrations.c.status.not_in(FINAL)
-    stray = select(allocations.c.consumer, allocations.c.host).where(
-        ~select(instances.c.uuid).where(at_home).exists(),
-        ~select(migrations.c.uuid).where(under_way, arriving | leaving).exists(),
-    )
-    return Reads(stray, "{consumer} has a claim at {host} that nobody knows of".format).all(
-        connection
-    )
+    return STRAY.all(connection)
 
 
 def _does_not_fit(

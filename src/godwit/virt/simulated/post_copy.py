@@ -26,10 +26,15 @@ def resume(fleet: SimulatedFleet, source: HostName, uuid: InstanceUuid) -> str:
     half = fleet.half(source, uuid)
     if half is None or half.stream is not Stream.BROKEN:
         return "no broken post-copy of that guest"
-    if fleet.migration_network_is_cut:
+    if fleet.migration_network_is_cut or not _runs_elsewhere(fleet, source, uuid):
         return "unable to connect to server: no route to host"
     fleet.set_stream(uuid, Stream.FLOWS)
     return ""
+
+
+def _runs_elsewhere(fleet: SimulatedFleet, source: HostName, uuid: InstanceUuid) -> bool:
+    """Is there still somebody to send the rest to?"""
+    return any(fleet.is_up(host) for host in fleet.running_at(uuid) if host != source)
 
 
 def finish(fleet: SimulatedFleet, source: HostName, uuid: InstanceUuid) -> None:
