@@ -22,6 +22,7 @@ from godwit.api.schemas import (
 from godwit.api.validation import Query, asked_by, read_body
 from godwit.api.views import server_brief, server_detail, server_status
 from godwit.api.world import world_of
+from godwit.model.ids import InstanceUuid
 from godwit.model.instance import Instance
 from godwit.rpc.conductor import CreateServer, ForServer, LiveMigrate
 
@@ -104,15 +105,14 @@ async def delete(request: Request) -> Response:
 async def act(request: Request) -> Response:
     """`POST /servers/{id}/action`."""
     action = await read_body(request, ServerAction)
-    server = await instance_or_404(world_of(request).queries, request.path_params["server_id"])
-    return await _migrate_live(request, server, action.migrate_live)
+    return await _migrate_live(request, action.migrate_live)
 
 
-async def _migrate_live(request: Request, server: Instance, wish: MigrateLive) -> Response:
+async def _migrate_live(request: Request, wish: MigrateLive) -> Response:
     """202 and no body, as Nova; where to look next stands in two headers."""
     ask = LiveMigrate(
         asked=asked_by(request),
-        instance_uuid=server.uuid,
+        instance_uuid=InstanceUuid(request.path_params["server_id"]),
         host=host_name(wish.host),
         block_migration=block_migration_of(wish.block_migration),
         disk_over_commit=disk_over_commit_of(wish.disk_over_commit),
@@ -120,6 +120,6 @@ async def _migrate_live(request: Request, server: Instance, wish: MigrateLive) -
     )
     with names_in_the_body():
         migration = await world_of(request).conductor.live_migrate_instance(ask)
-    place = f"/v2.1/servers/{server.uuid}/migrations/{migration.id}"
+    place = f"/v2.1/servers/{migration.instance_uuid}/migrations/{migration.id}"
     headers = {"Location": link(request, place), "X-Godwit-Migration": migration.uuid}
     return empty(status=202, headers=headers)

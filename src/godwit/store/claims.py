@@ -25,6 +25,12 @@ HAS = Reads(select(allocations.c.host).where(_of, _at), HostName)
 PUT = Writes(insert(allocations), "consumer", "host", "vcpus", "memory_mib")
 DROP = Writes(delete(allocations).where(_of))
 DROP_AT = Writes(delete(allocations).where(_of, _at))
+DROP_ALL_BUT_HERE = Writes(
+    delete(allocations).where(
+        _of & (allocations.c.host != bindparam("at"))
+        | (allocations.c.consumer == bindparam("also"))
+    )
+)
 DROP_ELSEWHERE = Writes(delete(allocations).where(_of, allocations.c.host != bindparam("at")))
 HAND_OVER = Writes(update(allocations).where(_of, _at), "consumer")
 USED = Reads(
@@ -125,8 +131,7 @@ def only_at(connection: Connection, instance: Instance, migration: MigrationUuid
     """The server has its claim where it is, nowhere else, and the migration has none."""
     if not _has(connection, instance.uuid, instance.host):
         put(connection, instance.uuid, instance.host, share_of(instance))
-    drop_elsewhere(connection, instance.uuid, instance.host)
-    drop(connection, migration)
+    DROP_ALL_BUT_HERE.run(connection, of=instance.uuid, at=instance.host, also=migration)
 
 
 def used(connection: Connection, host: HostName) -> Usage:

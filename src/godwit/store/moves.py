@@ -5,13 +5,13 @@ final it takes nothing and drops nothing: the server may belong to a later one b
 """
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TypeVar
 
 from msgspec import structs
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from godwit.model.errors import Conflict, NotFound, Superseded
-from godwit.model.ids import HostName, MigrationUuid
+from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
 from godwit.model.instance import Instance, TaskState, vm_state_of
 from godwit.model.migration import (
     FINAL,
@@ -32,6 +32,7 @@ from godwit.store.tables import decisions, migrations
 from godwit.store.tables import stories as stories_table
 
 S = MigrationStatus
+M = TypeVar("M", "Migration", "Standing")
 
 FIELDS = Migration.__struct_fields__
 LASTING = ("id", "uuid", "instance_uuid")
@@ -39,25 +40,31 @@ LASTING = ("id", "uuid", "instance_uuid")
 
 
 @dataclass(frozen=True)
-class Fenced:
-    """A migration's record, and the newest generation of its story."""
+class Standing:
+    """What claims and slots need to know of a migration, and its story's newest generation. A whole
+    record takes four times as long to read.
+    """
 
-    migration: Migration
+    uuid: MigrationUuid
+    instance_uuid: InstanceUuid
+    source_compute: HostName
+    status: MigrationStatus
     generation: int
-
-    @classmethod
-    def of_row(cls, generation: int, **fields: Any) -> Self:
-        """As it is read."""
-        return cls(Migration(**fields), generation)
 
 
 _this = migrations.c.uuid == bindparam("key")
 
-FENCED = Reads(
-    select(*(migrations.c[name] for name in FIELDS), stories_table.c.generation)
+STANDING = Reads(
+    select(
+        migrations.c.uuid,
+        migrations.c.instance_uuid,
+        migrations.c.source_compute,
+        migrations.c.status,
+        stories_table.c.generation,
+    )
     .join(stories_table, stories_table.c.uuid == migrations.c.uuid)
     .where(_this),
-    Fenced.of_row,
+    Standing,
 )
 FIND = Reads(select(migrations).where(_this), Migration)
 ACCEPT = Writes(insert(migrations), *(name for name in FIELDS if name != "id"))
@@ -101,7 +108,7 @@ def accept(connection: Connection, migration: Migration, story: Story, *, at: st
     _set_task(connection, instance, TaskState.MIGRATING, at)
     dated = structs.replace(migration, created_at=at, updated_at=at)
     ACCEPT.run(connection, **structs.asdict(dated))
-    stories.begin(connection, story, at=at)
+    stories.keep(connection, story, at=at)
     return get(connection, migration.uuid)
 
 
@@ -114,16 +121,16 @@ def record(
     recorded = stories.record(connection, story, happened, at=at)
     if happened.along is None or recorded.abort is not None:
         return recorded
-    migration = get(connection, MigrationUuid(story.uuid))
+    uuid = MigrationUuid(story.uuid)
     match happened.along:
         case MigrationChanges() as changes:
-            _change(connection, migration, changes, at)
+            _change(connection, get(connection, uuid), changes, at)
         case HoldSource():
-            _hold_source(connection, migration)
+            _hold_source(connection, _standing(connection, uuid))
         case NewHost() as arrival:
-            return Recorded(woken=_arrive(connection, migration, arrival, at))
+            return Recorded(woken=_arrive(connection, get(connection, uuid), arrival, at))
         case Ending() as ending:
-            return Recorded(woken=_end(connection, migration, ending, at))
+            return Recorded(woken=_end(connection, get(connection, uuid), ending, at))
         case unknown:
             raise AssertionError(f"{unknown!r} cannot be written along with a record")
     return recorded
@@ -133,7 +140,8 @@ def change(
     connection: Connection, fence: Fence, changes: MigrationChanges, *, at: str
 ) -> Migration:
     """See `Store.change_migration`."""
-    return _change(connection, _fenced(connection, fence), changes, at)
+    _fenced(connection, fence)
+    return _change(connection, get(connection, fence.migration_uuid), changes, at)
 
 
 def _change(
@@ -159,7 +167,7 @@ def record_progress(connection: Connection, uuid: MigrationUuid, progress: Progr
     SAY_PROGRESS.run(connection, key=uuid, progress=progress)
 
 
-def _hold_source(connection: Connection, migration: Migration) -> None:
+def _hold_source(connection: Connection, migration: Standing) -> None:
     source = _not_over(migration).source_compute
     handed = claims.hand_over(
         connection, source, giver=migration.instance_uuid, taker=migration.uuid
@@ -206,7 +214,8 @@ def drop_claims(connection: Connection, fence: Fence) -> None:
 def take_slots(connection: Connection, fence: Fence, slots_max: dict[HostName, int]) -> bool:
     """See `Store.take_slots`."""
     slots.LOCK.hold(connection)
-    return slots.take(connection, _taking(connection, fence), slots_max)
+    migration = _taking(connection, fence)
+    return slots.take(connection, migration.uuid, migration.source_compute, slots_max)
 
 
 def give_slots_back(connection: Connection, fence: Fence) -> tuple[str, ...]:
@@ -312,26 +321,31 @@ def resolve_by_person(
     return migration
 
 
-def _fenced(connection: Connection, fence: Fence) -> Migration:
+def _fenced(connection: Connection, fence: Fence) -> Standing:
     stories.LOCK.hold(connection, key=fence.migration_uuid)
     return _read_fenced(connection, fence)
 
 
-def _read_fenced(connection: Connection, fence: Fence) -> Migration:
-    found = FENCED.first(connection, key=fence.migration_uuid)
-    if found is None:
-        raise NotFound(reason(Code.MIGRATION_UNKNOWN, migration=fence.migration_uuid))
+def _read_fenced(connection: Connection, fence: Fence) -> Standing:
+    found = _standing(connection, fence.migration_uuid)
     if found.generation != fence.generation:
         raise Superseded(reason(Code.SUPERSEDED, migration=fence.migration_uuid))
-    return found.migration
+    return found
 
 
-def _taking(connection: Connection, fence: Fence) -> Migration:
+def _standing(connection: Connection, uuid: MigrationUuid) -> Standing:
+    found = STANDING.first(connection, key=uuid)
+    if found is None:
+        raise NotFound(reason(Code.MIGRATION_UNKNOWN, migration=uuid))
+    return found
+
+
+def _taking(connection: Connection, fence: Fence) -> Standing:
     """The migration, if it may still take something."""
     return _not_over(_fenced(connection, fence))
 
 
-def _not_over(migration: Migration) -> Migration:
+def _not_over(migration: M) -> M:
     """The migration, unless it is final: then its server may belong to a later one."""
     if migration.status in FINAL:
         raise Superseded(reason(Code.SUPERSEDED, migration=migration.uuid))

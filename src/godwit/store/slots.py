@@ -12,8 +12,7 @@ from itertools import groupby
 
 from sqlalchemy import bindparam, delete, func, insert, select, text, update
 
-from godwit.model.ids import HostName
-from godwit.model.migration import Migration
+from godwit.model.ids import HostName, MigrationUuid
 from godwit.store import stories
 from godwit.store.statements import Connection, Locks, Reads, Writes
 from godwit.store.tables import slots
@@ -63,16 +62,18 @@ HELD = Reads(
 )
 
 
-def take(connection: Connection, migration: Migration, slots_max: Mapping[HostName, int]) -> bool:
+def take(
+    connection: Connection, uuid: MigrationUuid, source: HostName, slots_max: Mapping[HostName, int]
+) -> bool:
     """Get in line, at the end unless the migration is in it already. True if its slots are held."""
-    mine = MINE.all(connection, of=migration.uuid)
+    mine = MINE.all(connection, of=uuid)
     if {slot.host for slot in mine} != set(slots_max):
         if mine:
-            DROP.run(connection, of=migration.uuid)
-        _get_in_line(connection, migration, slots_max)
+            DROP.run(connection, of=uuid)
+        _get_in_line(connection, uuid, source, slots_max)
     elif all(slot.held for slot in mine):
         return True
-    return migration.uuid in grant(connection, but=migration.uuid)
+    return uuid in grant(connection, but=uuid)
 
 
 def give_back(connection: Connection, migration_uuid: str) -> tuple[str, ...]:
@@ -115,15 +116,15 @@ def first_come_first_served(
 
 
 def _get_in_line(
-    connection: Connection, migration: Migration, slots_max: Mapping[HostName, int]
+    connection: Connection, uuid: MigrationUuid, source: HostName, slots_max: Mapping[HostName, int]
 ) -> None:
     last = LAST_PLACE.first(connection) or 0
     for host, maximum in sorted(slots_max.items()):
         GET_IN_LINE.run(
             connection,
-            migration_uuid=migration.uuid,
+            migration_uuid=uuid,
             host=host,
-            outgoing=host == migration.source_compute,
+            outgoing=host == source,
             slots_max=maximum,
             held=False,
             place=last + 1,

@@ -155,8 +155,13 @@ class Happening:
 def begin(connection: Connection, story: Story, *, at: str) -> None:
     """Keep a new story; harmless if it is known."""
     if find(connection, story.uuid) is None:
-        BEGIN.run(connection, **structs.asdict(story))
-        _add_entries(connection, story.uuid, (Entry(step=story.step, what=What.BEGAN),), at)
+        keep(connection, story, at=at)
+
+
+def keep(connection: Connection, story: Story, *, at: str) -> None:
+    """Keep a story that cannot be known yet."""
+    BEGIN.run(connection, **structs.asdict(story))
+    _add_entries(connection, story.uuid, (Entry(step=story.step, what=What.BEGAN),), at)
 
 
 def find(connection: Connection, uuid: str) -> Story | None:
