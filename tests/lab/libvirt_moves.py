@@ -267,29 +267,38 @@ async def eventually(done: Callable[[], bool], what: str, *, timeout_s: float = 
         raise LabError(f"{what} did not happen within {timeout_s:g} s") from None
 
 
-async def begin_copying(move: Move) -> asyncio.Task[TransferOutcome]:
-    """Start the transfer and wait until 8 MiB are sent."""
+async def begin_copying(move: Move, *, sent_mib: int = 8) -> asyncio.Task[TransferOutcome]:
+    """Start the transfer and wait until so much is sent."""
     call = asyncio.create_task(move.moving.transfer())
     async with asyncio.timeout(15):
         while True:
             sample = await move.moving.progress()
-            if sample is not None and sample.memory_processed_bytes > 8 * 2**20:
+            if sample is not None and sample.memory_processed_bytes > sent_mib * 2**20:
                 return call
             await asyncio.sleep(0.01)
 
 
-async def enter_the_window(move: Move) -> asyncio.Task[TransferOutcome]:
-    """Start the transfer, and freeze the destination's libvirtd just before everything is sent: the
-    source then stands still and waits for an answer.
+async def enter_the_window(*moves: Move) -> list[asyncio.Task[TransferOutcome]]:
+    """Start the transfers, and freeze the destination's libvirtd just before everything is sent:
+    the source then stands still and waits for an answer, for less than 5 s.
     """
-    move.here.run("virsh", "-q", "migrate-setspeed", move.spec.name, "16")
-    call = await begin_copying(move)
-    move.there.freeze_libvirtd()
+    set_pace(4, *moves)
+    calls = await asyncio.gather(*(begin_copying(move, sent_mib=2) for move in moves))
+    moves[0].there.freeze_libvirtd()
+    set_pace(200, *moves)
     await eventually(
-        lambda: move.state_at(move.here) == "paused (migrating)", "the switch at the source"
+        lambda: all(move.state_at(move.here) == "paused (migrating)" for move in moves),
+        "the switch at the source",
+        timeout_s=4.5,
     )
     await asyncio.sleep(0.2)
-    return call
+    return calls
+
+
+def set_pace(mib_per_s: int, *moves: Move) -> None:
+    """Send the guests at this pace from now on."""
+    for move in moves:
+        move.here.run("virsh", "-q", "migrate-setspeed", move.spec.name, str(mib_per_s))
 
 
 async def expect_an_error(call: asyncio.Task[TransferOutcome]) -> TransferOutcome:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 from tests.lab.libvirt_moves import (
     Declared,
+    Move,
     a_move,
     begin_copying,
     enter_the_window,
@@ -23,66 +24,71 @@ from godwit.model.sighting import DestinationWord, SourceWord
 from godwit.runtime.settings import StorageSettings
 
 FENCING = Declared({"shared": StorageSettings(path="/srv/shared", fences=True)}, {})
-SHARED = GuestDisk("vm1.qcow2", DiskPlace.SHARED)
-LOCAL = GuestDisk("vm1.qcow2", DiskPlace.LOCAL)
+LOCAL = GuestDisk("local.qcow2", DiskPlace.LOCAL, size_mib=2)
 
 
-def spec(*disks: GuestDisk) -> GuestSpec:
+def spec(name: str = "vm1", *disks: GuestDisk) -> GuestSpec:
     """A guest big enough for its switch to be met."""
-    return GuestSpec("vm1", memory_mib=48, working_set_mib=24, disks=disks)
+    return GuestSpec(name, memory_mib=48, working_set_mib=24, disks=disks, disk_write_ms=400)
 
 
-@pytest.mark.parametrize("disk", [SHARED, LOCAL], ids=["shared disk", "local disk"])
-def test_a_lost_answer_to_finish_leaves_one_guest_running_at_the_source(
-    lab: Lab, disk: GuestDisk
+def on_shared_disk(name: str) -> GuestSpec:
+    """One with a disk that both hosts see."""
+    return spec(name, GuestDisk(f"{name}.qcow2", DiskPlace.SHARED))
+
+
+def test_a_lost_answer_to_finish_leaves_each_guest_running_at_the_end_its_guard_says(
+    lab: Lab,
 ) -> None:
-    """Evidence row 12."""
+    """Evidence row 12 on a shared and on a local disk; and row 6, under the guard `locks`. The
+    answers to all three are lost in the same moment.
+    """
+    there = lab.hosts[1]
 
     async def test() -> None:
-        async with a_move(lab, spec(disk)) as move:
-            await move.prepare()
-            call = await enter_the_window(move)
-            move.there.cut("management", silent=True)
-            move.there.thaw_libvirtd()
-            await expect_an_error(call)
-            assert not await move.moving.source_is_gone()
-            if disk is SHARED:
-                lost = (SourceWord.TOOK_BACK, DestinationWord.UNREACHABLE)
-                assert await move.words() == lost
-            move.there.uncut("management")
-            await move.until((SourceWord.TOOK_BACK, DestinationWord.READY))
-            await move.roll_back()
-            assert await move.words() == (SourceWord.TOOK_BACK, DestinationWord.GONE)
-            await move.wait_for_beat(move.here)
-            move.assert_ran_once()
-            if disk is LOCAL:
-                assert not (move.there.local / LOCAL.name).exists()
+        async with (
+            a_move(lab, on_shared_disk("shared")) as shared,
+            a_move(lab, spec("local", LOCAL)) as local,
+            a_move(lab, on_shared_disk("fenced"), FENCING) as fenced,
+        ):
+            fenced.rely_on_fencing = True
+            moves = (shared, local, fenced)
+            for move in moves:
+                await move.prepare()
+            assert [move.agreed.guard for move in moves] == [Guard.PAUSED] * 2 + [Guard.LOCKS]
+            calls = await enter_the_window(*moves)
+            there.cut("management", silent=True)
+            there.thaw_libvirtd()
+            for move, call in zip(moves, calls, strict=True):
+                await expect_an_error(call)
+                assert not await move.moving.source_is_gone()
+            assert await shared.words() == (SourceWord.TOOK_BACK, DestinationWord.UNREACHABLE)
+            there.uncut("management")
+            await taken_back(shared)
+            await taken_back(local)
+            assert not (there.local / LOCAL.name).exists()
+            await handed_over(fenced)
 
     run(test())
 
 
-def test_a_lost_answer_on_storage_that_fences_leaves_one_guest_running_there(lab: Lab) -> None:
-    """Evidence row 6 under the guard `locks`: the source may not write its disk any more."""
+async def taken_back(move: Move) -> None:
+    """The source has let it run on, and what is at the destination can be removed."""
+    await move.until((SourceWord.TOOK_BACK, DestinationWord.READY))
+    await move.roll_back()
+    assert await move.words() == (SourceWord.TOOK_BACK, DestinationWord.GONE)
+    await move.wait_for_beat(move.here)
+    move.assert_ran_once()
 
-    async def test() -> None:
-        async with a_move(lab, spec(SHARED), FENCING) as move:
-            move.rely_on_fencing = True
-            await move.prepare()
-            assert move.agreed.guard is Guard.LOCKS
-            call = await enter_the_window(move)
-            move.there.cut("management", silent=True)
-            move.there.thaw_libvirtd()
-            await expect_an_error(call)
-            assert not await move.moving.source_is_gone()
-            move.there.uncut("management")
-            await move.until((SourceWord.HANDED_OVER, DestinationWord.RUNS))
-            await move.source.end_source(move.instance, move.agreed)
-            await move.until((SourceWord.GONE, DestinationWord.RUNS))
-            await move.finish()
-            await move.wait_for_beat(move.there)
-            move.assert_ran_once()
 
-    run(test())
+async def handed_over(move: Move) -> None:
+    """It runs at the destination: the source may not write its disk any more, and is ended."""
+    await move.until((SourceWord.HANDED_OVER, DestinationWord.RUNS))
+    await move.source.end_source(move.instance, move.agreed)
+    await move.until((SourceWord.GONE, DestinationWord.RUNS))
+    await move.finish()
+    await move.wait_for_beat(move.there)
+    move.assert_ran_once()
 
 
 def test_a_source_that_died_after_sending_all_is_ended_and_the_guest_runs_there(lab: Lab) -> None:
@@ -91,7 +97,7 @@ def test_a_source_that_died_after_sending_all_is_ended_and_the_guest_runs_there(
     async def test() -> None:
         async with a_move(lab, spec()) as move:
             await move.prepare()
-            call = await enter_the_window(move)
+            (call,) = await enter_the_window(move)
             move.here.kill_libvirtd()
             move.there.thaw_libvirtd()
             await expect_an_error(call)
@@ -121,7 +127,7 @@ def test_a_guest_that_ran_nowhere_after_both_libvirtds_died_is_let_run_at_the_so
     async def test() -> None:
         async with a_move(lab, spec()) as move:
             await move.prepare()
-            call = await enter_the_window(move)
+            (call,) = await enter_the_window(move)
             move.here.kill_libvirtd()
             move.there.kill_libvirtd()
             await expect_an_error(call)
@@ -142,7 +148,7 @@ def test_a_half_guest_is_never_let_run(lab: Lab) -> None:
     async def test() -> None:
         async with a_move(lab, spec()) as move:
             await move.prepare()
-            move.here.slow("migration", "20mbit")
+            move.here.slow("migration", "60mbit")
             call = await begin_copying(move)
             with pytest.raises(Refused):
                 await move.destination.let_run(move.instance, move.agreed)
