@@ -31,7 +31,7 @@ from godwit.virt.driver import Checked, TransferEvidence, TransferOutcome
 from godwit.virt.libvirt.driver import LibvirtDriver
 from godwit.virt.libvirt.migration import End, LibvirtTransferDriver
 
-CALL_TIMEOUT_S = 4.0
+CALL_TIMEOUT_S = 3.0
 
 
 @dataclass(frozen=True)

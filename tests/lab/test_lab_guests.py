@@ -174,7 +174,7 @@ def test_the_heartbeats_show_a_guest_that_libvirt_runs_on_two_hosts(lab: Lab) ->
         )
         wait_until(lambda: is_copying(source), what="the copy", timeout_s=5.0)
         destination.freeze_libvirtd()
-        # The rest is sent at once: the source must be done before it misses the frozen one (8 s).
+        # The rest is sent at once: the source must be done before it misses the frozen one (5 s).
         source.run("virsh", "-q", "migrate-setspeed", "vm1", "2000")
         wait_until(
             lambda: domain_state(source, "vm1").startswith("paused"),

@@ -19,7 +19,7 @@ CONSOLE = "<graphics type='vnc' autoport='yes' listen='10.98.0.1'/>"
 SERIAL = """<serial type='tcp'><source mode='bind' host='10.98.0.1' service='4555'/>
 <protocol type='raw'/><target port='1'/></serial>"""
 SECOND_CARD = "<interface type='bridge'><source bridge='brvm'/><model type='e1000'/></interface>"
-LOCAL = GuestDisk("vm1.qcow2", DiskPlace.LOCAL)
+LOCAL = GuestDisk("vm1.qcow2", DiskPlace.LOCAL, size_mib=4)
 SPEC = GuestSpec(
     "vm1",
     memory_mib=64,

@@ -19,6 +19,7 @@ from tests.lab.whole import (
     roomy,
     set_pace,
     slowed,
+    small_disk,
 )
 
 from godwit.cli.exits import Exit
@@ -89,7 +90,7 @@ def test_a_source_whose_libvirtd_stood_still_in_the_copy_finishes_it(site: Site)
 
 def test_guests_whose_destinations_died_in_the_copy_stay_and_can_move_again(site: Site) -> None:
     """At the one its libvirtd is killed, at the other the guest's own QEMU."""
-    one, two = roomy("one"), replace(roomy("two", local_disk("two")), autostart=True)
+    one, two = roomy("one"), replace(roomy("two", small_disk("two")), autostart=True)
     here = site.host("host-a")
     with guests(site, a=(one, two)):
         moves = both_copying(site, one, two)

@@ -23,9 +23,11 @@ BUSY = replace(roomy("busy", set_mib=16), dirty_pages_per_s=8_000)
 """Writes 31 MiB/s over 16 MiB: some 0.9 s would be needed at the switch."""
 OUTRUNNING = replace(BUSY, dirty_pages_per_s=24_000)
 """Writes faster than the link by so much that it does so on a crowded box, too."""
-STALL_TIMEOUT_S = 8.0
+STALL_TIMEOUT_S = 5.0
 """As `whole.SETTINGS` has it."""
 SHORT = {"godwit:steering": {"max_downtime_ms": 200, "bandwidth_mib_per_s": 500}}
+SECOND_ROUND_MIB = 20
+"""When so much is sent, the first round is over and the guest has written all of its set anew."""
 ABORTS = 3
 
 
@@ -63,7 +65,7 @@ def test_a_guest_that_outruns_the_link_is_given_up_steered_and_forced(site: Site
 
         # The same guest, and a longer pause allowed while it runs.
         uuid = site.begin(OUTRUNNING.name, "host-b", **SHORT)
-        stuck(site, uuid)
+        site.until_copying(uuid, sent_mib=SECOND_ROUND_MIB)
         done = site.plane.typed("migration", "set", uuid, "--max-downtime", "6000")
         assert done.returncode == 0, done.stderr
         ended = site.ended(uuid)
@@ -73,7 +75,7 @@ def test_a_guest_that_outruns_the_link_is_given_up_steered_and_forced(site: Site
 
         # And forced: the answer says how.
         uuid = site.begin(OUTRUNNING.name, "host-c", **SHORT)
-        stuck(site, uuid)
+        site.until_copying(uuid, sent_mib=SECOND_ROUND_MIB)
         done = site.plane.typed("migration", "force-complete", uuid)
         assert done.returncode == 0, done.stderr
         assert "by a pause of about" in done.stdout
@@ -100,7 +102,7 @@ def test_auto_converge_slows_the_guest_down_until_it_fits(site: Site) -> None:
 def test_one_aborts_and_one_forces_in_the_same_moment(site: Site) -> None:
     with guests(site, a=(BUSY,)), slowed(site, LINK, "a"):
         uuid = site.begin(BUSY.name, "host-b", **SHORT)
-        stuck(site, uuid)
+        site.until_copying(uuid, sent_mib=SECOND_ROUND_MIB)
         paths = [f"/godwit/v1/migrations/{uuid}/{what}" for what in ("abort", "force-complete")]
         with ThreadPoolExecutor(len(paths)) as both:
             aborted, forced = both.map(lambda path: site.send("POST", path, {"reason": "t"}), paths)
@@ -119,7 +121,8 @@ def test_a_disk_held_to_a_pace_is_not_taken_for_stalled_and_memory_may_go_faster
     site: Site,
 ) -> None:
     """libvirt shows a small disk as sent at once, and then nothing until its pace is kept."""
-    spec = roomy("paced", local_disk("paced"), set_mib=4)
+    disk = replace(local_disk("paced"), size_mib=8)
+    spec = roomy("paced", disk, set_mib=4)
     with guests(site, a=(spec,)):
         uuid = site.begin(spec.name, "host-b", **{"godwit:steering": {"bandwidth_mib_per_s": 1}})
         site.until(

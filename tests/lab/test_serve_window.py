@@ -10,10 +10,10 @@ from tests.lab.whole import (
     RUSHING,
     Site,
     guests,
-    local_disk,
     roomy,
     set_pace,
     shared_disk,
+    small_disk,
 )
 
 from godwit.lab.guest import domain_state
@@ -29,7 +29,7 @@ def test_guests_whose_switch_was_never_confirmed_run_on_at_the_source_alone(site
     its answer is lost.
     """
     calm = replace(roomy("calm", shared_disk("calm")), autostart=True)
-    ledger = roomy("ledger", local_disk("ledger"))
+    ledger = roomy("ledger", small_disk("ledger"))
     here, there = site.host("host-a"), site.host("host-b")
     with guests(site, a=(calm, ledger)) as beats:
         set_pace(here, CRAWLING, calm.name, ledger.name)
@@ -56,7 +56,7 @@ def lose_the_answer(site: Site, here: LabHost, there: LabHost, *names: str) -> N
     site.until(
         "both guests to be switched",
         lambda: all(domain_state(here, name) == "paused (migrating)" for name in names),
-        timeout_s=7.0,
+        timeout_s=4.5,
     )
     time.sleep(0.5)  # the last request follows the pause at once, and must be on its way
     there.cut("management", silent=True)

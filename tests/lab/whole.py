@@ -38,14 +38,14 @@ T = TypeVar("T")
 
 SETTINGS: Final = """
 [migration]
-stall_timeout_s = 8.0
+stall_timeout_s = 5.0
 
 [hosts_defaults]
 report_interval_s = 1.0
-down_after_s = 6.0
+down_after_s = 10.0
 
 """
-CALL_TIMEOUT_S: Final = 4.0
+CALL_TIMEOUT_S: Final = 3.0
 ONE_AT_A_TIME: Final = "host-c"
 """This host takes one transfer at a time, so that a second one is queued."""
 KNOWN_TIMEOUT_S: Final = 15.0
