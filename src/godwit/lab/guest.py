@@ -31,7 +31,7 @@ NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 CPU_MODES: Final = ("host-model", "maximum")
 DESTROY_TIMEOUT_S: Final = 10.0
 STATE_ATTEMPTS_MAX: Final = 3
-FORGETTING: Final = ("--managed-save", "--snapshots-metadata", "--keep-nvram")
+FORGETTING: Final = "--managed-save --snapshots-metadata --keep-nvram"
 KEYS: Final = {"\n": "ret"}
 
 
@@ -127,16 +127,13 @@ def start_guest(host: LabHost, spec: GuestSpec) -> None:
 
 def define_guest(host: LabHost, spec: GuestSpec) -> None:
     """Define the guest on the host without starting it."""
-    _define(host, spec, _tiny_program(host, spec))
+    _do(host, _definition(spec), domain_xml(spec, _tiny_program(host, spec)))
 
 
 def define_and_start(host: LabHost, spec: GuestSpec, program: GuestProgram) -> None:
     """What `start_guest` does, for a guest that boots another program."""
-    if spec.persistent:
-        _define(host, spec, program)
-        host.run("virsh", "-q", "start", spec.name)
-    else:
-        host.run("virsh", "-q", "create", "/dev/stdin", stdin_text=domain_xml(spec, program))
+    acts = [*_definition(spec), f"start {spec.name}"] if spec.persistent else ["create /dev/stdin"]
+    _do(host, acts, domain_xml(spec, program))
 
 
 def create_disk(host: LabHost, disk: GuestDisk) -> None:
@@ -154,8 +151,13 @@ def create_disk(host: LabHost, disk: GuestDisk) -> None:
 
 def remove_guest(host: LabHost, name: str) -> None:
     """End the guest on the host, if it runs there, and forget its definition; its disks stay."""
-    host.run("virsh", "-q", "destroy", name, timeout_s=DESTROY_TIMEOUT_S, check=False)
-    host.run("virsh", "-q", "undefine", name, *FORGETTING, check=False)
+    acts = "; ".join(removal(name))
+    host.run("virsh", "-q", acts, timeout_s=DESTROY_TIMEOUT_S, check=False)
+
+
+def removal(name: str) -> list[str]:
+    """What virsh is told to remove a guest. Pure."""
+    return [f"destroy {name}", f"undefine {name} {FORGETTING}"]
 
 
 def set_dirty_rate(host: LabHost, guest: str, pages_per_s: int) -> None:
@@ -237,10 +239,15 @@ def _tiny_program(host: LabHost, spec: GuestSpec) -> GuestProgram:
     return GuestProgram(install_guest_program(host.shared), spec.command_line)
 
 
-def _define(host: LabHost, spec: GuestSpec, program: GuestProgram) -> None:
-    host.run("virsh", "-q", "define", "/dev/stdin", stdin_text=domain_xml(spec, program))
-    if spec.autostart:
-        host.run("virsh", "-q", "autostart", spec.name)
+def _definition(spec: GuestSpec) -> list[str]:
+    return ["define /dev/stdin", *([f"autostart {spec.name}"] if spec.autostart else [])]
+
+
+def _do(host: LabHost, acts: list[str], xml: str) -> None:
+    """In one virsh: to start one takes as long as many an act. It goes on behind one that fails."""
+    done = host.run("virsh", "-q", "; ".join(acts), stdin_text=xml)
+    if done.stderr.strip():
+        raise LabCommandFailed(f"virsh on {host.name}: {done.stderr.strip()}")
 
 
 def _add_devices(domain: Element, spec: GuestSpec) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from godwit.lab.errors import LabCommandFailed, LabError
-from godwit.lab.guest import remove_guest
+from godwit.lab.guest import removal
 from godwit.lab.guest_program import PLACE_ON_HOSTS
 from godwit.lab.host import LabHost
 from godwit.lab.lab import Lab
@@ -70,19 +70,17 @@ def _restore_processes(host: LabHost) -> None:
 def _empty(host: LabHost) -> None:
     """Remove guests and strange pools; a libvirtd that hangs in something is replaced first."""
     try:
-        names = _known(host)
-        _remove(host, names)
+        left = _removed(host, _known(host))
     except LabCommandFailed:
         host.kill_libvirtd()
         for pid in host.qemu_pids():
             os.kill(pid, signal.SIGKILL)
         host.start_libvirtd()
-        names = _known(host)
-        _remove(host, names)
+        left = _removed(host, _known(host))
     for pid in host.qemu_pids():
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    if any(names) and any(left := _known(host)):
+    if any(left) and any(left := _known(host)):
         raise LabError(f"{host.name} still knows {left.guests + left.pools}")
 
 
@@ -93,19 +91,21 @@ class _Names(NamedTuple):
     pools: list[str]
 
 
-def _known(host: LabHost) -> _Names:
-    both = f"list --all --name; echo {BETWEEN}; pool-list --all --name"
-    answer = host.run("virsh", "-q", both, timeout_s=ANSWER_TIMEOUT_S).stdout
+def _known(host: LabHost, *, first: Sequence[str] = ()) -> _Names:
+    """What is known once these things were done, or could not be."""
+    acts = [*first, "list --all --name", f"echo {BETWEEN}", "pool-list --all --name"]
+    limit_s = ANSWER_TIMEOUT_S + len(first)
+    answer = host.run("virsh", "-q", "; ".join(acts), timeout_s=limit_s).stdout
     guests, _, pools = answer.partition(BETWEEN)
     return _Names(guests.split(), [pool for pool in pools.split() if pool not in POOLS])
 
 
-def _remove(host: LabHost, names: _Names) -> None:
-    for guest in names.guests:
-        remove_guest(host, guest)
+def _removed(host: LabHost, names: _Names) -> _Names:
+    """What is left of these once they were removed."""
+    acts = [act for guest in names.guests for act in removal(guest)]
     for pool in names.pools:
-        host.run("virsh", "-q", "pool-destroy", pool, check=False)
-        host.run("virsh", "-q", "pool-undefine", pool, check=False)
+        acts += [f"pool-destroy {pool}", f"pool-undefine {pool}"]
+    return _known(host, first=acts) if acts else names
 
 
 def _make_pools_anew(host: LabHost) -> None:
