@@ -52,7 +52,7 @@ def expired(lab: Lab, host: LabHost) -> Iterator[None]:
     So it must be read in time; a slow box gets a longer life.
     """
     folder = host.layout.folder / "expired"
-    for life_s in (3, 9, 27):
+    for life_s in (2, 6, 18):
         issue(_ours(lab), folder, name=host.name, alternatives=[f"IP:{host.management_address}"])
         end = datetime.now(UTC) + timedelta(seconds=life_s)
         expire(_ours(lab), folder, at=end)

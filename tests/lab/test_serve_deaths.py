@@ -28,7 +28,7 @@ def test_a_guest_runs_at_the_destination_although_nobody_was_there_when_its_copy
     site: Site,
 ) -> None:
     spec = replace(roomy("busy", set_mib=12), dirty_pages_per_s=200)
-    with guests(site, a=(spec,)) as beats, slowed(site, "40mbit", "a", "b"):
+    with guests(site, a=(spec,)) as beats, slowed(site, "60mbit", "a", "b"):
         undisturbed_s = [undisturbed_gap_s(site, beats, spec.name, "host-b")]
         began_s = now_s()
         uuid = site.copying(spec.name, "host-a")

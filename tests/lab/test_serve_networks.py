@@ -68,7 +68,7 @@ def test_without_a_management_network_a_copy_ends_and_its_guest_stays(site: Site
 
 def test_a_move_to_a_host_that_is_slow_and_loses_packets_completes_or_says_why(site: Site) -> None:
     """50 ms there and back, and 5 % of the packets in each direction, on both its networks."""
-    spec = roomy("patient", set_mib=8)
+    spec = roomy("patient", set_mib=4)
     with guests(site, a=(spec,)) as beats:
         slow = site.host("host-b")
         for network in ("management", "migration"):

@@ -11,7 +11,15 @@ from dataclasses import replace
 from random import Random
 
 from tests.lab.serve_records import Migration
-from tests.lab.whole import Site, guests, kill_transfer_process, local_disk, roomy, slowed
+from tests.lab.whole import (
+    Site,
+    guests,
+    kill_transfer_process,
+    local_disk,
+    roomy,
+    slowed,
+    small_disk,
+)
 
 from godwit.cli.exits import Exit
 
@@ -157,7 +165,7 @@ def test_aborts_at_any_moment_leave_one_guest_and_nothing_behind(site: Site) -> 
     seed = int(os.environ.get("GODWIT_SEED", "0")) or int.from_bytes(os.urandom(4))
     print(f"seed {seed} (GODWIT_SEED)")
     chance = Random(seed)
-    spec = roomy("called-off", local_disk("called-off"), set_mib=4)
+    spec = roomy("called-off", small_disk("called-off"), set_mib=4)
     with guests(site, a=(spec,)):
         place = "host-a"
         for _ in range(ABORTS):
