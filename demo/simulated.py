@@ -24,7 +24,9 @@ def simulated_story(plane: ControlPlane) -> int:
         plane.godwit("server", "list")
         plane.godwit("migrate", "host-a-guest-1", "--check")
         verdicts = plane.ask("migrate", "host-a-guest-1", "--check")
-        refused = any(host["refusals"] for host in verdicts["verdicts"]["hosts"])
+        refused = {each["code"] for each in verdicts["verdicts"]["refusals"]} - {
+            "unable-to-migrate-to-self"
+        }
         codes = [plane.godwit("migrate", f"host-a-guest-{number}") for number in (1, 2, 3)]
         plane.godwit("migration", "list")
         print("simulated hosts: nothing was measured, nobody was killed; `make demo` does both")

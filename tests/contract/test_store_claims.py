@@ -31,6 +31,7 @@ from godwit.model.instance import PowerState, TaskState, VmState
 from godwit.model.migration import FINAL, IllegalTransition, MigrationStatus
 from godwit.model.progress import Progress, Statistics
 from godwit.model.reasons import Code, reason
+from godwit.model.refusals import grouped
 from godwit.saga.log import Direction, Story
 from godwit.store.interface import Ending, Fence, HoldSource, MigrationChanges, Needs, NewHost
 from godwit.store.sql import SqlStore
@@ -38,6 +39,9 @@ from godwit.store.statements import Connection, Reads
 from godwit.store.tables import metadata
 
 S = MigrationStatus
+FULL = grouped(
+    reason(Code.NOT_ENOUGH_VCPUS, host=host, free=free, needed=4) for host, free in ((A, 1), (B, 2))
+)
 
 
 def test_of_two_requests_at_once_for_one_server_one_is_accepted(tell: Tell) -> None:
@@ -322,12 +326,12 @@ def test_a_status_goes_only_where_the_table_lets_it(tell: Tell) -> None:
         with pytest.raises(AssertionError):
             await along(store, fence, Ending(S.PREPARING))
         changes = MigrationChanges(
-            status=S.QUEUED, dest_compute=B, dest_node="b", refusals=(WHY,), reason=WHY
+            status=S.QUEUED, dest_compute=B, dest_node="b", refusals=FULL, reason=WHY
         )
         assert (await store.change_migration(fence, changes)).dest_compute == B
         forgotten = await store.change_migration(fence, MigrationChanges(forget_destination=True))
         assert (forgotten.dest_compute, forgotten.dest_node) == (None, None)
-        assert (forgotten.status, forgotten.refusals) == (S.QUEUED, (WHY,))
+        assert (forgotten.status, forgotten.refusals) == (S.QUEUED, FULL)
         await store.record_progress(fence.migration_uuid, Progress(iteration=3))
         measured = MigrationChanges(statistics=Statistics(total_ms=1))
         move = await store.change_migration(fence, measured)

@@ -15,6 +15,13 @@ class Why(msgspec.Struct, frozen=True):
     host: str | None
 
 
+class Refusal(msgspec.Struct, frozen=True):
+    """What hosts have refused by."""
+
+    code: str
+    hosts: tuple[str, ...]
+
+
 class Sample(msgspec.Struct, frozen=True):
     """How far a copy is."""
 
@@ -42,7 +49,7 @@ class Migration(msgspec.Struct, frozen=True):
     outcome: str
     direction: str
     reason: Why | None
-    refusals: tuple[Why, ...]
+    refusals: tuple[Refusal, ...]
     progress: Sample | None
     statistics: Statistics | None
 

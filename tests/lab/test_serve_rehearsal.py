@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from tests.lab.whole import Site, guests, local_disk, shared_disk
 
@@ -64,15 +63,16 @@ def test_a_cut_network_and_a_missing_kernel_refuse_their_hosts(site: Site) -> No
 
 
 def rehearsed(site: Site, spec: GuestSpec) -> dict[str, tuple[bool, str]]:
-    """For each host but the guest's own: did it rehearse, and with which refusal?"""
+    """For each host but the guest's own: did it rehearse, or with which words did it refuse?"""
     typed = site.plane.typed("migrate", spec.name, "--check", "--rehearse", "--json")
-    verdicts = json.loads(typed.stdout)["verdicts"]["hosts"]
-    return {v["host"]: (v["rehearsed"], first_of(v)) for v in verdicts if v["host"] != "host-a"}
-
-
-def first_of(verdict: dict[str, Any]) -> str:
-    """Code and words of its first refusal, if there is one."""
-    return next((f"{why['code']}: {why['words']}" for why in verdict["refusals"]), "")
+    verdicts = json.loads(typed.stdout)["verdicts"]
+    refused = {
+        host: (False, f"{why['code']}: {why['words']}")
+        for why in verdicts["refusals"]
+        for host in why["hosts"]
+        if host != "host-a"
+    }
+    return refused | {each["host"]: (each["rehearsed"], "") for each in verdicts["willing"]}
 
 
 def leave_a_twin_behind(host: LabHost) -> None:

@@ -5,7 +5,7 @@ Everything but the hypervisors is the real thing, down to the codec between cond
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -19,6 +19,7 @@ from godwit.model.ids import HostName, InstanceUuid, MigrationUuid, RequestId
 from godwit.model.instance import Guest, Nic, PowerState
 from godwit.model.migration import FINAL, Migration
 from godwit.model.reasons import Code, reason
+from godwit.model.refusals import Refusal
 from godwit.rpc.compute import ComputeRpc
 from godwit.rpc.conductor import (
     AbortMigration,
@@ -272,6 +273,11 @@ class House:
         moved = await self.migrate(guest)
         assert moved.status == "completed", moved.reason
         await self.assert_sound(guest, again=False)
+
+
+def said_by(refusals: Iterable[Refusal]) -> dict[HostName, Code]:
+    """The code of each host that refused."""
+    return {host: refusal.code for refusal in refusals for host in refusal.hosts}
 
 
 def host_settings(**changes: Any) -> SimulatedHostSettings:

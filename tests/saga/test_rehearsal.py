@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from tests.saga.house import GUEST, A, B, C, House, a_house
+from tests.saga.house import GUEST, A, B, C, House, a_house, said_by
 
 from godwit.model.reasons import Code, reason
 from godwit.rpc.conductor import CheckLiveMigration, Verdicts
@@ -32,17 +32,14 @@ def rehearsed(claim: Callable[[House, Verdicts], Awaitable[None]], *faults: Faul
     run(story())
 
 
-def seen(verdicts: Verdicts) -> list[tuple[str, bool, list[Code]]]:
-    return [(v.host, v.rehearsed, [why.code for why in v.refusals]) for v in verdicts.hosts]
+def agreed(verdicts: Verdicts) -> list[tuple[str, bool]]:
+    return [(each.host, each.rehearsed) for each in verdicts.willing]
 
 
 def test_every_host_that_agrees_rehearses_and_the_source_does_not() -> None:
     async def claim(house: House, verdicts: Verdicts) -> None:
-        assert seen(verdicts) == [
-            (B, True, []),
-            (C, True, []),
-            (A, False, [Code.UNABLE_TO_MIGRATE_TO_SELF]),
-        ]
+        assert agreed(verdicts) == [(B, True), (C, True)]
+        assert said_by(verdicts.refusals) == {A: Code.UNABLE_TO_MIGRATE_TO_SELF}
         calls = {host: house.fleet.calls(host, "rehearse_arrival") for host in (A, B, C)}
         assert calls == {A: 0, B: 1, C: 1}
 
@@ -55,7 +52,8 @@ def test_a_host_refused_by_a_check_does_not_rehearse() -> None:
             house.fleet.refuse(B, reason(Code.BRIDGE_MISSING, host=B, bridge="br9"))
             ask = CheckLiveMigration(instance_uuid=GUEST, host=B)
             verdicts = await house.conductor.manager.rehearse_live_migration(ask)
-            assert {v.host: v.rehearsed for v in verdicts.hosts} == {A: False, B: False, C: False}
+            assert verdicts.willing == ()
+            assert set(said_by(verdicts.refusals)) == {A, B, C}
             assert house.fleet.calls(A, "rehearse_departure") == 0
 
     run(story())
@@ -63,8 +61,8 @@ def test_a_host_refused_by_a_check_does_not_rehearse() -> None:
 
 def test_a_host_whose_rehearsal_fails_is_refused_with_its_reason_and_cleaned_up() -> None:
     async def claim(house: House, verdicts: Verdicts) -> None:
-        assert seen(verdicts)[0] == (C, True, [])
-        assert (B, True, [Code.HYPERVISOR_ERROR]) in seen(verdicts)
+        assert agreed(verdicts) == [(C, True)]
+        assert said_by(verdicts.refusals)[B] is Code.HYPERVISOR_ERROR
         assert house.fleet.calls(B, "end_rehearsal") == 1
 
     rehearsed(claim, Fault(B, "rehearse_arrival", FaultKind.FAILS))
@@ -72,7 +70,7 @@ def test_a_host_whose_rehearsal_fails_is_refused_with_its_reason_and_cleaned_up(
 
 def test_what_a_lost_answer_has_left_is_removed() -> None:
     async def claim(house: House, verdicts: Verdicts) -> None:
-        assert (B, True, [Code.NO_ANSWER]) in seen(verdicts)
+        assert said_by(verdicts.refusals)[B] is Code.NO_ANSWER
         assert house.fleet.calls(B, "end_rehearsal") == 1
         assert house.fleet.calls(B, "rehearse_arrival") == 0
 
@@ -84,6 +82,6 @@ def test_no_more_hosts_rehearse_than_a_migration_would_try() -> None:
         async with a_house(migration=MigrationSettings(attempts_max=1)) as house:
             ask = CheckLiveMigration(instance_uuid=GUEST)
             verdicts = await house.conductor.manager.rehearse_live_migration(ask)
-            assert seen(verdicts)[:2] == [(B, True, []), (C, False, [])]
+            assert agreed(verdicts) == [(B, True), (C, False)]
 
     run(story())

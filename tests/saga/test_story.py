@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tests.saga.house import ASKED, GUEST, A, B, C, House, a_guest, a_house, host_settings
+from tests.saga.house import ASKED, GUEST, A, B, C, House, a_guest, a_house, host_settings, said_by
 
 from godwit.conductor.tasks.live_migrate import LIVE_MIGRATION
 from godwit.model.errors import BadRequest, Conflict, NotFound
@@ -77,7 +77,7 @@ def test_a_destination_that_refuses_is_remembered_and_the_next_one_is_taken() ->
             moved = await house.migrate()
             assert moved.status is S.COMPLETED
             assert moved.dest_compute == C
-            assert {why.host: why.code for why in moved.refusals} == {B: Code.BRIDGE_MISSING}
+            assert said_by(moved.refusals) == {B: Code.BRIDGE_MISSING}
             await house.assert_sound()
 
     run(story())
@@ -94,7 +94,7 @@ def test_no_valid_host_names_a_reason_for_every_host_it_asked_and_leaves_no_trac
             assert failed.reason is not None
             assert failed.reason.code is Code.NO_VALID_HOST
             assert failed.dest_compute is None
-            assert {why.host: why.code for why in failed.refusals} == {
+            assert said_by(failed.refusals) == {
                 B: Code.BRIDGE_MISSING,
                 C: Code.NAME_TAKEN,
             }
@@ -124,7 +124,7 @@ def test_a_host_asked_for_by_name_is_checked_like_any_other() -> None:
             house.fleet.refuse(C, reason(Code.BRIDGE_MISSING, host=C, bridge="br9"))
             failed = await house.migrate(host=C)
             assert failed.status is S.FAILED
-            assert {why.host: why.code for why in failed.refusals} == {C: Code.BRIDGE_MISSING}
+            assert said_by(failed.refusals) == {C: Code.BRIDGE_MISSING}
             assert failed.reason is not None
             assert "refused by 1 of the 1 that" in failed.reason.words
             house.fleet.refuse(C)
@@ -209,8 +209,8 @@ def test_another_managers_guest_is_refused_by_request_and_dry_run_alike() -> Non
                 await house.ask()
             assert refusal.value.reason.code is Code.OTHER_MANAGER
             verdicts = await house.check()
-            assert [why.code for why in verdicts.refusals] == [Code.OTHER_MANAGER]
-            assert verdicts.hosts == ()
+            assert [why.code for why in verdicts.reasons] == [Code.OTHER_MANAGER]
+            assert (verdicts.willing, verdicts.refusals) == ((), ())
             assert await house.store.queries.migrations() == ()
             await house.assert_sound(again=False)
 
@@ -298,8 +298,7 @@ def test_anti_affinity_keeps_members_apart_also_while_they_travel() -> None:
         async with a_house(guests=guests, groups={"web": apart}) as house:
             moved = await house.migrate()
             assert moved.dest_compute == C
-            why = {each.host: each.code for each in moved.refusals}
-            assert why[B] is Code.ANTI_AFFINITY_VIOLATED
+            assert said_by(moved.refusals)[B] is Code.ANTI_AFFINITY_VIOLATED
 
     run(story())
 
@@ -311,13 +310,12 @@ def test_a_dry_run_answers_for_every_host_and_changes_nothing() -> None:
             before = house.fleet.snapshot()
             ask = CheckLiveMigration(instance_uuid=GUEST)
             verdicts = await house.conductor.manager.check_live_migration(ask)
-            assert verdicts.refusals == ()
-            codes = [(each.host, [why.code for why in each.refusals]) for each in verdicts.hosts]
-            assert codes == [
-                (B, []),
-                (A, [Code.UNABLE_TO_MIGRATE_TO_SELF]),
-                (C, [Code.BRIDGE_MISSING]),
-            ]
+            assert verdicts.reasons == ()
+            assert [each.host for each in verdicts.willing] == [B]
+            assert said_by(verdicts.refusals) == {
+                A: Code.UNABLE_TO_MIGRATE_TO_SELF,
+                C: Code.BRIDGE_MISSING,
+            }
             assert house.fleet.snapshot() == before
             assert await house.store.queries.migrations() == ()
 
@@ -331,7 +329,7 @@ def test_a_dry_run_of_a_guest_that_cannot_move_says_so_and_asks_no_host() -> Non
             await asyncio.sleep(6)
             ask = CheckLiveMigration(instance_uuid=GUEST)
             verdicts = await house.conductor.manager.check_live_migration(ask)
-            assert [why.code for why in verdicts.refusals] == [Code.INSTANCE_INVALID_STATE]
-            assert verdicts.hosts == ()
+            assert [why.code for why in verdicts.reasons] == [Code.INSTANCE_INVALID_STATE]
+            assert (verdicts.willing, verdicts.refusals) == ((), ())
 
     run(story())

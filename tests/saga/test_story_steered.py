@@ -96,7 +96,7 @@ def test_a_check_judges_the_guard_that_the_move_would_have(*, permitted: bool) -
             assert facts.migrate_data is not None
             guard = facts.migrate_data.guard
             assert (guard is Guard.POSTCOPY) is permitted
-            assert [each.guard for each in checked.hosts if each.host == B] == [guard]
+            assert [each.guard for each in checked.willing] == [guard]
 
     run(story())
 

@@ -1,7 +1,7 @@
 """Every error becomes one OpenStack fault: `{"badRequest": {"code": 400, "message": ...}}`.
 
 Beside Nova's `code` and `message` stand ours: `reason` (the stable code), `remedy`, `host`, and
-`others` (one reason per refusing host). A client never sees a traceback; `app` registers these
+`refusals` (of hosts, by code). A client never sees a traceback; `app` registers these
 handlers.
 """
 
@@ -81,7 +81,7 @@ def fault_of(error: GodwitError) -> dict[str, Any]:
         reason=said.code,
         remedy=said.remedy,
         host=said.host,
-        others=error.others,
+        refusals=error.refusals,
     )
 
 
@@ -98,7 +98,7 @@ def names_in_the_body() -> Iterator[None]:
     except NotFound as error:
         if error.reason.code not in _NAMED_IN_BODIES:
             raise
-        raise BadRequest(error.reason, others=error.others) from error
+        raise BadRequest(error.reason, refusals=error.refusals) from error
 
 
 async def on_godwit_error(request: Request, error: Exception) -> Response:

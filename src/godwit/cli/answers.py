@@ -24,6 +24,21 @@ class Reason(Answer, frozen=True, kw_only=True):
     host: str | None = None
 
 
+Detail = int | str
+
+
+class Refusal(Answer, frozen=True, kw_only=True):
+    """Why some hosts refused. What differs from host to host stands in braces in words and remedy:
+    `{host}`, and the names in `details`, each with one value per host.
+    """
+
+    code: str = ""
+    words: str = ""
+    remedy: str = ""
+    hosts: tuple[str, ...] = ()
+    details: dict[str, tuple[Detail, ...]] = {}
+
+
 class Fault(Answer, frozen=True, kw_only=True):
     """An error answer. `reason` is the stable code, `code` the HTTP status."""
 
@@ -31,7 +46,7 @@ class Fault(Answer, frozen=True, kw_only=True):
     message: str = ""
     reason: str = ""
     remedy: str = ""
-    others: tuple[Reason, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
 
 
 class Debt(Answer, frozen=True, kw_only=True):

@@ -188,7 +188,7 @@ def _told(failure: Failure, *, as_json: bool) -> Exit:
             "code": failure.code,
             "message": failure.message,
             "remedy": failure.remedy,
-            "others": failure.others,
+            "refusals": failure.refusals,
             "exit_code": int(failure.exit_code),
         }
         click.echo(msgspec.json.format(msgspec.json.encode({"error": error}), indent=2))

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from godwit.cli.answers import Host, OneHost, Reason, Server, Servers, decode, fault_in
+from godwit.cli.answers import Host, OneHost, Server, Servers, decode, fault_in
 from godwit.cli.exits import Exit, Failure, exit_of_fault
 from godwit.cli.migration_answers import Checked, Migration, Migrations, OneMigration, Timeline
 from godwit.cli.transport import HttpRequest, HttpResponse, Transport, Unanswered
@@ -73,7 +73,7 @@ class Client:
             fault.message or f"the server answered {answer.status}",
             fault.remedy,
             fault.reason,
-            fault.others,
+            fault.refusals,
         )
 
     def _unanswered(self, ask: HttpRequest, error: Unanswered) -> Failure:
@@ -196,10 +196,13 @@ def the_one(named: str, servers: Sequence[Server]) -> Server:
     raise Failure(
         Exit.CANNOT_ASK,
         f"{named} names {len(found)} servers",
-        "name the server by its uuid",
+        f"name the server by its uuid: {'; '.join(map(_who, found))}",
         "server-name-ambiguous",
-        tuple(Reason(host=s.host, words=f"{s.id} on {s.host}, {s.status}") for s in found),
     )
+
+
+def _who(server: Server) -> str:
+    return f"{server.id} on {server.host}, {server.status}"
 
 
 def looks_like_a_uuid(text: str) -> bool:

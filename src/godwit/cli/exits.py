@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from godwit.cli.answers import Fault, Reason
+from godwit.cli.answers import Fault, Refusal
 
 
 class Exit(IntEnum):
@@ -79,10 +79,10 @@ def worst_of(ends: Iterable[Exit]) -> Exit:
 
 @dataclass(frozen=True)
 class Failure(Exception):
-    """Ends a verb: shown as one line, with the remedy; `others` are further reasons."""
+    """Ends a verb: shown as one line, with the remedy; `refusals` are of hosts."""
 
     exit_code: Exit
     message: str
     remedy: str = ""
     code: str = ""
-    others: tuple[Reason, ...] = ()
+    refusals: tuple[Refusal, ...] = ()

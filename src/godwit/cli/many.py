@@ -38,6 +38,8 @@ class Order:
     why: str
     only_check: bool
     wait: bool
+    all_hosts: bool = False
+    """Each host that refuses is told by itself."""
 
     @property
     def host(self) -> str | None:
@@ -54,7 +56,7 @@ def migrate_many(asking: Asking, order: Order) -> Exit:
         asking.put(document(()), lambda: [words])
         return Exit.MOVED
     moves = asking.wiring.each(partial(_checked, asking.client, order.wish), moves)
-    asking.say(*check_lines(moves, order.host))
+    asking.say(*check_lines(moves, order.host, all_hosts=order.all_hosts))
     if order.only_check:
         return _told(asking, moves, [])
     asking.say(intent_line(moves))

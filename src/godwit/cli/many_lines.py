@@ -5,16 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from godwit.cli.answers import Reason
 from godwit.cli.exits import Exit
 from godwit.cli.migration_answers import Migration, Statistics
 from godwit.cli.move import Move
 from godwit.cli.progress import Furthest, progress_line
-from godwit.cli.show import failure_lines, worth_telling
+from godwit.cli.refusals import refusal_lines, some_of, worth_telling
+from godwit.cli.show import failure_lines, reason_lines
 from godwit.cli.story import closing, moved_bytes
 from godwit.cli.text import ARROW, between, columns, duration, plain, size, table
 
-HOSTS_SHOWN: Final = 4
 WORDS: Final[Mapping[str, str]] = {
     "accepted": "waits to begin",
     "queued": "waits for its turn",
@@ -38,7 +37,9 @@ _ENDS: Final = (
 # --- before they move ----------------------------------------------------------------------------
 
 
-def check_lines(moves: Sequence[Move], requested: str | None) -> list[str]:
+def check_lines(
+    moves: Sequence[Move], requested: str | None, *, all_hosts: bool = False
+) -> list[str]:
     """One table: who can go, and where; below it, who cannot, why, and what to do about it."""
     rows = [
         (
@@ -50,46 +51,50 @@ def check_lines(moves: Sequence[Move], requested: str | None) -> list[str]:
         for move in moves
     ]
     lines = table(("server", "on", "can go", "to, or why not"), rows, empty="no servers")
-    return [*lines, *_remedies(moves, requested)]
+    return [*lines, *_remedies(moves, requested, all_hosts=all_hosts)]
 
 
 def _where_or_why(move: Move, requested: str | None) -> str:
     if not move.can_go:
         return "; ".join(dict.fromkeys(_codes(move, requested)))
-    verdicts = move.checked.verdicts.hosts if move.checked else ()
-    willing = [verdict.host for verdict in verdicts if not verdict.refusals]
-    more = f" and {len(willing) - HOSTS_SHOWN} more" if len(willing) > HOSTS_SHOWN else ""
-    return ", ".join(willing[:HOSTS_SHOWN]) + more
+    willing = move.checked.verdicts.willing if move.checked else ()
+    return some_of([each.host for each in willing])
 
 
 def _codes(move: Move, requested: str | None) -> list[str]:
     if move.failure is not None:
         return [move.failure.code or move.failure.message]
-    return [reason.code for reason in _reasons(move, requested)] or ["no other host"]
-
-
-def _reasons(move: Move, requested: str | None) -> list[Reason]:
-    """Why not: the guest's own reasons, else those of the hosts."""
     if move.checked is None:
         return []
     verdicts = move.checked.verdicts
-    of_hosts = [refusal for verdict in verdicts.hosts for refusal in verdict.refusals]
-    return list(verdicts.refusals) or worth_telling(of_hosts, requested)
+    said = verdicts.reasons or worth_telling(verdicts.refusals, requested)
+    return [each.code for each in said] or ["no other host"]
 
 
-def _remedies(moves: Sequence[Move], requested: str | None) -> list[str]:
-    """Each different reason once, with its remedy and who it is about."""
-    lines: list[str] = []
-    told: set[tuple[str, str]] = set()
-    for move in (move for move in moves if not move.can_go):
-        if move.failure is not None:
-            lines += [plain(line) for line in failure_lines(move.failure)]
-        for reason in _reasons(move, requested):
-            if (reason.code, reason.words) not in told:
-                told.add((reason.code, reason.words))
-                lines.append(plain(f"  {reason.code}: {reason.words}"))
-                lines.append(plain(f"    {ARROW} {reason.remedy}"))
-    return lines
+def _remedies(moves: Sequence[Move], requested: str | None, *, all_hosts: bool) -> list[str]:
+    """Why not, each different reason once, and what to do about it."""
+    paragraphs = [
+        tuple(paragraph)
+        for move in moves
+        if not move.can_go
+        for paragraph in _why_not(move, requested, all_hosts=all_hosts)
+    ]
+    return [line for paragraph in dict.fromkeys(paragraphs) for line in paragraph]
+
+
+def _why_not(move: Move, requested: str | None, *, all_hosts: bool) -> list[list[str]]:
+    if move.failure is not None:
+        return [[plain(line) for line in failure_lines(move.failure)]]
+    if move.checked is None:
+        return []
+    verdicts = move.checked.verdicts
+    return [
+        *(reason_lines([reason]) for reason in verdicts.reasons),
+        *(
+            refusal_lines([refusal], all_hosts=all_hosts)
+            for refusal in worth_telling(verdicts.refusals, requested)
+        ),
+    ]
 
 
 def intent_line(moves: Sequence[Move]) -> str:

@@ -1,5 +1,6 @@
 """`godwit migrate`: move guests, or ask which hosts would take them."""
 
+from functools import partial
 from typing import Any
 
 import click
@@ -46,6 +47,7 @@ Wish = dict[str, Any]
     help="With --check, of one server: send a tiny twin of the guest to each of these hosts, start "
     "one of its size there, paused and without its disks, and end both.",
 )
+@click.option("--all", "all_hosts", is_flag=True, help="With --check: each host by itself.")
 @click.option("--auto", is_flag=True, help="Copy the disks the hosts do not share (the default).")
 @click.option("--block", is_flag=True, help="Copy all disks: refuse if the hosts share one.")
 @click.option("--shared", is_flag=True, help="Copy no disk: refuse if the hosts do not share all.")
@@ -75,21 +77,17 @@ def migrate(
         raise click.UsageError("name the servers to move, or a host to empty with --from")
     if source is not None and source == host:
         raise click.UsageError(f"--from and --to both say {host}")
-    wish: Wish = {"host": host, "block_migration": _disks(flags)}
-    if flags["disk_over_commit"]:
-        wish["disk_over_commit"] = True
-    if flags["rehearse"]:
-        wish["rehearse"] = True
-    if steering := steering_in(flags):
-        wish["godwit:steering"] = steering
     order = Order(
         named=tuple(dict.fromkeys(named)),
         source=source,
-        wish=wish,
+        wish=_wish(host, flags),
         why=reason,
         only_check=flags["check"],
         wait=not flags["no_wait"],
+        all_hosts=flags["all_hosts"],
     )
+    if order.all_hosts and not order.only_check:
+        raise click.UsageError("--all goes with --check")
     many = source is not None or len(order.named) > 1
     if flags["rehearse"] and (many or not order.only_check):
         raise click.UsageError("--rehearse goes with --check of one server")
@@ -104,7 +102,8 @@ def _migrate_one(asking: Asking, order: Order) -> Exit:
     server = asking.client.server(named)
     if order.only_check:
         checked, raw = asking.client.check(server, order.wish)
-        asking.put(raw, lambda: verdict_lines(server.name, checked, order.host))
+        said = partial(verdict_lines, server.name, checked, order.host, all_hosts=order.all_hosts)
+        asking.put(raw, said)
         return Exit.MOVED if would_do(checked) else Exit.REFUSED
     uuid = asking.client.migrate(server, order.wish, why=order.why)
     found, raw = asking.client.migration(uuid)
@@ -112,6 +111,14 @@ def _migrate_one(asking: Asking, order: Order) -> Exit:
         asking.put(raw, lambda: [f"migration {found.id} accepted; {_what_next(found)}"])
         return Exit.MOVED
     return watched(asking, found)
+
+
+def _wish(host: str | None, flags: dict[str, Any]) -> Wish:
+    wish: Wish = {"host": host, "block_migration": _disks(flags)}
+    wish |= {name: True for name in ("disk_over_commit", "rehearse") if flags[name]}
+    if steering := steering_in(flags):
+        wish["godwit:steering"] = steering
+    return wish
 
 
 def _disks(flags: dict[str, Any]) -> bool | str:

@@ -1,6 +1,6 @@
 """What the server answers about migrations and dry runs. Read as `answers` says."""
 
-from godwit.cli.answers import Answer, Reason
+from godwit.cli.answers import Answer, Reason, Refusal
 
 
 class Progress(Answer, frozen=True, kw_only=True):
@@ -100,7 +100,7 @@ class Migration(Answer, frozen=True, kw_only=True):
     initiator: str = ""
     initiator_reason: str = ""
     reason: Reason | None = None
-    refusals: tuple[Reason, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
     steering: Steering | None = None
     guard: str | None = None
     no_post_copy: str | None = None
@@ -148,20 +148,22 @@ class Migrations(Answer, frozen=True, kw_only=True):
     migrations: tuple[Migration, ...] = ()
 
 
-class HostVerdict(Answer, frozen=True, kw_only=True):
-    """Could the guest move to this host? Yes if there is no refusal."""
+class Willing(Answer, frozen=True, kw_only=True):
+    """A host that would take the guest."""
 
     host: str
-    refusals: tuple[Reason, ...] = ()
     rehearsed: bool = False
     guard: str | None = None
 
 
 class Verdicts(Answer, frozen=True, kw_only=True):
-    """One verdict per host; `refusals` are reasons that no host can change."""
+    """Who would take the guest, the best first, and why others would not; `reasons` are such that
+    no host can change.
+    """
 
-    hosts: tuple[HostVerdict, ...] = ()
-    refusals: tuple[Reason, ...] = ()
+    willing: tuple[Willing, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    reasons: tuple[Reason, ...] = ()
 
 
 class Checked(Answer, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """`godwit migration ...`: what was and is being moved; stopping it; a person's decision."""
 
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -43,8 +44,9 @@ def list_migrations(
 @migration.command()
 @_MIGRATION
 @click.option("--watch", is_flag=True, help="Go on showing the story until it ends.")
+@click.option("--all", "all_hosts", is_flag=True, help="Each host that refused by itself.")
 @verb
-def show(asking: Asking, named: str, watch: bool) -> Exit | None:
+def show(asking: Asking, named: str, watch: bool, all_hosts: bool) -> Exit | None:
     """The whole story of one migration; what to type where a person is needed.
 
     With --watch the exit code is that of godwit migrate.
@@ -53,7 +55,8 @@ def show(asking: Asking, named: str, watch: bool) -> Exit | None:
     if watch:
         return watched(asking, found)
     timeline = asking.client.timeline(found.uuid)
-    asking.put(raw, lambda: migration_lines(timeline.migration, timeline.entries))
+    story = partial(migration_lines, timeline.migration, timeline.entries, all_hosts=all_hosts)
+    asking.put(raw, story)
     return None
 
 

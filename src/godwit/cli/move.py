@@ -77,5 +77,5 @@ def _entry(move: Move) -> dict[str, Any]:
     if move.failure is not None:
         failure = move.failure
         error = {"code": failure.code, "message": failure.message, "remedy": failure.remedy}
-        entry["error"] = {**error, "others": failure.others}
+        entry["error"] = {**error, "refusals": failure.refusals}
     return entry

@@ -1,11 +1,18 @@
 """Hosts, servers, migrations and verdicts as text: data in, lines out. Pure."""
 
 from collections.abc import Sequence
-from typing import Final
 
-from godwit.cli.answers import Debt, Disk, Facts, Host, Reason, Server, Usage
+from godwit.cli.answers import Debt, Disk, Facts, Host, Reason, Refusal, Server, Usage
 from godwit.cli.exits import Failure
-from godwit.cli.migration_answers import Checked, HostVerdict, Migration
+from godwit.cli.migration_answers import Checked, Migration, Willing
+from godwit.cli.refusals import (
+    is_shortened,
+    refusal_lines,
+    remedy_of,
+    rows_of,
+    some_of,
+    worth_telling,
+)
 from godwit.cli.text import (
     ARROW,
     at,
@@ -19,28 +26,21 @@ from godwit.cli.text import (
     version,
 )
 
-OBVIOUS: Final = frozenset({"unable-to-migrate-to-self", "not-the-requested-host"})
-"""Refusals that go without saying, unless of the very host that was asked for."""
-
 
 def failure_lines(failure: Failure) -> list[str]:
-    """One line with the remedy, then one for each further reason."""
+    """One line with the remedy, then what hosts have said."""
     line = f"godwit: {plain(failure.message)}"
     if failure.remedy:
         line = f"{line}; {plain(failure.remedy)}"
-    return [line, *reason_lines(failure.others)]
+    return [line, *refusal_lines(failure.refusals)]
 
 
-def reason_lines(reasons: Sequence[Reason], *, indent: str = "  ") -> list[str]:
-    """Each reason with host, code and words; its remedy on the line below."""
-    rows = [(reason.host or "", reason.code, reason.words) for reason in reasons]
-    lines = columns(rows, indent=indent) if rows else []
-    both = zip(lines, reasons, strict=True)
+def reason_lines(reasons: Sequence[Reason]) -> list[str]:
+    """Each reason's code and words; its remedy on the line below."""
     return [
-        part
-        for line, reason in both
-        for part in (line, f"{indent}  {ARROW} {plain(reason.remedy)}" if reason.remedy else "")
-        if part
+        plain(part)
+        for reason in reasons
+        for part in (f"  {reason.code}: {reason.words}", f"    {ARROW} {reason.remedy}")
     ]
 
 
@@ -283,47 +283,48 @@ def downtime(migration: Migration) -> str:
 # --- a dry run -----------------------------------------------------------------------------------
 
 
-def verdict_lines(server: str, checked: Checked, requested: str | None = None) -> list[str]:
-    """Per host: yes, or no with every reason and what to do about it."""
+def verdict_lines(
+    server: str, checked: Checked, requested: str | None = None, *, all_hosts: bool = False
+) -> list[str]:
+    """Who would take it, and who not, why, and what to do about it."""
     verdicts = checked.verdicts
-    hosts = [v for v in verdicts.hosts if v.host == requested or not _goes_without_saying(v)]
     head = f"{server} on {checked.source}"
-    if verdicts.refusals:
-        lines = [plain(f"{head} cannot be migrated now"), *reason_lines(verdicts.refusals)]
-    else:
-        willing = sum(1 for verdict in hosts if not verdict.refusals)
-        lines = [plain(f"{head}: {willing} of {_counted(len(hosts), 'host')} would take it")]
-    width = max((len(plain(verdict.host)) for verdict in hosts), default=0)
-    return lines + [line for verdict in hosts for line in _verdict(verdict, width)]
+    if verdicts.reasons:
+        return [plain(f"{head} cannot be migrated now"), *reason_lines(verdicts.reasons)]
+    refusals = worth_telling(verdicts.refusals, requested)
+    willing = _alike(verdicts.willing)
+    count = len({each for refusal in refusals for each in refusal.hosts}) + len(verdicts.willing)
+    rows = [row for words, hosts in willing for row in _yes(words, hosts, all_hosts=all_hosts)]
+    rows += [row for refusal in refusals for row in _no(refusal, all_hosts=all_hosts)]
+    groups = [*(hosts for _, hosts in willing), *(refusal.hosts for refusal in refusals)]
+    shortened = not all_hosts and any(map(is_shortened, groups))
+    return [
+        plain(f"{head}: {len(verdicts.willing)} of {_counted(count, 'host')} would take it"),
+        *(columns(rows, indent="  ") if rows else ()),
+        *(["every host by itself: --all"] if shortened else ()),
+    ]
 
 
-def _verdict(verdict: HostVerdict, width: int) -> list[str]:
-    name = plain(verdict.host).ljust(width)
-    if not verdict.refusals:
-        rehearsed = ", and rehearsed" if verdict.rehearsed else ""
-        guard = f", guard {verdict.guard}" if verdict.guard else ""
-        return [plain(f"  {name}  yes{rehearsed}{guard}")]
-    lines = []
-    for refusal in verdict.refusals:
-        lines.append(f"  {name}  no   {plain(refusal.code)}: {plain(refusal.words)}")
-        lines.append(f"  {' ' * width}       {ARROW} {plain(refusal.remedy)}")
-        name = " " * width
-    return lines
+def _alike(willing: Sequence[Willing]) -> list[tuple[str, list[str]]]:
+    """Those of whom the same is true together, the best first."""
+    alike: dict[str, list[str]] = {}
+    for each in willing:
+        rehearsed = ", and rehearsed" if each.rehearsed else ""
+        guard = f", guard {each.guard}" if each.guard else ""
+        alike.setdefault(f"yes{rehearsed}{guard}", []).append(each.host)
+    return list(alike.items())
 
 
-def _goes_without_saying(verdict: HostVerdict) -> bool:
-    return any(refusal.code in OBVIOUS for refusal in verdict.refusals)
+def _yes(words: str, hosts: Sequence[str], *, all_hosts: bool) -> list[tuple[str, str]]:
+    return [(who, words) for who in (hosts if all_hosts else (some_of(hosts),))]
 
 
-def worth_telling(refusals: Sequence[Reason], requested: str | None) -> list[Reason]:
-    """The refusals that tell something: not that the guest's own host is no destination, nor that
-    a host was not the one asked for.
-    """
-    return [r for r in refusals if r.host == requested or r.code not in OBVIOUS]
+def _no(refusal: Refusal, *, all_hosts: bool) -> list[tuple[str, str]]:
+    rows = rows_of(refusal, all_hosts=all_hosts)
+    said = [(who, f"no   {refusal.code}: {words}") for who, words in rows]
+    return [*said, ("", f"     {ARROW} {remedy_of(refusal)}")]
 
 
 def would_do(checked: Checked) -> int:
-    """How many hosts would take the guest; none if the guest itself cannot leave."""
-    if checked.verdicts.refusals:
-        return 0
-    return sum(1 for verdict in checked.verdicts.hosts if not verdict.refusals)
+    """How many hosts would take the guest."""
+    return len(checked.verdicts.willing)

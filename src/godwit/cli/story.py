@@ -10,7 +10,7 @@ from typing import Final
 from godwit.cli.answers import Reason
 from godwit.cli.migration_answers import Entry, Migration, Statistics
 from godwit.cli.progress import Furthest, progress_line
-from godwit.cli.show import reason_lines, worth_telling
+from godwit.cli.refusals import is_shortened, refusal_lines, some_of, worth_telling
 from godwit.cli.text import ARROW, at, between, duration, plain, size
 
 STEP_WIDTH: Final = 24
@@ -106,7 +106,7 @@ def learned(step: str, migration: Migration) -> str:
 
 def _found(migration: Migration) -> str:
     refused = "; ".join(
-        f"{refusal.host} refused: {refusal.code}"
+        f"{some_of(refusal.hosts)} refused: {refusal.code}"
         for refusal in worth_telling(migration.refusals, migration.requested_host)
     )
     chosen = migration.destination or ""
@@ -136,16 +136,18 @@ def moved_bytes(statistics: Statistics) -> int:
 # --- the end -------------------------------------------------------------------------------------
 
 
-def closing(migration: Migration, timeline: Sequence[Entry] = ()) -> list[str]:
+def closing(
+    migration: Migration, timeline: Sequence[Entry] = (), *, all_hosts: bool = False
+) -> list[str]:
     """How it ended, or how it stands; what to do, where something is to be done."""
     owed = [
         plain(f"  still owed: {step}; it is done as soon as its host answers (godwit host list)")
         for step in still_owed(timeline)
     ]
-    return [*_ending(migration), *owed]
+    return [*_ending(migration, all_hosts=all_hosts), *owed]
 
 
-def _ending(migration: Migration) -> list[str]:
+def _ending(migration: Migration, *, all_hosts: bool) -> list[str]:
     match migration.outcome:
         case "moved":
             return [_moved(migration)]
@@ -154,7 +156,7 @@ def _ending(migration: Migration) -> list[str]:
         case "under-way":
             return [_under_way(migration)]
         case _:
-            return _not_moved(migration)
+            return _not_moved(migration, all_hosts=all_hosts)
 
 
 def _moved(migration: Migration) -> str:
@@ -173,7 +175,7 @@ def _moved(migration: Migration) -> str:
     return plain(f"completed  {_server(migration)}  {'  '.join(parts)}")
 
 
-def _not_moved(migration: Migration) -> list[str]:
+def _not_moved(migration: Migration, *, all_hosts: bool) -> list[str]:
     why = migration.reason
     line = "refused" if migration.outcome == "refused" else migration.status
     if why is not None:
@@ -181,7 +183,10 @@ def _not_moved(migration: Migration) -> list[str]:
     lines = [plain(line)]
     if why is not None and why.remedy:
         lines.append(f"  {ARROW} {plain(why.remedy)}")
-    lines += reason_lines(worth_telling(migration.refusals, migration.requested_host))
+    refusals = worth_telling(migration.refusals, migration.requested_host)
+    lines += refusal_lines(refusals, all_hosts=all_hosts)
+    if not all_hosts and any(is_shortened(refusal.hosts) for refusal in refusals):
+        lines.append(f"  every host by itself: godwit migration show {migration.id} --all")
     if migration.outcome in _RUNS_ON:
         lines.append(plain(f"{_server(migration)} was not moved: it is on {migration.source}"))
     return lines
@@ -256,7 +261,9 @@ def _said(migration: Migration) -> str:
     return migration.decision.why.words if migration.decision else ""
 
 
-def migration_lines(migration: Migration, timeline: Sequence[Entry]) -> list[str]:
+def migration_lines(
+    migration: Migration, timeline: Sequence[Entry], *, all_hosts: bool = False
+) -> list[str]:
     """The whole story of one migration, told afterwards or half-way."""
     asked = f"  asked for by {migration.initiator}, {at(migration.created_at)}"
     if migration.initiator_reason:
@@ -265,7 +272,7 @@ def migration_lines(migration: Migration, timeline: Sequence[Entry]) -> list[str
     for line in [line for entry in timeline for line in entry_lines(entry, migration)]:
         if line != lines[-1]:
             lines.append(line)
-    return [*lines, *closing(migration, timeline)]
+    return [*lines, *closing(migration, timeline, all_hosts=all_hosts)]
 
 
 def _guard(migration: Migration) -> list[str]:

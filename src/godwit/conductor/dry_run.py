@@ -3,7 +3,7 @@ changed and nothing is left behind.
 """
 
 import asyncio
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from godwit.conductor.requests import check_named_host, known_server, steering_asked
@@ -17,11 +17,11 @@ from godwit.conductor.tasks.find_destination import request_spec
 from godwit.conductor.world import World
 from godwit.model.errors import GodwitError
 from godwit.model.host import HostFacts
-from godwit.model.ids import HostName
 from godwit.model.instance import Instance
 from godwit.model.reasons import Code, Reason, reason
+from godwit.model.refusals import grouped
 from godwit.model.request_spec import RequestSpec
-from godwit.rpc.conductor import CheckLiveMigration, HostVerdict, Verdicts
+from godwit.rpc.conductor import CheckLiveMigration, Verdicts, Willing
 from godwit.scheduler.host_state import HostState, why_unavailable
 from godwit.scheduler.select import select_destinations
 
@@ -29,20 +29,39 @@ AT_ONCE_MAX: Final = 8
 """So many hosts are asked at the same time."""
 
 
-async def check(world: World, ask: CheckLiveMigration) -> Verdicts:
-    """One verdict per host: the best choice first, then the refused by name.
+@dataclass(frozen=True)
+class Found:
+    """What was found out, host by host."""
 
-    Raises `NotFound` (the server) and `BadRequest` (the named host); all else is an answer.
+    willing: tuple[Willing, ...] = ()
+    """The best choice first."""
+    refused: tuple[Reason, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    """What no host can change."""
+
+    def verdicts(self) -> Verdicts:
+        """The answer."""
+        return Verdicts(willing=self.willing, refusals=grouped(self.refused), reasons=self.reasons)
+
+
+async def check(world: World, ask: CheckLiveMigration) -> Verdicts:
+    """Which hosts would take it, and why each other one would not. Raises what `look` raises."""
+    return (await look(world, ask)).verdicts()
+
+
+async def look(world: World, ask: CheckLiveMigration) -> Found:
+    """Every host is looked at. Raises `NotFound` (the server) and `BadRequest` (the named host);
+    all else is an answer.
     """
     instance = await known_server(world, ask.instance_uuid)
     states = await world.hosts.now()
     await check_named_host(world, ask.host, instance)
     source = next((state for state in states if state.name == instance.host), None)
-    refusals = against_moving(instance, source)
-    if source is None or source.facts is None or refusals:
-        return Verdicts(hosts=(), refusals=refusals)
+    reasons = against_moving(instance, source)
+    if source is None or source.facts is None or reasons:
+        return Found(reasons=reasons)
     spec = await question(world, ask, instance, source.facts)
-    return Verdicts(hosts=await _verdicts(world, spec, states))
+    return await _asked(world, spec, states)
 
 
 async def question(
@@ -75,44 +94,31 @@ def against_moving(instance: Instance, source: HostState | None) -> tuple[Reason
     return tuple(why for why in reasons if why is not None)
 
 
-async def _verdicts(
-    world: World, spec: RequestSpec, states: tuple[HostState, ...]
-) -> tuple[HostVerdict, ...]:
+async def _asked(world: World, spec: RequestSpec, states: tuple[HostState, ...]) -> Found:
     selection = select_destinations(spec, states)
     described = {state.name: state.facts for state in states if state.facts is not None}
     gate = asyncio.Semaphore(AT_ONCE_MAX)
     async with asyncio.TaskGroup() as tasks:
         asked = [
-            tasks.create_task(_verdict(world, spec, described[name], gate), name=f"check of {name}")
+            tasks.create_task(_answer(world, spec, described[name], gate), name=f"check of {name}")
             for name in selection.hosts
         ]
     answers = [task.result() for task in asked]
-    refused = [
-        HostVerdict(host=why.host, refusals=(why,))
-        for why in selection.refusals
-        if why.host is not None
-    ]
-    return sorted_verdicts([*answers, *refused])
+    said = [why for each in answers if not isinstance(each, Willing) for why in each]
+    return Found(
+        willing=tuple(each for each in answers if isinstance(each, Willing)),
+        refused=(*selection.refusals, *said),
+    )
 
 
-def sorted_verdicts(verdicts: Sequence[HostVerdict]) -> tuple[HostVerdict, ...]:
-    """Those that would take the guest, as they come; then the others by name."""
-    possible = [verdict for verdict in verdicts if not verdict.refusals]
-    refused = [verdict for verdict in verdicts if verdict.refusals]
-    return (*possible, *sorted(refused, key=_by_name))
-
-
-async def _verdict(
+async def _answer(
     world: World, spec: RequestSpec, host: HostFacts, gate: asyncio.Semaphore
-) -> HostVerdict:
+) -> Willing | tuple[Reason, ...]:
     async with gate:
         try:
             answer = await check_both_ends(world, spec, host)
         except GodwitError as error:
-            return HostVerdict(host=host.name, refusals=(of_host(error.reason, host),))
-    guard = answer.migrate_data.guard if answer.migrate_data else None
-    return HostVerdict(host=host.name, refusals=answer.refusals, guard=guard)
-
-
-def _by_name(verdict: HostVerdict) -> HostName:
-    return verdict.host
+            return (of_host(error.reason, host),)
+    if answer.refusals or answer.migrate_data is None:
+        return answer.refusals
+    return Willing(host=host.name, guard=answer.migrate_data.guard)

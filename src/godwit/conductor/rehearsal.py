@@ -4,11 +4,12 @@ guest's place. The guest itself is not touched and nothing is left behind.
 
 import asyncio
 from collections.abc import Mapping
+from itertools import chain
 from typing import Final
 
 from msgspec.structs import replace
 
-from godwit.conductor.dry_run import check, question, sorted_verdicts
+from godwit.conductor.dry_run import Found, look, question
 from godwit.conductor.requests import known_server
 from godwit.conductor.tasks.checks import check_both_ends, of_host
 from godwit.conductor.tasks.find_destination import described
@@ -30,24 +31,23 @@ AT_ONCE_MAX: Final = 2
 
 async def rehearse(world: World, ask: CheckLiveMigration) -> Verdicts:
     """The dry run's verdicts; the best of those that would take the guest, as many as a migration
-    would try, have rehearsed it. Raises what `dry_run.check` raises.
+    would try, have rehearsed it. Raises what `dry_run.look` raises.
     """
-    checked = await check(world, ask)
-    willing = [verdict.host for verdict in checked.hosts if not verdict.refusals]
-    chosen = willing[: world.settings.migration.attempts_max]
+    found = await look(world, ask)
+    chosen = [each.host for each in found.willing[: world.settings.migration.attempts_max]]
     if not chosen:
-        return checked
+        return found.verdicts()
     instance = await known_server(world, ask.instance_uuid)
     states = await world.hosts.now()
     spec = await question(world, ask, instance, described(states, instance.host))
-    found = await _rehearse_at_each(world, spec, [described(states, name) for name in chosen])
-    verdicts = [
-        replace(verdict, refusals=found[verdict.host], rehearsed=True)
-        if verdict.host in found
-        else verdict
-        for verdict in checked.hosts
+    said = await _rehearse_at_each(world, spec, [described(states, name) for name in chosen])
+    willing = [
+        replace(each, rehearsed=each.host in said)
+        for each in found.willing
+        if not said.get(each.host)
     ]
-    return replace(checked, hosts=sorted_verdicts(verdicts))
+    refused = (*found.refused, *chain.from_iterable(said.values()))
+    return Found(willing=tuple(willing), refused=refused).verdicts()
 
 
 async def _rehearse_at_each(

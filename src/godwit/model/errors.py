@@ -4,23 +4,24 @@ GodwitError
 ├── BadRequest      the request makes no sense as it stands
 ├── NotFound        what it names is not known
 ├── Conflict        it makes sense, but not now
-├── Refused         a check or a host said no; `others` holds one reason per refusing host
+├── Refused         a check or a host said no; `refusals` holds what every host has said
 ├── Unreachable     no answer in time: says nothing about whether the act happened
 ├── HypervisorError the hypervisor answered, with an error
 └── Superseded      a newer generation acts for this migration, or the act was already undone
 """
 
 from godwit.model.reasons import Reason
+from godwit.model.refusals import Refusal
 
 
 class GodwitError(Exception):
     """Expected trouble. `reason` is what a person is shown; the cause, if any, is chained."""
 
-    def __init__(self, reason: Reason, *, others: tuple[Reason, ...] = ()) -> None:
-        """`others` are further reasons that belong to this one, such as each host's refusal."""
+    def __init__(self, reason: Reason, *, refusals: tuple[Refusal, ...] = ()) -> None:
+        """`refusals`: of hosts, where the reason sums them up."""
         super().__init__(f"{reason.code}: {reason.words}")
         self.reason = reason
-        self.others = others
+        self.refusals = refusals
 
 
 class BadRequest(GodwitError):

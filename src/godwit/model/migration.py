@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid, RequestId
 from godwit.model.progress import NO_WAY_BACK, Progress, Statistics
 from godwit.model.reasons import Reason
+from godwit.model.refusals import Refusal
 from godwit.model.steering import UNSTEERED, Steering
 
 
@@ -77,8 +78,8 @@ class Migration(msgspec.Struct, frozen=True, kw_only=True):
     request_id: RequestId = RequestId("")
     reason: Reason | None = None
     """Why it failed, was cancelled, or waits for a person."""
-    refusals: tuple[Reason, ...] = ()
-    """One reason per host that was considered and refused."""
+    refusals: tuple[Refusal, ...] = ()
+    """Of every host that was considered and refused."""
     person_needed: bool = False
     abort_requested: bool = False
     progress: Progress | None = None

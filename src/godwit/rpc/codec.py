@@ -19,6 +19,7 @@ from godwit.model.errors import (
     Unreachable,
 )
 from godwit.model.reasons import Reason
+from godwit.model.refusals import Refusal
 
 T = TypeVar("T")
 
@@ -42,7 +43,7 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: str
     reason: Reason
-    others: tuple[Reason, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +71,7 @@ def encode_trouble(error: GodwitError) -> bytes:
     """A reply that brings an error; of an unknown kind, the nearest known one above it."""
     kind = next(each.__name__ for each in type(error).__mro__ if each.__name__ in KINDS)
     return _encoder.encode(
-        Reply(trouble=Trouble(kind=kind, reason=error.reason, others=error.others))
+        Reply(trouble=Trouble(kind=kind, reason=error.reason, refusals=error.refusals))
     )
 
 
@@ -79,5 +80,5 @@ def decode_reply(reply: bytes, answers: msgspec.msgpack.Decoder[T]) -> T:
     opened = _reply_decoder.decode(reply)
     if opened.trouble is not None:
         trouble = opened.trouble
-        raise KINDS.get(trouble.kind, GodwitError)(trouble.reason, others=trouble.others)
+        raise KINDS.get(trouble.kind, GodwitError)(trouble.reason, refusals=trouble.refusals)
     return answers.decode(opened.answer)

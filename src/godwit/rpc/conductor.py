@@ -10,6 +10,7 @@ from godwit.model.instance import Instance
 from godwit.model.migrate_data import Guard
 from godwit.model.migration import BlockMigration, Migration
 from godwit.model.reasons import Reason
+from godwit.model.refusals import Refusal
 from godwit.model.steering import NO_WISH, Force, SteeringWish
 from godwit.rpc.compute import Destroyed, Nothing
 from godwit.rpc.contract import remote
@@ -37,15 +38,14 @@ class LiveMigrate(msgspec.Struct, frozen=True, kw_only=True):
     disk_over_commit: bool = False
 
 
-class HostVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """Could the guest move to this host? Yes if there is no refusal."""
+class Willing(msgspec.Struct, frozen=True, kw_only=True):
+    """A host that would take the guest."""
 
     host: HostName
-    refusals: tuple[Reason, ...] = ()
+    guard: Guard
+    """What would keep the guest from running twice on its way there."""
     rehearsed: bool = False
     """The move there was rehearsed as well."""
-    guard: Guard | None = None
-    """What would keep the guest from running twice on its way there; None if it is refused."""
 
 
 class CheckLiveMigration(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,11 +59,13 @@ class CheckLiveMigration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdicts(msgspec.Struct, frozen=True, kw_only=True):
-    """One verdict per host, the best choice first, then the refused by name."""
+    """Which hosts would take the guest, and why each other one would not."""
 
-    hosts: tuple[HostVerdict, ...]
-    refusals: tuple[Reason, ...] = ()
-    """Reasons that no host can change: the guest's own state, its source."""
+    willing: tuple[Willing, ...] = ()
+    """The best choice first."""
+    refusals: tuple[Refusal, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    """What no host can change: the guest's own state, its source. Then no host was asked."""
 
 
 class AbortMigration(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from godwit.model.instance import Guest, Instance
 from godwit.model.migration import Migration, MigrationStatus
 from godwit.model.progress import Progress, Statistics
 from godwit.model.reasons import Reason
+from godwit.model.refusals import Refusal
 from godwit.model.steering import Steering
 from godwit.saga.log import SagaLog, Story
 
@@ -36,7 +37,7 @@ class MigrationChanges:
     status: MigrationStatus | None = None
     dest_compute: HostName | None = None
     dest_node: str | None = None
-    refusals: tuple[Reason, ...] | None = None
+    refusals: tuple[Refusal, ...] | None = None
     reason: Reason | None = None
     person_needed: bool | None = None
     statistics: Statistics | None = None

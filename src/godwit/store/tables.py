@@ -24,11 +24,12 @@ from godwit.model.instance import Disk, Nic, Platform, PowerState, TaskState, Vm
 from godwit.model.migration import BlockMigration, MigrationStatus
 from godwit.model.progress import Progress, Statistics
 from godwit.model.reasons import Reason
+from godwit.model.refusals import Refusal
 from godwit.model.steering import Steering
 from godwit.saga.log import Direction, What
 from godwit.store.columns import Json, Word
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 metadata: Final = MetaData()
 
@@ -89,7 +90,7 @@ migrations = Table(
     Column("initiator_reason", Text, nullable=False),
     Column("request_id", NAME, nullable=False),
     Column("reason", Json(Reason)),
-    Column("refusals", Json(tuple[Reason, ...]), nullable=False),
+    Column("refusals", Json(tuple[Refusal, ...]), nullable=False),
     Column("person_needed", Boolean, nullable=False),
     Column("abort_requested", Boolean, nullable=False),
     Column("progress", Json(Progress)),

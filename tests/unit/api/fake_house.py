@@ -148,7 +148,7 @@ class FakeHouse:
             for table in reversed(metadata.sorted_tables):
                 Writes(table.delete()).run(connection)
         self.queries = Queries(InlineReader(self.database))
-        self.verdicts = Verdicts(hosts=())
+        self.verdicts = Verdicts()
         self.asked: list[Any] = []
         self.settings = SETTINGS
         self.trouble: Exception | None = None
@@ -241,8 +241,8 @@ class FakeHouse:
 
     async def rehearse_live_migration(self, ask: CheckLiveMigration) -> Verdicts:
         self._ask(ask)
-        hosts = [replace(each, rehearsed=not each.refusals) for each in self.verdicts.hosts]
-        return replace(self.verdicts, hosts=tuple(hosts))
+        willing = [replace(each, rehearsed=True) for each in self.verdicts.willing]
+        return replace(self.verdicts, willing=tuple(willing))
 
     async def abort_live_migration(self, ask: AbortMigration) -> Migration:
         self._ask(ask)

@@ -20,6 +20,7 @@ from godwit.model.errors import (
 )
 from godwit.model.ids import HostName
 from godwit.model.reasons import Code, reason
+from godwit.model.refusals import grouped
 from godwit.runtime.settings import ServerSettings
 
 ACTION = f"/v2.1/servers/{GUEST}/action"
@@ -49,7 +50,7 @@ def test_an_error_of_the_conductor_becomes_its_fault_with_code_and_remedy(
 ) -> None:
     house = FakeHouse()
     refusal = reason(Code.BRIDGE_MISSING, host=HostName("host-b"), bridge="brvm")
-    house.trouble = kind(WHY, others=(refusal,))
+    house.trouble = kind(WHY, refusals=grouped([refusal]))
     status, name = EXPECTED[kind]
     said = asked(house, "POST", ACTION, body=MIGRATE)
     assert said.status == status
@@ -58,7 +59,7 @@ def test_an_error_of_the_conductor_becomes_its_fault_with_code_and_remedy(
     assert said.body[name]["message"] == WHY.words
     assert said.body[name]["reason"] == "instance-busy"
     assert said.body[name]["remedy"] == WHY.remedy
-    assert [other["host"] for other in said.body[name]["others"]] == ["host-b"]
+    assert [each["hosts"] for each in said.body[name]["refusals"]] == [["host-b"]]
 
 
 def test_a_class_made_elsewhere_has_the_status_of_its_nearest_kin() -> None:

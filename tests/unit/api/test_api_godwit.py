@@ -32,16 +32,17 @@ from godwit.model.migrate_data import (
 from godwit.model.migration import MigrationStatus
 from godwit.model.progress import Progress
 from godwit.model.reasons import Code, reason
+from godwit.model.refusals import grouped
 from godwit.model.steering import Steering, SteeringWish
 from godwit.rpc.conductor import (
     AbortMigration,
     CheckLiveMigration,
     ForceComplete,
     ForServer,
-    HostVerdict,
     ResolveMigration,
     SteerMigration,
     Verdicts,
+    Willing,
 )
 from godwit.saga.log import Debt, Direction, What
 from godwit.sim.loop import run
@@ -67,12 +68,12 @@ def under_way(**changes: Any) -> FakeHouse:
 def test_a_dry_run_answers_the_conductors_verdicts_and_changes_nothing() -> None:
     house = FakeHouse()
     refusal = reason(Code.BRIDGE_MISSING, host=HOST_B, bridge="brvm")
-    house.verdicts = Verdicts(hosts=(HostVerdict(host=HOST_B, refusals=(refusal,)),))
+    house.verdicts = Verdicts(refusals=grouped([refusal]))
     body = {"host": "host-b", "godwit:steering": {"permit_post_copy": True}}
     said = asked(house, "POST", f"/godwit/v1/servers/{GUEST}/check", body=body)
-    [verdict] = said.body["verdicts"]["hosts"]
-    assert (said.status, verdict["host"]) == (200, "host-b")
-    assert verdict["refusals"][0]["code"] == "bridge-missing"
+    [refused] = said.body["verdicts"]["refusals"]
+    assert (said.status, refused["hosts"]) == (200, ["host-b"])
+    assert (refused["code"], refused["words"]) == ("bridge-missing", refusal.words)
     [wish] = house.asked
     assert isinstance(wish, CheckLiveMigration)
     assert (wish.instance_uuid, wish.host) == (GUEST, "host-b")
@@ -81,10 +82,10 @@ def test_a_dry_run_answers_the_conductors_verdicts_and_changes_nothing() -> None
 
 def test_a_dry_run_rehearses_only_when_asked_to() -> None:
     house = FakeHouse()
-    house.verdicts = Verdicts(hosts=(HostVerdict(host=HOST_B),))
+    house.verdicts = Verdicts(willing=(Willing(host=HOST_B, guard=Guard.PAUSED),))
     path = f"/godwit/v1/servers/{GUEST}/check"
     answers = [asked(house, "POST", path, body=body) for body in ({}, {"rehearse": True})]
-    rehearsed = [answer.body["verdicts"]["hosts"][0]["rehearsed"] for answer in answers]
+    rehearsed = [answer.body["verdicts"]["willing"][0]["rehearsed"] for answer in answers]
     assert rehearsed == [False, True]
 
 

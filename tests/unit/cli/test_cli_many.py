@@ -19,15 +19,17 @@ from godwit.cli.terminal import TerminalBoard
 from godwit.model.errors import Conflict
 from godwit.model.ids import InstanceUuid, MigrationUuid
 from godwit.model.instance import Instance
+from godwit.model.migrate_data import Guard
 from godwit.model.migration import Migration, MigrationStatus
 from godwit.model.progress import Statistics
 from godwit.model.reasons import Code, Reason, reason
+from godwit.model.refusals import grouped
 from godwit.rpc.conductor import (
     AbortMigration,
     CheckLiveMigration,
-    HostVerdict,
     LiveMigrate,
     Verdicts,
+    Willing,
 )
 from godwit.sim.loop import START_S
 
@@ -36,7 +38,9 @@ TOO_OLD = reason(Code.DESTINATION_HYPERVISOR_TOO_OLD, host=HOST_B, there="9.0.0"
 STOPPED = reason(Code.INSTANCE_INVALID_STATE, server="guest-2", state="stopped")
 BROKE = reason(Code.TRANSFER_FAILED, problem="connection reset")
 CANCELLED = reason(Code.CANCELLED_BY_REQUEST, initiator="local:ana")
-WILLING = Verdicts(hosts=(HostVerdict(host=HOST_B), HostVerdict(host=HOST_C)))
+WILLING = Verdicts(
+    willing=tuple(Willing(host=host, guard=Guard.PAUSED) for host in (HOST_B, HOST_C))
+)
 
 
 def uuid_of(number: int) -> InstanceUuid:
@@ -138,7 +142,7 @@ def test_many_are_checked_moved_watched_and_summed_up() -> None:
 
 def test_one_that_cannot_go_is_said_before_and_hinders_nobody() -> None:
     house = Fleet()
-    house.unwilling[uuid_of(2)] = Verdicts(hosts=(), refusals=(STOPPED,))
+    house.unwilling[uuid_of(2)] = Verdicts(reasons=(STOPPED,))
     frames = [together(house.becomes(1, S.COMPLETED), house.becomes(2, S.COMPLETED))]
     said = typed(house, "migrate", "--from", "host-a", "--to", "host-b", frames=frames)
     lines = said.stdout.splitlines()
@@ -183,9 +187,7 @@ def test_one_that_became_busy_since_its_check_is_refused_by_itself() -> None:
 def test_where_nobody_can_go_nothing_is_asked_for() -> None:
     house = Fleet()
     for number in (2, 3):
-        house.unwilling[uuid_of(number)] = Verdicts(
-            hosts=(HostVerdict(host=HOST_B, refusals=(TOO_OLD,)),)
-        )
+        house.unwilling[uuid_of(number)] = Verdicts(refusals=grouped((TOO_OLD,)))
     said = typed(house, "migrate", "guest-2", "guest-3")
     assert said.exit_code == Exit.REFUSED
     assert "none of them can go: nothing is moved" in said.stdout
@@ -273,7 +275,7 @@ def test_nothing_named_and_a_host_emptied_into_itself_are_wrong_usage(
 
 def test_a_dry_run_of_many_changes_nothing() -> None:
     house = Fleet()
-    house.unwilling[uuid_of(3)] = Verdicts(hosts=(), refusals=(STOPPED,))
+    house.unwilling[uuid_of(3)] = Verdicts(reasons=(STOPPED,))
     said = typed(house, "migrate", "--from", "host-a", "--check")
     assert said.exit_code == Exit.REFUSED
     assert "guest-2  host-a  yes     host-b, host-c" in said.stdout

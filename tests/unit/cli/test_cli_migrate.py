@@ -11,11 +11,14 @@ from godwit.api.story import Outcome
 from godwit.cli.exits import BY_OUTCOME, Exit, exit_of_outcome
 from godwit.cli.watch import RETRIES_MAX
 from godwit.model.errors import BadRequest, Conflict
+from godwit.model.ids import HostName
+from godwit.model.migrate_data import Guard
 from godwit.model.migration import MigrationStatus
 from godwit.model.progress import Progress, Statistics, TransferPhase
 from godwit.model.reasons import Code, Reason, reason
+from godwit.model.refusals import grouped
 from godwit.model.steering import Steering
-from godwit.rpc.conductor import HostVerdict, LiveMigrate, Verdicts
+from godwit.rpc.conductor import LiveMigrate, Verdicts, Willing
 from godwit.saga.log import Direction, What
 
 TOO_OLD = reason(Code.DESTINATION_HYPERVISOR_TOO_OLD, host=HOST_C, there="9.0.0", here="11.3.0")
@@ -40,7 +43,7 @@ def frames_of(house: FakeHouse) -> list[Frame]:
         house.tell(line("hold_source_allocation", What.DONE))
 
     def destination() -> None:
-        house.change(dest_compute=HOST_B, refusals=(ITSELF, TOO_OLD))
+        house.change(dest_compute=HOST_B, refusals=grouped((ITSELF, TOO_OLD)))
         house.tell(line("find_destination", What.DONE), line("wait_for_turn", What.RESTS, "queued"))
 
     def copying() -> None:
@@ -263,7 +266,7 @@ def test_every_outcome_the_server_knows_has_an_exit_code() -> None:
 
 def test_a_refused_migration_prints_each_hosts_own_reason_and_remedy() -> None:
     house = FakeHouse()
-    ended = ends_with(house, MigrationStatus.FAILED, NO_HOST, refusals=(ITSELF, TOO_OLD))
+    ended = ends_with(house, MigrationStatus.FAILED, NO_HOST, refusals=grouped((ITSELF, TOO_OLD)))
     said = typed(house, "migrate", "guest-1", frames=[ended])
     assert TOO_OLD.words in said.stdout
     assert TOO_OLD.remedy in said.stdout
@@ -320,11 +323,11 @@ def test_what_is_refused_at_once_is_one_line(trouble: Exception, code: Exit) -> 
 # --- the dry run ----------------------------------------------------------------------------------
 
 
-def verdicts(*willing: str, refusals: tuple[Reason, ...] = ()) -> Verdicts:
-    hosts = [HostVerdict(host=host, refusals=()) for host in (HOST_B,) if host in willing]
-    hosts += [HostVerdict(host=HOST_A, refusals=(ITSELF,))]
-    hosts += [HostVerdict(host=HOST_C, refusals=(TOO_OLD,))]
-    return Verdicts(hosts=tuple(hosts), refusals=refusals)
+def verdicts(*willing: HostName) -> Verdicts:
+    return Verdicts(
+        willing=tuple(Willing(host=host, guard=Guard.PAUSED) for host in willing),
+        refusals=grouped((ITSELF, TOO_OLD)),
+    )
 
 
 def checked(given: Verdicts, *words: str) -> tuple[int, str]:
@@ -340,7 +343,7 @@ def test_a_dry_run_prints_a_verdict_per_host_with_code_words_and_remedy() -> Non
     assert code == 0
     assert shown == (
         "guest-1 on host-a: 1 of 2 hosts would take it\n"
-        "  host-b  yes\n"
+        "  host-b  yes, guard paused\n"
         f"  host-c  no   destination-hypervisor-too-old: {TOO_OLD.words}\n"
         f"               → {TOO_OLD.remedy}\n"
     )
@@ -353,7 +356,7 @@ def test_a_dry_run_in_which_no_host_would_do_is_exit_code_3() -> None:
 
 
 def test_a_dry_run_for_the_guests_own_host_says_why_not() -> None:
-    only = Verdicts(hosts=(HostVerdict(host=HOST_A, refusals=(ITSELF,)),))
+    only = Verdicts(refusals=grouped((ITSELF,)))
     code, shown = checked(only, "--to", "host-a")
     assert code == Exit.REFUSED
     assert ITSELF.words in shown
@@ -361,7 +364,7 @@ def test_a_dry_run_for_the_guests_own_host_says_why_not() -> None:
 
 def test_a_reason_that_no_host_can_change_comes_first_and_is_exit_code_3() -> None:
     state = reason(Code.INSTANCE_INVALID_STATE, server="guest-1", state="stopped")
-    code, shown = checked(verdicts(HOST_B, refusals=(state,)))
+    code, shown = checked(Verdicts(reasons=(state,)))
     assert code == Exit.REFUSED
     assert shown.splitlines()[0] == "guest-1 on host-a cannot be migrated now"
     assert state.words in shown
@@ -371,7 +374,7 @@ def test_a_reason_that_no_host_can_change_comes_first_and_is_exit_code_3() -> No
 def test_a_dry_run_with_a_rehearsal_says_which_hosts_have_rehearsed() -> None:
     code, shown = checked(verdicts(HOST_B), "--rehearse")
     assert code == 0
-    assert "  host-b  yes, and rehearsed\n" in shown
+    assert "  host-b  yes, and rehearsed, guard paused\n" in shown
 
 
 def test_a_rehearsal_without_a_dry_run_is_wrong_usage() -> None:
@@ -383,4 +386,6 @@ def test_a_rehearsal_without_a_dry_run_is_wrong_usage() -> None:
 def test_a_dry_run_as_json_is_the_servers_answer() -> None:
     code, shown = checked(verdicts(HOST_B), "--json")
     assert code == 0
-    assert [v["host"] for v in json.loads(shown)["verdicts"]["hosts"]] == [HOST_B, HOST_A, HOST_C]
+    said = json.loads(shown)["verdicts"]
+    assert [each["host"] for each in said["willing"]] == [HOST_B]
+    assert [each["hosts"] for each in said["refusals"]] == [[HOST_A], [HOST_C]]

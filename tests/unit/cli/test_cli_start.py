@@ -17,7 +17,7 @@ from tests.unit.cli.wire import SilentTransport, typed
 
 from godwit.__main__ import CLIENT_VERBS, main
 from godwit.cli.exits import UNKNOWN_NAMES, Exit
-from godwit.cli.show import OBVIOUS
+from godwit.cli.refusals import OBVIOUS
 from godwit.cli.transport import HttpRequest, Unanswered, transport_to
 from godwit.model.migration import MigrationStatus
 from godwit.model.reasons import Code

@@ -31,3 +31,11 @@ def test_a_missing_field_is_a_defect_not_a_half_sentence() -> None:
 @pytest.mark.parametrize("code", Code)
 def test_a_code_is_a_lower_case_word_with_hyphens(code: Code) -> None:
     assert code.value == code.name.lower().replace("_", "-")
+
+
+def test_equal_reasons_count_once() -> None:
+    one, same = (reason(Code.SERVER_UNKNOWN, server="x") for _ in range(2))
+    assert {one, same, reason(Code.SERVER_UNKNOWN, server="y")} == {
+        one,
+        reason(Code.SERVER_UNKNOWN, server="y"),
+    }

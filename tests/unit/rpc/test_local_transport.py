@@ -11,6 +11,7 @@ import pytest
 from godwit.model.errors import GodwitError, HypervisorError, Superseded, Unreachable
 from godwit.model.ids import HostName
 from godwit.model.reasons import Code, reason
+from godwit.model.refusals import grouped
 from godwit.rpc import codec, local
 from godwit.rpc.compute import ComputeRpc
 from godwit.rpc.conductor import ComputeTaskApi
@@ -100,11 +101,11 @@ def test_the_answerer_sees_a_copy_as_it_came_over_the_wire() -> None:
 @pytest.mark.parametrize("kind", [kind for kind in codec.KINDS.values() if kind is not GodwitError])
 def test_an_expected_error_comes_out_as_it_went_in(kind: type[GodwitError]) -> None:
     why = reason(Code.HOST_UNKNOWN, name="x")
-    other = reason(Code.UUID_TAKEN, host=HostName("y"), uuid="z")
+    refusals = grouped([reason(Code.UUID_TAKEN, host=HostName("y"), uuid="z")])
     with pytest.raises(kind) as caught:
-        talk(raises(kind(why, others=(other,))), Ask())
+        talk(raises(kind(why, refusals=refusals)), Ask())
     assert type(caught.value) is kind
-    assert (caught.value.reason, caught.value.others) == (why, (other,))
+    assert (caught.value.reason, caught.value.refusals) == (why, refusals)
 
 
 def test_an_error_of_a_kind_that_only_the_answerer_knows_comes_out_as_the_kind_above_it() -> None:

@@ -2,6 +2,8 @@
 the story; they only look.
 """
 
+from collections.abc import Iterable, Iterator
+
 from msgspec.structs import replace
 
 from godwit.conductor.world import World
@@ -9,6 +11,7 @@ from godwit.model.errors import GodwitError, HypervisorError, Refused, Unreachab
 from godwit.model.host import HostFacts
 from godwit.model.instance import Instance, PowerState, VmState
 from godwit.model.reasons import Code, Reason, reason
+from godwit.model.refusals import Refusal
 from godwit.model.request_spec import RequestSpec
 from godwit.rpc.compute import CheckAnswer, CheckDestination, CheckSource
 from godwit.scheduler.filters import enabled, up
@@ -71,18 +74,18 @@ def of_host(why: Reason, host: HostFacts) -> Reason:
     return why if why.host is not None else replace(why, host=host.name)
 
 
-def considered(refusals: tuple[Reason, ...]) -> tuple[Reason, ...]:
+def considered(refusals: Iterable[Reason]) -> Iterator[Reason]:
     """Those of hosts that could be asked: not of the guest's own, nor of one that was not named."""
-    return tuple(why for why in refusals if why.code not in NEVER_ASKED)
+    return (why for why in refusals if why.code not in NEVER_ASKED)
 
 
-def no_valid_host(refusals: tuple[Reason, ...], *, not_tried: int = 0) -> GodwitError:
+def no_valid_host(refusals: tuple[Refusal, ...], *, not_tried: int = 0) -> GodwitError:
     """The refusal that carries every host's own. `not_tried`: hosts that nothing speaks against,
     but the attempts are used up.
     """
-    count = len(refusals)
+    count = len({host for refusal in refusals for host in refusal.hosts})
     why = reason(Code.NO_VALID_HOST, refused=count, hosts=count + not_tried)
-    return Refused(why, others=refusals)
+    return Refused(why, refusals=refusals)
 
 
 def _at_least_one(refusals: tuple[Reason, ...], destination: HostFacts) -> tuple[Reason, ...]:

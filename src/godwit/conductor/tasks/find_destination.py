@@ -3,7 +3,9 @@ refuses, remember why and take the next. Bounded; a host that was asked for by n
 any other.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from msgspec.structs import replace
@@ -17,6 +19,7 @@ from godwit.model.host import HostFacts
 from godwit.model.ids import HostName
 from godwit.model.migrate_data import LiveMigrateData
 from godwit.model.reasons import Reason
+from godwit.model.refusals import Refusal, grouped
 from godwit.model.request_spec import RequestSpec
 from godwit.scheduler.host_state import HostState, memory_max_mib, vcpus_max
 from godwit.scheduler.select import Selection, select_destinations
@@ -39,11 +42,11 @@ async def find_destination(context: Telling) -> Told:
 
     Each turn ends the search or refuses a host, and at most `attempts_max` hosts are asked. One
     whose room another story has taken meanwhile was not asked. Raises `Refused` (no-valid-host)
-    with one reason per host that could be asked. `Unreachable`: the source.
+    with all that each host said that could be asked. `Unreachable`: the source.
     """
     await drop_claims(context)
     world, attempts = context.world, 0
-    refused: dict[HostName, Reason] = {}
+    refused: dict[HostName, tuple[Reason, ...]] = {}
     selection = Selection((), ())
     while attempts < world.settings.migration.attempts_max:
         spec = await request_spec(world, context.facts, refused=tuple(refused))
@@ -52,7 +55,7 @@ async def find_destination(context: Telling) -> Told:
             break
         no_room = await claim(context, spec, candidate)
         if no_room is not None:
-            refused[candidate.name] = no_room
+            refused[candidate.name] = (no_room,)
             continue
         attempts += 1
         answer = await check_both_ends(world, spec, candidate)
@@ -60,7 +63,7 @@ async def find_destination(context: Telling) -> Told:
             agreed = Agreed(candidate, answer.migrate_data)
             return settled_on(context, agreed, all_refusals(selection, refused))
         await drop_claims(context)
-        refused[candidate.name] = answer.refusals[0]
+        refused[candidate.name] = answer.refusals
     refusals = all_refusals(selection, refused)
     await context.world.store.change_migration(
         fence(context), MigrationChanges(refusals=refusals, forget_destination=True)
@@ -91,7 +94,7 @@ async def claim(context: Telling, spec: RequestSpec, candidate: HostFacts) -> Re
     return None
 
 
-def settled_on(context: Telling, agreed: Agreed, refusals: tuple[Reason, ...]) -> Told:
+def settled_on(context: Telling, agreed: Agreed, refusals: tuple[Refusal, ...]) -> Told:
     """The destination, to be put on record."""
     changes = MigrationChanges(
         dest_compute=agreed.destination.name,
@@ -155,9 +158,9 @@ def described(states: tuple[HostState, ...], name: HostName) -> HostFacts:
     return facts
 
 
-def all_refusals(selection: Selection, refused: dict[HostName, Reason]) -> tuple[Reason, ...]:
-    """One reason per host that could be asked: what it said itself goes before what the scheduler
-    says of it later.
-    """
-    of_scheduler = {why.host: why for why in considered(selection.refusals) if why.host is not None}
-    return tuple(why for _, why in sorted((of_scheduler | refused).items()))
+def all_refusals(
+    selection: Selection, refused: Mapping[HostName, tuple[Reason, ...]]
+) -> tuple[Refusal, ...]:
+    """Of every host that could be asked: all that it said itself, else what the scheduler says."""
+    unasked = (why for why in considered(selection.refusals) if why.host not in refused)
+    return grouped((*unasked, *chain.from_iterable(refused.values())))

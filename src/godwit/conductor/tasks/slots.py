@@ -16,6 +16,7 @@ from godwit.conductor.tasks.facts import (
 from godwit.conductor.tasks.find_destination import request_spec
 from godwit.model.errors import Refused
 from godwit.model.migration import MigrationStatus
+from godwit.model.refusals import grouped
 from godwit.saga.step import Rest
 from godwit.store.interface import MigrationChanges
 
@@ -52,7 +53,7 @@ async def _checked_again(context: Telling) -> LiveMigrationFacts:
     spec = await request_spec(context.world, context.facts)
     answer = await check_again(context.world, spec, state, destination)
     if answer.refusals or answer.migrate_data is None:
-        raise Refused(answer.refusals[0], others=answer.refusals[1:])
+        raise Refused(answer.refusals[0], refusals=grouped(answer.refusals))
     return replace(context.facts, migrate_data=answer.migrate_data)
 
 
