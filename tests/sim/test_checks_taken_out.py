@@ -27,8 +27,8 @@ class Check:
 CHECKS = {
     "the generation at the host": Check(
         "compute/fence.py",
-        "if act.generation < record.generation or bar in record.marks:",
-        "if bar in record.marks:",
+        "if act.generation < record.generation or is_barred:",
+        "if is_barred:",
         "a host obeyed an old generation",
     ),
     "the generation at the store": Check(

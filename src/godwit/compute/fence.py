@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from godwit.model.errors import Superseded
 from godwit.model.ids import MigrationUuid
@@ -38,30 +39,28 @@ class Deed(StrEnum):
     POST_AT_SOURCE = "post_live_migration_at_source"
 
 
-BARRED_BY: Final[Mapping[Deed, Deed]] = {
-    Deed.PRE_LIVE_MIGRATION: Deed.ROLLBACK_AT_DESTINATION,
-    Deed.LET_RUN_AT_DESTINATION: Deed.ROLLBACK_AT_DESTINATION,
-    Deed.POST_AT_DESTINATION: Deed.ROLLBACK_AT_DESTINATION,
-    Deed.WATCH: Deed.ROLLBACK_AT_SOURCE,
-    Deed.RESUME_POST_COPY: Deed.ROLLBACK_AT_SOURCE,
-    Deed.END_SOURCE: Deed.ROLLBACK_AT_SOURCE,
-    Deed.POST_AT_SOURCE: Deed.ROLLBACK_AT_SOURCE,
+_AT_DESTINATION: Final = frozenset({Deed.ROLLBACK_AT_DESTINATION, Deed.POST_AT_DESTINATION})
+_AT_SOURCE: Final = frozenset({Deed.ROLLBACK_AT_SOURCE, Deed.POST_AT_SOURCE})
+
+BARRED_BY: Final[Mapping[Deed, frozenset[Deed]]] = {
+    Deed.PRE_LIVE_MIGRATION: _AT_DESTINATION,
+    Deed.LET_RUN_AT_DESTINATION: _AT_DESTINATION,
+    Deed.POST_AT_DESTINATION: frozenset({Deed.ROLLBACK_AT_DESTINATION}),
+    Deed.WATCH: frozenset({Deed.ROLLBACK_AT_SOURCE}),
+    Deed.RESUME_POST_COPY: _AT_SOURCE,
+    Deed.LET_RUN_AT_SOURCE: _AT_SOURCE,
+    Deed.END_SOURCE: _AT_SOURCE,
+    Deed.POST_AT_SOURCE: frozenset({Deed.ROLLBACK_AT_SOURCE}),
 }
-"""Once the right one was begun, the left one is refused for ever.
+"""Once one of the right ones was begun, the left one is refused for ever: it is undone already, or
+it comes late, and what it would find here belongs to a later move of the guest.
 
 `live_migration` is not here: its undo closes the transfer, and a closed transfer never begins,
 while attaching to one that was begun stays harmless (`compute/transfers.py`).
 """
 
-LAST: Final = frozenset(
-    {
-        Deed.ROLLBACK_AT_DESTINATION,
-        Deed.POST_AT_DESTINATION,
-        Deed.ROLLBACK_AT_SOURCE,
-        Deed.POST_AT_SOURCE,
-    }
-)
-"""A story ends at each host with one of these."""
+LAST: Final = _AT_DESTINATION | _AT_SOURCE
+"""A story ends at each host with one of these. Done once, they are not done again."""
 
 
 class FenceRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +68,9 @@ class FenceRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     generation: int = 0
     marks: tuple[Deed, ...] = ()
+    """The last deeds that were begun here."""
+    done: tuple[Deed, ...] = ()
+    """Those of them that have succeeded."""
     over: bool = False
     """The story's last act here was begun. Until then the record is kept, however old."""
 
@@ -91,14 +93,14 @@ class FenceKeeper(Protocol):
 
 def admit(record: FenceRecord, act: Act, deed: Deed) -> FenceRecord:
     """The record once `deed` may go ahead. Raises `Superseded` if it must not happen."""
-    bar = BARRED_BY.get(deed)
-    if act.generation < record.generation or bar in record.marks:
+    is_barred = not BARRED_BY.get(deed, frozenset()).isdisjoint(record.marks)
+    if act.generation < record.generation or is_barred:
         raise Superseded(reason(Code.SUPERSEDED, migration=act.migration_uuid))
     marks = record.marks
-    if deed in BARRED_BY.values() and deed not in marks:
+    if deed in LAST and deed not in marks:
         marks = (*marks, deed)
     over = record.over or deed in LAST
-    return FenceRecord(generation=act.generation, marks=marks, over=over)
+    return replace(record, generation=act.generation, marks=marks, over=over)
 
 
 class Fence:
@@ -109,8 +111,10 @@ class Fence:
         self._turns: dict[MigrationUuid, _Turn] = {}
 
     @asynccontextmanager
-    async def acting(self, act: Act, deed: Deed) -> AsyncIterator[None]:
+    async def acting(self, act: Act, deed: Deed) -> AsyncIterator[bool]:
         """Around one act: waits until no other act of the migration runs here, then admits it.
+        False: it has succeeded here before, and must not be done again, for the guest may have come
+        back by another move since.
 
         Raises `Superseded` if it must not happen. An undo's mark is on disk before the undo begins,
         so that a late do is refused even if we die between.
@@ -120,7 +124,10 @@ class Fence:
             admitted = admit(record, act, deed)
             if admitted != record:
                 await self._keeper.write(act.migration_uuid, admitted)
-            yield
+            yield deed not in admitted.done
+            if deed in LAST and deed not in admitted.done:
+                done = replace(admitted, done=(*admitted.done, deed))
+                await self._keeper.write(act.migration_uuid, done)
 
     async def forget_old(self) -> None:
         """Let go of migrations that were over here and not mentioned for a week."""

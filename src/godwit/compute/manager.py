@@ -75,8 +75,10 @@ class ComputeManager:
 
     async def rollback_live_migration_at_destination(self, ask: RollBack) -> Nothing:
         """See `ComputeRpc`."""
-        async with self._fence.acting(ask.act, Deed.ROLLBACK_AT_DESTINATION):
-            return await destination.rollback_live_migration(self.driver, ask)
+        async with self._fence.acting(ask.act, Deed.ROLLBACK_AT_DESTINATION) as is_wanted:
+            if is_wanted:
+                await destination.rollback_live_migration(self.driver, ask)
+        return Nothing()
 
     async def let_run_at_destination(self, ask: Move) -> Nothing:
         """See `ComputeRpc`."""
@@ -85,8 +87,10 @@ class ComputeManager:
 
     async def post_live_migration_at_destination(self, ask: Move) -> Nothing:
         """See `ComputeRpc`."""
-        async with self._fence.acting(ask.act, Deed.POST_AT_DESTINATION):
-            return await destination.post_live_migration(self.driver, ask)
+        async with self._fence.acting(ask.act, Deed.POST_AT_DESTINATION) as is_wanted:
+            if is_wanted:
+                await destination.post_live_migration(self.driver, ask)
+        return Nothing()
 
     # --- acts at the source -----------------------------------------------------------------------
 
@@ -117,8 +121,10 @@ class ComputeManager:
 
     async def rollback_live_migration_at_source(self, ask: Move) -> Nothing:
         """See `ComputeRpc`."""
-        async with self._fence.acting(ask.act, Deed.ROLLBACK_AT_SOURCE):
-            return await source.rollback_live_migration(self.driver, self._transfers, ask)
+        async with self._fence.acting(ask.act, Deed.ROLLBACK_AT_SOURCE) as is_wanted:
+            if is_wanted:
+                await source.rollback_live_migration(self.driver, self._transfers, ask)
+        return Nothing()
 
     async def let_run_at_source(self, ask: Move) -> Nothing:
         """See `ComputeRpc`."""
@@ -137,8 +143,10 @@ class ComputeManager:
 
     async def post_live_migration_at_source(self, ask: Move) -> Nothing:
         """See `ComputeRpc`."""
-        async with self._fence.acting(ask.act, Deed.POST_AT_SOURCE):
-            return await source.post_live_migration(self.driver, self._transfers, ask)
+        async with self._fence.acting(ask.act, Deed.POST_AT_SOURCE) as is_wanted:
+            if is_wanted:
+                await source.post_live_migration(self.driver, self._transfers, ask)
+        return Nothing()
 
     # --- rehearsals -------------------------------------------------------------------------------
 

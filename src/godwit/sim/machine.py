@@ -178,14 +178,15 @@ class _WatchedFence(Fence):
         self._agent = agent
 
     @asynccontextmanager
-    async def acting(self, act: Act, deed: Deed) -> AsyncIterator[None]:
+    async def acting(self, act: Act, deed: Deed) -> AsyncIterator[bool]:
         """See `Fence`."""
         if self._agent.ordeal is not None:
             self._agent.ordeal.strikes()
         await self._agent.perhaps_die(Moment.BEFORE)
-        async with super().acting(act, deed):
-            await self._tell(act, deed)
-            yield
+        async with super().acting(act, deed) as is_wanted:
+            if is_wanted:
+                await self._tell(act, deed)
+            yield is_wanted
         await self._agent.perhaps_die(Moment.AFTER)
 
     async def _tell(self, act: Act, deed: Deed) -> None:

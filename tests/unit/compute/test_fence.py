@@ -48,9 +48,12 @@ def test_the_same_or_a_newer_generation_may_act_and_is_remembered(
     assert admit(FenceRecord(generation=5), act(generation), deed).generation == generation
 
 
-@pytest.mark.parametrize(("deed", "bar"), BARRED_BY.items())
+BARS = [(deed, bar) for deed, bars in BARRED_BY.items() for bar in sorted(bars)]
+
+
+@pytest.mark.parametrize(("deed", "bar"), BARS)
 @pytest.mark.parametrize("generation", [1, 99])
-def test_what_was_undone_is_not_done_again_by_any_generation(
+def test_what_was_undone_or_is_over_is_not_done_again_by_any_generation(
     deed: Deed, bar: Deed, generation: int
 ) -> None:
     undone = admit(FenceRecord(), act(1), bar)
@@ -58,16 +61,45 @@ def test_what_was_undone_is_not_done_again_by_any_generation(
         admit(undone, act(generation), deed)
 
 
-@pytest.mark.parametrize("bar", sorted(set(BARRED_BY.values())))
-def test_an_undo_may_be_repeated(bar: Deed) -> None:
-    once = admit(FenceRecord(), act(), bar)
-    assert admit(once, act(), bar) == once
+@pytest.mark.parametrize("last", sorted(LAST))
+def test_what_ends_a_story_here_may_be_repeated(last: Deed) -> None:
+    once = admit(FenceRecord(), act(), last)
+    assert admit(once, act(), last) == once
 
 
 @pytest.mark.parametrize("deed", sorted(set(Deed) - set(BARRED_BY)))
-def test_what_no_undo_bars_is_admitted_after_all_of_them(deed: Deed) -> None:
-    undone = FenceRecord(generation=1, marks=tuple(sorted(set(BARRED_BY.values()))))
-    assert admit(undone, act(), deed).marks == undone.marks
+def test_what_nothing_bars_is_admitted_after_all_that_ends_a_story(deed: Deed) -> None:
+    over = FenceRecord(generation=1, marks=tuple(sorted(LAST)))
+    assert admit(over, act(), deed).marks == over.marks
+
+
+@pytest.mark.parametrize("last", sorted(LAST))
+def test_what_ends_a_story_here_is_done_once_and_repeated_only_if_it_failed(last: Deed) -> None:
+    """The guest may have come back by another move: a late repetition would take that one down."""
+
+    async def main() -> list[bool]:
+        fence, wanted = Fence(MemoryFenceKeeper()), []
+        with pytest.raises(ValueError, match="broken"):
+            async with fence.acting(act(), last):
+                raise ValueError("broken")
+        for generation in (1, 1, 2):
+            async with fence.acting(act(generation), last) as is_wanted:
+                wanted.append(is_wanted)
+        return wanted
+
+    assert run(main()) == [True, False, False]
+
+
+@pytest.mark.parametrize("deed", sorted(set(Deed) - LAST))
+def test_everything_else_may_be_done_again(deed: Deed) -> None:
+    async def main() -> list[bool]:
+        fence, wanted = Fence(MemoryFenceKeeper()), []
+        for _ in range(2):
+            async with fence.acting(act(), deed) as is_wanted:
+                wanted.append(is_wanted)
+        return wanted
+
+    assert run(main()) == [True, True]
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.sampled_from(Deed))))
