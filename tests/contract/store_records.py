@@ -174,7 +174,7 @@ async def accepted(store: SqlStore, number: int, source: HostName = A, key: str 
 
 async def held(store: SqlStore, uuid: MigrationUuid, owner: str = "me") -> Fence:
     """Take (over) the story's lease."""
-    story = await store.claim(uuid, owner=owner, until_s=1e12, now_s=0.0, alone=True)
+    story = await store.claim(uuid, owner=owner, until_s=250.0, now_s=0.0, alone=True)
     assert story is not None
     return Fence(uuid, story.generation)
 

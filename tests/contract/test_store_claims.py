@@ -413,7 +413,7 @@ def test_whoever_is_granted_a_slot_is_woken_in_the_same_write(tell: Tell) -> Non
         assert not await store.take_slots(second, slots_max={A: 1, B: 1})
         story = await store.story_of(second.migration_uuid)
         assert story is not None
-        await store.record(rests_until(story, 1e9))
+        await store.record(rests_until(story, 99.0))
         assert await store.due(now_s=5.0, owner="me") == ()
         await store.give_slots_back(first)
         assert await store.due(now_s=5.0, owner="me") == (second.migration_uuid,)
@@ -460,10 +460,10 @@ def test_a_persons_word_is_kept_only_where_one_is_needed(tell: Tell, how: str) -
         assert story is not None
         if how == "by the record":
             await store.change_migration(fence, MigrationChanges(person_needed=True))
-            await store.record(rests_until(story, 1e9))
+            await store.record(rests_until(story, 99.0))
         else:
             story = replace(story, direction=Direction.RESOLVING, resting="person_needed")
-            await store.record(rests_until(story, 1e9))
+            await store.record(rests_until(story, 99.0))
         await store.resolve_by_person(uuid, at_host=B, why=WHY)
         assert await store.due(now_s=5.0, owner="me") == (uuid,)
         await store.resolve_by_person(uuid, at_host=None, why=WHY)

@@ -76,6 +76,28 @@ def test_a_lease_is_renewed_only_by_who_holds_it(tell: Tell) -> None:
     tell(tale)
 
 
+HOUR_S = 3600.0
+
+
+def test_what_a_clock_wrote_that_was_an_hour_ahead_keeps_nobody_waiting_for_an_hour(
+    tell: Tell,
+) -> None:
+    async def tale(store: SqlStore) -> None:
+        await store.begin(NEW)
+        ahead = await claimed(store, "ahead", now_s=HOUR_S)
+        assert await store.due(now_s=1.0, owner="me") == (NEW.uuid,)
+        held = await claimed(store, "me", now_s=1.0)
+        assert held.generation == ahead.generation + 1
+        await store.record(replace(held, owner="", wake_at_s=HOUR_S + 60))
+        assert await store.due(now_s=1.0, owner="me") == (NEW.uuid,)
+        held = await claimed(store, "me", now_s=1.0)
+        late = debt("a", due_at_s=HOUR_S + 60)
+        await store.record(replace(held, direction=Direction.ENDED, owner=""), owed=late)
+        assert await store.debts_due(now_s=1.0) == (late,)
+
+    tell(tale)
+
+
 def test_a_record_keeps_the_story_as_it_is_but_for_the_abort_and_numbers_its_entries(
     tell: Tell,
 ) -> None:

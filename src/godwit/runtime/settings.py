@@ -88,8 +88,9 @@ class MigrationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """So many connections carry a guest's memory."""
     force_complete_max_pause_ms: Count = 5000
     """For so long a guest may be paused by `godwit migration force-complete`."""
-    lease_s: Positive = 15.0
-    """A conductor that has not renewed its hold on a story for so long is taken for dead."""
+    lease_s: Annotated[float, msgspec.Meta(gt=0, le=120)] = 15.0
+    """A conductor that has not renewed its hold on a story for so long is taken for dead; at most
+    120."""
     ask_again_s: Annotated[float, msgspec.Meta(gt=60)] = 75.0
     """How long an undecided whereabouts is looked at again before a person is asked: over 60 s,
     and more than the hosts' keepalive + 5 s."""

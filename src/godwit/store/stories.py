@@ -5,6 +5,7 @@ changes nothing.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from msgspec import structs
 from sqlalchemy import (
@@ -28,6 +29,11 @@ from godwit.store.statements import Connection, Locks, Reads, Writes
 from godwit.store.tables import debts, stories, story_entries
 
 D = Direction
+
+FAR_S: Final = 300.0
+"""No lease and no rest is that long: such a time was written by a clock that was ahead, and nobody
+waits for it once that clock has been set right.
+"""
 
 STORY = tuple(stories.c[name] for name in Story.__struct_fields__)
 DEBT = tuple(debts.c[name] for name in Debt.__struct_fields__)
@@ -83,8 +89,13 @@ WAKE = Writes(
     )
 )
 _unfinished = or_(*(stories.c.direction == each for each in Direction if each is not D.ENDED))
-_rests = (stories.c.owner == "") & (stories.c.wake_at_s <= bindparam("now_s"))
-_left = (stories.c.owner != "") & (stories.c.lease_until_s < bindparam("now_s"))
+_now = bindparam("now_s", type_=Float)
+_rests = (stories.c.owner == "") & (
+    (stories.c.wake_at_s <= _now) | (stories.c.wake_at_s > _now + FAR_S)
+)
+_left = (stories.c.owner != "") & (
+    (stories.c.lease_until_s < _now) | (stories.c.lease_until_s > _now + FAR_S)
+)
 _of_a_dead_process = (
     bindparam("alone", type_=Boolean)
     & (stories.c.owner != "")
@@ -125,7 +136,10 @@ POSTPONE = Writes(update(debts).where(*_this_debt), "attempts", "words", "due_at
 DEBTS_DUE = Reads(
     select(*DEBT)
     .join(stories, stories.c.uuid == debts.c.story_uuid)
-    .where(debts.c.due_at_s <= bindparam("now_s"), stories.c.direction == Direction.ENDED)
+    .where(
+        (debts.c.due_at_s <= _now) | (debts.c.due_at_s > _now + FAR_S),
+        stories.c.direction == Direction.ENDED,
+    )
     .order_by(debts.c.number),
     Debt,
 )
@@ -264,7 +278,7 @@ def _free(story: Story, lease: Lease) -> bool:
     """May `lease` be had? Decided by who holds the story now."""
     if story.owner in ("", lease.owner) or lease.alone:
         return True
-    return story.lease_until_s < lease.now_s
+    return not lease.now_s <= story.lease_until_s <= lease.now_s + FAR_S
 
 
 def _lease(connection: Connection, story: Story, lease: Lease) -> Story:
