@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from godwit.compute.manager import ComputeManager
 from godwit.compute.managers import ComputeManagers
 from godwit.compute.reporter import Reporter
 from godwit.conductor.sweeper import Conductor
@@ -147,6 +148,7 @@ class House:
     """What a test sees and does."""
 
     fleet: SimulatedFleet
+    managers: Mapping[HostName, ComputeManager]
     store: MortalStore
     settings: Settings
     wires: dict[HostName, Wire]
@@ -338,6 +340,7 @@ async def a_house(
         conductor = Conductor(world, owner="life-1", alone=True)
         house = House(
             fleet=fleet,
+            managers=made,
             store=store,
             settings=settings,
             wires=wires,

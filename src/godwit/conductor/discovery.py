@@ -77,27 +77,31 @@ def reconcile(
     heard: Heard,
     *,
     unheard: frozenset[HostName] = frozenset(),
+    outdated: Collection[HostName] = (),
 ) -> Findings:
     """What this report changes, given the servers on record and the other hosts' latest reports.
 
     `unheard` are hosts that have not reported yet and are expected to: a guest may be at one of
-    them, so nothing has vanished before they are heard.
+    them, so nothing has vanished before they are heard. `outdated` are those of the others that
+    have reported to another conductor since: what they showed before is no guest at two hosts, and
+    no guest that has left.
     """
     if not heard.answered:
         return Findings()
     records = {instance.uuid: instance for instance in known}
     others = {name: others[name] for name in sorted(others) if name != heard.report.host}
+    fresh = {name: other for name, other in others.items() if name not in outdated}
     changes: list[InstanceChange] = []
     doubled: list[tuple[InstanceUuid, HostName]] = []
     for guest in heard.report.guests:
         if guest.arriving or _in_a_task(records.get(guest.uuid)):
             continue
-        elsewhere = _host_with(guest.uuid, others)
+        elsewhere = _host_with(guest.uuid, fresh)
         if elsewhere is not None:
-            if _is_news(records.get(guest.uuid), heard, others[elsewhere]):
+            if _is_news(records.get(guest.uuid), heard, fresh[elsewhere]):
                 doubled.append((guest.uuid, elsewhere))
             continue
-        changes += _seen_here(guest, records.get(guest.uuid), heard, others)
+        changes += _seen_here(guest, records.get(guest.uuid), heard, fresh)
     for instance in known:
         changes += _not_seen_here(instance, heard, others, unheard)
     return Findings(tuple(changes), tuple(doubled))

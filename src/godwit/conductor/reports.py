@@ -4,6 +4,8 @@ The latest report of every host is kept in memory only. After a start nothing is
 vanished until every host that was up has reported again.
 """
 
+from collections.abc import Mapping
+
 import structlog
 
 from godwit.conductor.discovery import Heard, LeftOver, left_over, reconcile
@@ -41,10 +43,11 @@ class Reports:
             report.host, [guest.uuid for guest in report.guests]
         )
         others = self._concerned(known, heard)
-        findings = reconcile(known, others, heard)
+        outdated = await self._outdated(others)
+        findings = reconcile(known, others, heard, outdated=outdated)
         if any(change.kind is InstanceChangeKind.VANISHED for change in findings.changes):
             unheard = await self._unheard(report.host)
-            findings = reconcile(known, others, heard, unheard=unheard)
+            findings = reconcile(known, others, heard, unheard=unheard, outdated=outdated)
         self._keep(heard)
         for uuid, elsewhere in findings.doubled:
             log.warning(
@@ -60,7 +63,17 @@ class Reports:
         uuids = {record.uuid for record in known} | {guest.uuid for guest in heard.report.guests}
         hosts = {record.host for record in known}
         hosts.update(*(self._shown.get(uuid, ()) for uuid in uuids))
+        hosts.discard(heard.report.host)
         return {host: self._heard[host] for host in sorted(hosts) if host in self._heard}
+
+    async def _outdated(self, others: Mapping[HostName, Heard]) -> frozenset[HostName]:
+        """Those that another conductor has heard since."""
+        outdated = set()
+        for name, other in others.items():
+            host = await self._world.queries.host(name)
+            if host is not None and host.heard_at_s > other.at_s:
+                outdated.add(name)
+        return frozenset(outdated)
 
     def _keep(self, heard: Heard) -> None:
         host, before = heard.report.host, self._heard.get(heard.report.host)

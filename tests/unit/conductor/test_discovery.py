@@ -160,6 +160,20 @@ def test_a_server_in_a_task_is_left_alone(task: TaskState) -> None:
         assert reconcile((busy,), {A: heard(A)}, report) == Findings()
 
 
+def test_what_a_host_showed_before_another_conductor_heard_it_is_no_second_guest() -> None:
+    others = {B: heard(B, GUEST)}
+    off = replace(GUEST, power_state=PowerState.SHUTDOWN)
+    assert reconcile((RECORD,), others, heard(A, off)).doubled == ((UUID, B),)
+    findings = reconcile((RECORD,), others, heard(A, off), outdated={B})
+    assert (kinds(findings), findings.doubled) == ([(K.CHANGED, A)], ())
+
+
+def test_a_guest_has_not_moved_while_its_host_may_have_shown_it_to_another_conductor() -> None:
+    others = {A: heard(A)}
+    assert kinds(reconcile((RECORD,), others, heard(B, GUEST))) == [(K.MOVED, B)]
+    assert reconcile((RECORD,), others, heard(B, GUEST), outdated={A}) == Findings()
+
+
 def test_an_arriving_half_is_no_guest() -> None:
     half = replace(GUEST, arriving=True)
     assert reconcile((), NOBODY, heard(A, half)) == Findings()
