@@ -10,6 +10,7 @@ from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Instance
 from godwit.model.migration import FINAL, Migration, MigrationStatus
 from godwit.rpc.conductor import ResolveMigration
+from godwit.saga.log import Debt
 from godwit.sim.checkers import LIVES
 from godwit.sim.faults import Ask, Kind
 from godwit.sim.shelf import OF_GUEST, UNFINISHED, left_over
@@ -38,8 +39,7 @@ async def all_over(world: World) -> None:
     healed_at_s = loop.time()
     while loop.time() < healed_at_s + ENDED_WITHIN_S:
         unfinished = await queries.read(UNFINISHED.all)
-        owed = await queries.debts()
-        if not unfinished and not owed:
+        if not unfinished and not await _owed(world):
             return
         for migration in unfinished:
             if migration.person_needed and loop.time() > healed_at_s + BY_THEMSELVES_S:
@@ -47,8 +47,21 @@ async def all_over(world: World) -> None:
         await asyncio.sleep(LOOK_S)
     for migration in await queries.read(UNFINISHED.all):
         _find(world, f"never ends: {migration.uuid[:8]} {outcome_of(migration)}")
-    for debt in await queries.debts():
+    for debt in await _owed(world):
         _find(world, f"never paid: {debt.where} owes {debt.step}: {debt.words}")
+
+
+async def _owed(world: World) -> list[Debt]:
+    """What is owed for guests that live. Of one that is off nobody but a person can say whether its
+    newest disk is not at the other end.
+    """
+    owed = []
+    for debt in await world.store.queries.debts():
+        migration = await world.store.queries.migration(debt.story_uuid)
+        guest = migration.instance_uuid if migration else None
+        if guest and guest not in world.lost and len(_living(world, guest)) == 1:
+            owed.append(debt)
+    return owed
 
 
 async def _resolve(world: World, migration: Migration) -> None:
@@ -112,6 +125,7 @@ def _problems(
     if own.state not in LIVES and not any(f.kind in DEADLY for f in world.plan.faults):
         problems.append("was ended by nothing")
     rooms = [host for host in world.fleet.hosts() if world.fleet.is_prepared(host, guest)]
+    rooms = rooms if own.state in LIVES else []  # a debt, until a person has looked
     return problems + [f"has room left at {host}" for host in rooms]
 
 
@@ -119,8 +133,7 @@ async def move_again(world: World) -> None:
     """Whatever has been: a guest that lives can be moved again at once."""
     for resident in world.plan.residents:
         guest = uuid_of(resident.number)
-        living = [h for h in world.fleet.hosts() if _lives_at(world, h, guest)]
-        if len(living) == 1 and guest not in world.lost:
+        if len(_living(world, guest)) == 1 and guest not in world.lost:
             world.fleet.set_writes(guest, QUIET)
             await ask_for(world, Ask(0.0, resident.number))
             migration = await _end_of_latest(world, guest)
@@ -144,9 +157,9 @@ async def _latest(world: World, guest: InstanceUuid) -> Migration | None:
     return found[0] if found else None
 
 
-def _lives_at(world: World, host: HostName, guest: InstanceUuid) -> bool:
-    half = world.fleet.half(host, guest)
-    return half is not None and half.state in LIVES
+def _living(world: World, guest: InstanceUuid) -> list[HostName]:
+    halves = ((host, world.fleet.half(host, guest)) for host in world.fleet.hosts())
+    return [host for host, half in halves if half is not None and half.state in LIVES]
 
 
 def _find(world: World, words: str) -> None:
