@@ -67,6 +67,7 @@ STANDING = Reads(
     Standing,
 )
 FIND = Reads(select(migrations).where(_this), Migration)
+NUMBER = Reads(select(migrations.c.id).where(_this), int)
 ACCEPT = Writes(insert(migrations), *(name for name in FIELDS if name != "id"))
 SAVE = Writes(update(migrations).where(_this), *(name for name in FIELDS if name not in LASTING))
 SAY_PROGRESS = Writes(
@@ -109,7 +110,7 @@ def accept(connection: Connection, migration: Migration, story: Story, *, at: st
     dated = structs.replace(migration, created_at=at, updated_at=at)
     ACCEPT.run(connection, **structs.asdict(dated))
     stories.keep(connection, story, at=at)
-    return get(connection, migration.uuid)
+    return structs.replace(dated, id=NUMBER.first(connection, key=dated.uuid) or 0)
 
 
 def record(

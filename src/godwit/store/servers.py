@@ -38,6 +38,10 @@ HOST_NAMES = Reads(select(hosts.c.name), HostName)
 INSERT_HOST = Writes(insert(hosts), *Host.__struct_fields__)
 SAY_TROUBLE = Writes(update(hosts).where(_this_host), "trouble")
 SAY_FACTS = Writes(update(hosts).where(_this_host), "facts", "heard_at_s", "trouble")
+SAY_FACTS_AGAIN = Writes(
+    update(hosts).where(_this_host, hosts.c.trouble == ""), "facts", "heard_at_s"
+)
+"""Of a host that was well before."""
 ENABLE = Writes(update(hosts).where(_this_host), "disabled", "disabled_reason")
 TROUBLE = Reads(select(hosts.c.trouble).where(_this_host), str)
 DUE_NOW = Writes(update(debts).where(debts.c.where == bindparam("host")).values(due_at_s=0.0))
@@ -94,6 +98,9 @@ def record_report(
     at: str,
 ) -> None:
     """See `Store.record_report`. A host that did not answer is heard no more: its facts stay."""
+    said = {"key": report.host, "facts": report.facts, "heard_at_s": now_s}
+    if report.facts is not None and not changes and SAY_FACTS_AGAIN.run(connection, **said):
+        return
     trouble = TROUBLE.first(connection, key=report.host)
     if trouble and report.facts is not None:
         DUE_NOW.run(connection, host=report.host)
@@ -106,7 +113,7 @@ def record_report(
     if report.facts is None:
         SAY_TROUBLE.run(connection, key=report.host, trouble=report.trouble or "it did not answer")
     else:
-        SAY_FACTS.run(connection, key=report.host, facts=report.facts, heard_at_s=now_s, trouble="")
+        SAY_FACTS.run(connection, **said, trouble="")
 
 
 def create(connection: Connection, instance: Instance, needs: Needs, *, at: str) -> None:
