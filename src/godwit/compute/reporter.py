@@ -14,6 +14,10 @@ from godwit.rpc.compute import Nothing
 
 SETTLE_S = 0.2
 """Changes come in swarms: so long the rest of a swarm is waited for."""
+SETTLE_MAX_S = 1.6
+"""While swarm follows swarm, as at a host that is being emptied, twice as long each time, up to
+this: a look at all guests costs as much as the checks of one that moves. A calm that was as long
+as the last wait ends it."""
 LOOK_TIMEOUT_S = 30.0
 """A driver's look is bounded by itself; this is the bound if it breaks its promise."""
 CHANGES_AGAIN_S = 5.0
@@ -38,6 +42,7 @@ class Reporter:
         self._conductor = conductor
         self._interval_s = interval_s
         self._changed = asyncio.Event()
+        self._settle_s = SETTLE_S
 
     async def run(self) -> None:
         """Report for ever. Ends only by being cancelled."""
@@ -72,12 +77,17 @@ class Reporter:
 
     async def _pause(self) -> None:
         """Until the next report is due, or something has changed and settled."""
+        now_s = asyncio.get_running_loop().time
+        calm_since_s = now_s()
         try:
             async with asyncio.timeout(self._interval_s):
                 await self._changed.wait()
         except TimeoutError:
+            self._settle_s = SETTLE_S
             return
-        await asyncio.sleep(SETTLE_S)
+        is_new = now_s() - calm_since_s >= self._settle_s
+        self._settle_s = SETTLE_S if is_new else min(2 * self._settle_s, SETTLE_MAX_S)
+        await asyncio.sleep(self._settle_s)
         self._changed.clear()
 
     async def _listen(self) -> None:
