@@ -38,6 +38,9 @@ PROBE: Final = "import sys, libvirt; libvirt.open(sys.argv[1]).close()"
 ABSENT: Final = frozenset({Trouble.NO_DOMAIN, Trouble.NO_STORAGE_POOL, Trouble.NO_STORAGE_VOL})
 NOT_HERE: Final = frozenset({int(Trouble.NO_SUPPORT)})
 FOR_EVER: Final = float("inf")
+PATIENCE_S: Final = 0.15
+"""So long a call waits for a connection to come back before one more is opened, each time anew:
+that, tried in a child first, takes as long as some ten looks."""
 
 _event_loop_lock = threading.Lock()
 _event_loop_threads: list[threading.Thread] = []
@@ -56,10 +59,6 @@ class _Link:
     alive: bool = True
     busy: bool = False
 
-    def back(self) -> None:
-        """Its call has ended."""
-        self.busy = False
-
 
 class Connection:
     """One host's libvirtd, over as many connections as its calls need. For one event loop."""
@@ -75,6 +74,7 @@ class Connection:
     ) -> None:
         """Opens nothing yet: the first call does. `try_first`: in a child process."""
         self._try_first = try_first
+        self._patience_s = PATIENCE_S if try_first else 0.0
         self.host = host
         self._uri = settings.uri
         self._call_timeout_s = settings.call_timeout_s
@@ -83,6 +83,8 @@ class Connection:
         self._threads = BoundedThreads(f"libvirt-{host}", settings.threads_max, (GodwitError,))
         self._links: list[_Link] = []
         self._opening = asyncio.Lock()
+        self._opened_at_s = 0.0
+        self._came_back = asyncio.Event()
         self._last_failure: tuple[float, LibvirtUnreachable] | None = None
         self._closed = False
         self._subscribers: list[asyncio.Event] = []
@@ -107,7 +109,9 @@ class Connection:
             async with asyncio.timeout(None if limit_s == FOR_EVER else limit_s):
                 link = await self._free_link()
                 return await self._threads.run(
-                    lambda: self._translating(doing, work, link), key=key, when_back=link.back
+                    lambda: self._translating(doing, work, link),
+                    key=key,
+                    when_back=lambda: self._back(link),
                 )
         except TimeoutError as error:
             problem = f"no answer within {limit_s:g} s to: {doing}"
@@ -150,13 +154,11 @@ class Connection:
     # --- in the event loop ---
 
     async def _free_link(self) -> _Link:
-        """A connection that is alive and now ours; opened if there is none."""
+        """A connection that is alive and now ours; opened if there is none before long."""
         asked_at_s = asyncio.get_running_loop().time()
         async with self._opening:
-            # In place: a thread may be adding one at this moment.
-            for dead in [link for link in self._links if not link.alive]:
-                self._links.remove(dead)
-            free = next((link for link in self._links if not link.busy), None)
+            since_s = max(asked_at_s, self._opened_at_s)
+            free = await self._free_until(since_s + self._patience_s)
             if free is not None:
                 free.busy = True
                 return free
@@ -168,6 +170,26 @@ class Connection:
             link.busy = True
             return link
 
+    async def _free_until(self, until_s: float) -> _Link | None:
+        """The first that is free or comes back until then; None if there is none to wait for."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(until_s):
+                while True:
+                    # In place: a thread may be adding one at this moment.
+                    for dead in [link for link in self._links if not link.alive]:
+                        self._links.remove(dead)
+                    free = next((link for link in self._links if not link.busy), None)
+                    if free is not None or not self._links:
+                        return free
+                    self._came_back.clear()
+                    await self._came_back.wait()
+        return None
+
+    def _back(self, link: _Link) -> None:
+        """Its call has ended."""
+        link.busy = False
+        self._came_back.set()
+
     async def _open(self) -> _Link:
         loop = asyncio.get_running_loop()
         try:
@@ -175,6 +197,7 @@ class Connection:
         except LibvirtUnreachable as failure:
             self._last_failure = (loop.time(), failure)
             raise
+        self._opened_at_s = loop.time()
         self._something_changed()
         return link
 
@@ -184,6 +207,7 @@ class Connection:
 
     def _lost(self, link: _Link) -> None:
         link.alive = False
+        self._came_back.set()
         self._something_changed()
 
     def _happened(self, uuid: str, event: int, detail: int) -> None:

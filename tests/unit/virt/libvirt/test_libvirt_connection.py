@@ -160,6 +160,33 @@ def test_a_call_over_its_limit_is_unreachable_and_the_next_one_gets_through() ->
 
 
 @pytest.mark.slow
+def test_quick_calls_take_turns_on_one_connection_and_do_not_wait_for_one_that_hangs() -> None:
+    async def test() -> None:
+        let_go = threading.Event()
+        used = []
+
+        def look(libvirt: Any) -> None:
+            used.append(id(libvirt))
+            threading.Event().wait(0.005)
+
+        async with a_connection("test:///default") as connection:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(6):
+                    group.create_task(connection.call("looking", look))
+            assert (len(used), len(set(used))) == (6, 1)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(connection.call("hanging", lambda _: let_go.wait()))
+                await asyncio.sleep(0)
+                begun = time.monotonic()
+                await connection.call("looking", look)
+                let_go.set()
+                assert time.monotonic() - begun < 2.0
+            assert len(set(used)) == 2
+
+    run(test())
+
+
+@pytest.mark.slow
 def test_where_nobody_listens_every_waiting_call_is_unreachable() -> None:
     async def test() -> None:
         async with a_connection("qemu+unix:///system?socket=/nowhere/socket") as connection:
