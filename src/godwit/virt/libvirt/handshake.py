@@ -7,6 +7,7 @@ import contextlib
 import os
 import ssl
 from collections.abc import Callable, Coroutine, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -32,6 +33,7 @@ TIMEOUT_S: Final = 2.0
 SILENT_FOR_S: Final = 300.0
 """An address that swallows what it is sent is left alone for so long: each look would wait again.
 """
+CONTEXTS_MAX: Final = 8
 ACCEPTED: Final = b"\x01"
 """libvirtd's first byte to a client whose certificate it accepts; to others it says nothing."""
 
@@ -154,7 +156,16 @@ async def _is_accepted(reader: asyncio.StreamReader) -> bool | None:
 
 
 def _context(credentials: Credentials) -> ssl.SSLContext:
-    """Raises `ssl.SSLError` or `OSError` if the files are not what they should be."""
+    """Raises `ssl.SSLError` or `OSError` if the files are not what they should be. Reading them
+    takes the event loop as long as half a handshake: that is done when they have changed.
+    """
+    files = (credentials.authority, credentials.certificate, credentials.key)
+    looks = [file.stat() for file in files]
+    return _read(credentials, tuple((at.st_ino, at.st_mtime_ns, at.st_size) for at in looks))
+
+
+@lru_cache(CONTEXTS_MAX)
+def _read(credentials: Credentials, _as_of: tuple[tuple[int, int, int], ...]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     # The name is judged apart: GnuTLS accepts an address written as a name, `ssl` does not.
     context.check_hostname = False

@@ -110,6 +110,15 @@ def test_a_certificate_is_not_believed_before_and_after_its_time(
     assert what_is_seen(server, pki.client) == MISTRUST[number]
 
 
+def test_a_certificate_that_replaces_another_in_place_is_shown_from_then_on(pki: Pki) -> None:
+    issue(pki.strangers, pki.folder / "own", name="control-plane", alternatives=[])
+    own = pki.credentials("own")
+    server = pki.server(pki.ours)
+    assert what_is_seen(server, own) == STRANGE
+    issue(pki.ours, pki.folder / "own", name="control-plane", alternatives=[])
+    assert what_is_seen(server, own) == ""
+
+
 def test_a_client_certificate_that_the_host_does_not_accept_is_noticed(pki: Pki) -> None:
     issue(pki.strangers, pki.folder / "other", name="control-plane", alternatives=[])
     other = pki.credentials("other")
