@@ -67,7 +67,11 @@ class Held(Exception):
 
 
 def ensure(folder: DiskFolder) -> None:
-    """The folder is there, with its lock file."""
+    """The folder is there, with its lock file, also after a power cut. An order in it says that it
+    was there for good before.
+    """
+    if (folder.path / ORDER).exists():
+        return
     folder.path.mkdir(parents=True, exist_ok=True)
     (folder.path / LOCK).touch()
     sync_folder(folder.path.parent)
@@ -134,10 +138,10 @@ def kill(folder: DiskFolder) -> bool:
 
 
 def sign_name(folder: DiskFolder) -> None:
-    """By the process itself: write down who it is."""
+    """By the process itself: write down who it is. After a power cut there is no such process."""
     pid = os.getpid()
     identity = Identity(pid=pid, started_ticks=started_ticks(pid))
-    write_whole(folder.path / PROCESS, msgspec.json.encode(identity), durable=True)
+    write_whole(folder.path / PROCESS, msgspec.json.encode(identity), durable=False)
 
 
 def take_over_lock(folder: DiskFolder) -> bool:
@@ -187,8 +191,8 @@ def end_of(folder: DiskFolder) -> int | None:
 def _signed(folder: DiskFolder) -> Identity | None:
     try:
         return msgspec.json.decode((folder.path / PROCESS).read_bytes(), type=Identity)
-    except FileNotFoundError:
-        return None
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None  # not forced to disk: a power cut may leave it empty
 
 
 def forget(root: Path, *, before_s: float, at_most: int) -> None:

@@ -221,7 +221,10 @@ class DiskFolder:
 
     def sign(self) -> Sign:
         """The newest sign of life; an empty one before the first."""
-        return self._read("progress.json", Sign) or Sign()
+        try:
+            return self._read("progress.json", Sign) or Sign()
+        except msgspec.DecodeError:
+            return Sign()  # not forced to disk: a power cut may leave it empty
 
     def result(self) -> TransferResult | None:
         """The result, if one was left."""

@@ -298,6 +298,19 @@ def test_a_process_that_could_not_write_a_sign_of_life_is_not_ended_for_it(
     tell(tale, tmp_path, silent_port, silent_s=0.2)
 
 
+def test_what_a_power_cut_left_half_written_of_a_process_is_as_if_it_were_not_there(
+    tmp_path: Path,
+) -> None:
+    """Neither its name nor its sign of life is forced to disk."""
+    folder = in_folder(tmp_path)
+    launch.ensure(folder)
+    (folder.path / launch.ORDER).touch()
+    (folder.path / launch.PROCESS).touch()
+    (folder.path / "progress.json").touch()
+    assert not launch.kill(folder)
+    assert launch.news(folder) == TransferNews(ended=True, started=True)
+
+
 def test_another_process_with_the_same_pid_is_not_killed(tmp_path: Path) -> None:
     folder = in_folder(tmp_path)
     launch.ensure(folder)
