@@ -242,8 +242,8 @@ class LibvirtTransferDriver:
         if self._own_pace is not None:
             with contextlib.suppress(Unreachable, LibvirtError):
                 await self.limit(self._own_pace)
-        for connection in (self._mover, self._source, self._destination):
-            await connection.close()
+        connections = (self._mover, self._source, self._destination)
+        await asyncio.gather(*(connection.close() for connection in connections))
 
     # --- details ---
 

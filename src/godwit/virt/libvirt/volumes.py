@@ -100,7 +100,7 @@ def remove_files(libvirt: Libvirt, paths: Sequence[str]) -> None:
 
     A folder without a pool gets one for as long as this takes: libvirt deletes nothing else.
     """
-    used = paths_in_use(libvirt)
+    used = paths_in_use(libvirt) if paths else frozenset()
     for path in paths:
         if path not in used:
             _remove_file(libvirt, path)
