@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import SubprocessError
 
-from bench.evacuation import evacuate8_ratio
+from bench.evacuation import evacuations
 from bench.memory import pss_mib
 from bench.pairs import gap_of, guest_of, pairs_of, wall_of
 from bench.real_hosts import RealHosts
@@ -77,7 +77,7 @@ def pairs_with_locks(hosts: RealHosts) -> dict[str, float]:
 def eight(hosts: RealHosts) -> dict[str, float]:
     """Many at once."""
     print("real hosts: eight guests off one host, there and back", flush=True)
-    return {"evacuate8_ratio": evacuate8_ratio(hosts)}
+    return evacuations(hosts)
 
 
 if __name__ == "__main__":
