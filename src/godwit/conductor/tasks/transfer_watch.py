@@ -42,7 +42,8 @@ async def _until_ended(context: Telling, silences_max: int) -> TransferNews | No
             silences += 1
             await asyncio.sleep(ASK_EVERY_S)
             continue
-        await _keep_progress(context, news)
+        if news.sequence > sequence:
+            await _keep_progress(context, news)
         if news.ended:
             return news
         if news.stuck:

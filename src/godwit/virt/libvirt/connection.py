@@ -69,10 +69,14 @@ class Connection:
         settings: LibvirtHostSettings,
         *,
         lifecycle: Lifecycle = lambda _uuid, _event, _detail: None,
-        job_completed: JobCompleted = lambda _uuid, _figures: None,
+        job_completed: JobCompleted | None = None,
+        deaf: bool = False,
         try_first: bool = True,
     ) -> None:
-        """Opens nothing yet: the first call does. `try_first`: in a child process."""
+        """Opens nothing yet: the first call does. `deaf`: nobody wants to hear of its events.
+        `try_first`: in a child process.
+        """
+        self._deaf = deaf
         self._try_first = try_first
         self._patience_s = PATIENCE_S if try_first else 0.0
         self.host = host
@@ -266,6 +270,8 @@ class Connection:
         # A hypervisor inside this process has nothing to keep alive.
         or_none(lambda: link.handle.setKeepAlive(interval_s, KEEPALIVE_COUNT), also=NOT_HERE)
         link.handle.registerCloseCallback(lambda *_: tell(self._lost, link), None)
+        if self._deaf:
+            return
         link.handle.domainEventRegisterAny(
             None,
             libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
@@ -274,11 +280,14 @@ class Connection:
             ),
             None,
         )
+        completed = self._job_completed
+        if completed is None:
+            return
         link.handle.domainEventRegisterAny(
             None,
             libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED,
             lambda _connection, domain, figures, _opaque: tell(
-                self._job_completed, domain.UUIDString(), figures
+                completed, domain.UUIDString(), figures
             ),
             None,
         )

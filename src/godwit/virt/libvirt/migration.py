@@ -86,7 +86,7 @@ class LibvirtTransferDriver:
         self._destination_host = destination.host
         # The long call has a connection of its own: nothing may stand in its way, nor it in that
         # of the samples, the abort and the events.
-        self._mover = Connection(source.host, source.settings, try_first=try_first)
+        self._mover = Connection(source.host, source.settings, deaf=True, try_first=try_first)
         self._source = Connection(
             source.host,
             source.settings,
@@ -94,7 +94,9 @@ class LibvirtTransferDriver:
             job_completed=self._source_completed,
             try_first=try_first,
         )
-        self._destination = Connection(destination.host, destination.settings, try_first=try_first)
+        self._destination = Connection(
+            destination.host, destination.settings, deaf=True, try_first=try_first
+        )
         self._disk_bytes = 0
         """The most that the source has shown of them, in its samples and at the job's end."""
         self._own_pace: TransferLimits | None = None
