@@ -2,7 +2,7 @@
 changes nothing; they run in the threads of `connection`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Final
@@ -34,15 +34,13 @@ NO_SUCH_SECRET: Final = frozenset({int(Trouble.NO_SECRET), int(Trouble.NO_SUPPOR
 
 
 def look_at_destination(
-    libvirt: Libvirt, instance: Instance, files_there: Callable[[reads.HostLook], Sequence[str]]
+    libvirt: Libvirt, instance: Instance, host: reads.HostLook, paths: Sequence[str]
 ) -> tuple[reads.HostLook, DestinationLook]:
-    """The destination itself, and what it has to say about this guest.
+    """What the destination has to say about this guest, and `host` with what is free there now.
 
-    `files_there`: where the guest's disks would stand at such a host.
+    `paths`: where the guest's disks would stand there.
     """
-    host = reads.look_at_host(libvirt)
     offer = _offer(libvirt, instance.platform or Platform(), host)
-    paths = files_there(host)
     refresh_pools(libvirt, [str(PurePosixPath(path).parent) for path in paths])
     host = replace(host, pools=reads.active_pools(libvirt))  # now with what is free at this moment
     namesake = or_none(lambda: libvirt.lookupByName(instance.name))

@@ -37,7 +37,12 @@ from godwit.virt.libvirt.addresses import (
     peer_uri,
 )
 from godwit.virt.libvirt.changes import changes_at
-from godwit.virt.libvirt.checks import console_refusals, destination_refusals, source_refusals
+from godwit.virt.libvirt.checks import (
+    DestinationLook,
+    console_refusals,
+    destination_refusals,
+    source_refusals,
+)
 from godwit.virt.libvirt.connection import Connection
 from godwit.virt.libvirt.guard_facts import guard_facts, was_paused
 from godwit.virt.libvirt.guests import DiskSizes, guest_of, host_facts_of
@@ -47,6 +52,7 @@ from godwit.virt.libvirt.networks import bridge_at, bridges_there, network_of
 from godwit.virt.libvirt.reads import HostLook
 from godwit.virt.libvirt.rehearsals import Rehearsals
 from godwit.virt.libvirt.rollback import roll_back
+from godwit.virt.libvirt.shared_look import SharedLook
 from godwit.virt.libvirt.sighting import destination_sighting, source_sighting
 from godwit.virt.libvirt.storages import DiskPlan, images_of, plan_disks, storages_of
 
@@ -76,6 +82,9 @@ class LibvirtDriver:
         self._networks = networks
         self._sizes = DiskSizes()
         self._connection = Connection(host, settings)
+        self._host_look = SharedLook(
+            lambda: self._connection.call("reading the host", reads.look_at_host)
+        )
         self._listener = OwnListener(host, settings)
         self._rehearsals = Rehearsals(host, self._connection)
 
@@ -83,8 +92,7 @@ class LibvirtDriver:
 
     async def host_facts(self) -> HostFacts:
         """See `ComputeDriver`."""
-        look = await self._connection.call("reading the host", reads.look_at_host)
-        return self._facts_of(look)
+        return self._facts_of(await self._host_look.now())
 
     async def guests(self) -> tuple[Guest, ...]:
         """See `ComputeDriver`. QEMU is asked for the size of a disk in no pool, once."""
@@ -112,15 +120,17 @@ class LibvirtDriver:
             there = self._facts_of(host)
             return plan_disks(spec.instance.disks, spec.source, there, spec.block_migration)
 
-        untrusted, looked = await beside(
-            self._listener.refusals_as_destination(),
-            self._connection.call(
+        async def look_there() -> tuple[HostLook, DestinationLook]:
+            host = await self._host_look.now()
+            paths = plan_for(host).files_there
+            return await self._connection.call(
                 "checking whether the guest can come",
                 lambda libvirt: check_reads.look_at_destination(
-                    libvirt, spec.instance, lambda host: plan_for(host).files_there
+                    libvirt, spec.instance, host, paths
                 ),
-            ),
-        )
+            )
+
+        untrusted, looked = await beside(self._listener.refusals_as_destination(), look_there())
         if untrusted:
             return Checked(untrusted)
         host, look = looked()
