@@ -16,6 +16,7 @@ from godwit.model.ids import HostName
 from godwit.model.reasons import Code, Reason, reason
 from godwit.runtime.settings import LibvirtHostSettings
 from godwit.virt.libvirt.addresses import peer_uri
+from godwit.virt.libvirt.shared_look import SharedLook
 from godwit.virt.libvirt.tls import (
     Credentials,
     Handshake,
@@ -50,12 +51,13 @@ class OwnListener:
         self._places = places_of_credentials(settings.uri, own_home())
         self._we_use_it = listener_of(settings.uri) is not None
         self._silent_until_s = 0.0
+        self._seen = SharedLook(self._look)
 
     async def refusals_as_destination(self) -> tuple[Reason, ...]:
         """Why another host could not send a guest here: certificate, address, acceptance."""
         if self._listener is None:
             return ()
-        seen = await self._look(self._listener)
+        seen = await self._seen.now()
         problem = problem_of_peer(self._listener, seen, ours_counts=self._we_use_it)
         return self._refusal(self._listener, problem)
 
@@ -66,16 +68,16 @@ class OwnListener:
         """
         if self._listener is None or listener_of(destination_uri) is None:
             return ()
-        problem = problem_of_certificate(await self._look(self._listener))
+        problem = problem_of_certificate(await self._seen.now())
         return self._refusal(self._listener, problem)
 
-    async def _look(self, listener: Listener) -> Handshake:
+    async def _look(self) -> Handshake:
         credentials = readable(self._places)
         now_s = asyncio.get_running_loop().time
         began_s = now_s()
-        if credentials is None or began_s < self._silent_until_s:
+        if self._listener is None or credentials is None or began_s < self._silent_until_s:
             return Handshake()
-        seen = await handshake(listener, credentials, timeout_s=self._timeout_s)
+        seen = await handshake(self._listener, credentials, timeout_s=self._timeout_s)
         if now_s() - began_s >= self._timeout_s:
             self._silent_until_s = now_s() + SILENT_FOR_S
         return seen

@@ -1,5 +1,5 @@
 """One look for all who ask at the same time: to read a host costs its libvirtd and this process as
-much as all else that a check asks of it. Used by `driver`, for one event loop.
+much as all else that a check asks of it. Used by `driver` and `handshake`, for one event loop.
 """
 
 import asyncio
