@@ -18,7 +18,11 @@ from godwit.cli.servers import server
 CLIENT_VERBS: Final[tuple[click.Command, ...]] = (host, server, migrate, migration, completion)
 
 SERVER_VERBS: Final[Mapping[str, tuple[str, str, str]]] = {
-    "serve": ("godwit.service", "serve", "Run API, conductor, scheduler and host managers."),
+    "serve": ("godwit.service.serve", "serve", "Run API, conductor, scheduler and host managers."),
+    "api": ("godwit.service.api", "api", "Answer requests; conductors carry them out."),
+    "conductor": ("godwit.service.conductor", "conductor", "Tell the stories of migrations."),
+    "compute": ("godwit.service.compute", "compute", "Act on one host for conductors on the bus."),
+    "bus": ("godwit.service.bus", "bus", "Set up the bus between processes."),
     "sim": ("godwit.sim.run", "sim", "The whole system under a seed, in virtual time."),
     "lab": ("godwit.lab.cli", "lab", "Real libvirt hosts on this one box."),
 }

@@ -85,3 +85,7 @@ class ComputeTaskManager:
         """The report, and what it says of the servers, is on record."""
         await self._reports.take(ask)
         return Nothing()
+
+    def overhear_report(self, report: HostReport) -> None:
+        """Another conductor puts it on record; what this one finds later rests on it, too."""
+        self._reports.overhear(report)

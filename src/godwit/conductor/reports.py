@@ -5,6 +5,7 @@ vanished until every host that was up has reported again.
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 import structlog
 
@@ -16,6 +17,9 @@ from godwit.model.host import HostReport
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Instance, TaskState
 from godwit.rpc.compute import DestroyGuest
+
+SAME_REPORT_S: Final = 1.0
+"""Two conductors may hear one report so far apart, by their own clocks."""
 
 log = structlog.get_logger()
 
@@ -58,6 +62,10 @@ class Reports:
         for each in left_over(known, heard, ours=ours):
             await self._settle(each)
 
+    def overhear(self, report: HostReport) -> None:
+        """Know what the host says, and leave it to another conductor to put it on record."""
+        self._keep(Heard(report, self._world.clock.now_s()))
+
     def _concerned(self, known: tuple[Instance, ...], heard: Heard) -> dict[HostName, Heard]:
         """The reports of other hosts that say something of the same servers."""
         uuids = {record.uuid for record in known} | {guest.uuid for guest in heard.report.guests}
@@ -71,7 +79,7 @@ class Reports:
         outdated = set()
         for name, other in others.items():
             host = await self._world.queries.host(name)
-            if host is not None and host.heard_at_s > other.at_s:
+            if host is not None and host.heard_at_s > other.at_s + SAME_REPORT_S:
                 outdated.add(name)
         return frozenset(outdated)
 

@@ -45,7 +45,9 @@ class World:
         """The compute manager of that host. Raises `Unreachable` if no settings name it (any
         more).
         """
-        if host not in self.computes:
+        try:
+            return self.computes[host]
+        except KeyError as error:
             problem = f"the settings do not name {host}"
-            raise Unreachable(reason(Code.HYPERVISOR_UNAVAILABLE, host=host, problem=problem))
-        return self.computes[host]
+            why = reason(Code.HYPERVISOR_UNAVAILABLE, host=host, problem=problem)
+            raise Unreachable(why) from error

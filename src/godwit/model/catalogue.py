@@ -145,6 +145,43 @@ ALL_BUT_CHECKS: Final[Mapping[Code, Entry]] = {
         "{who} did not answer {call} within {timeout_s:.0f} s",
         "it may have acted all the same: look at its state before asking again",
     ),
+    Code.AGENT_UNREACHABLE: Entry(
+        "the agent of {host} is not on the bus",
+        "see that godwit compute runs there and reaches the bus; it says nothing of the host's "
+        "hypervisor or its guests",
+    ),
+    Code.CONDUCTOR_UNREACHABLE: Entry(
+        "no conductor is on the bus", "start one, or see in its log why it does not reach the bus"
+    ),
+    Code.BUS_UNAVAILABLE: Entry(
+        "{who} was not asked to {call}: there is no connection to the bus ({problem})",
+        "see that a server of [bus] servers runs and can be reached; transfers under way go on",
+    ),
+    Code.BUS_REFUSED: Entry(
+        "the bus at {servers} does not let this process in: {problem}",
+        "see [bus] credentials and tls_ca of the settings file, and that the server has the "
+        "permissions that godwit bus credentials has made",
+    ),
+    Code.ANSWER_LOST: Entry(
+        "the connection to the bus broke while {who} was asked to {call}",
+        "it may have acted all the same: look at its state before asking again",
+    ),
+    Code.MESSAGE_TOO_LATE: Entry(
+        "{call} reached {who} {late_s:.1f} s after it was given up, and was not begun",
+        "if this repeats, compare the clocks of both machines",
+    ),
+    Code.MESSAGE_NOT_UNDERSTOOD: Entry(
+        "{reader} does not understand {call}: {problem}",
+        "{reader} runs another Godwit than who wrote that: bring both to the same release",
+    ),
+    Code.MESSAGE_TOO_LARGE: Entry(
+        "{call} for {who} has {size_bytes} bytes, more than the bus carries",
+        "raise max_payload of the NATS server",
+    ),
+    Code.SENDER_NOT_BELIEVED: Entry(
+        "{call} says it is by {said}, and was sent by {sender}",
+        "one host spoke for another and was not heard: see what runs on {sender}",
+    ),
     Code.TWO_GUESTS: Entry(
         "two guests: {source} shows {source_word}, {destination} shows {destination_word}",
         "stop the wrong one by hand, then say which is right: godwit migration resolve",

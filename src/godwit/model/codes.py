@@ -98,6 +98,16 @@ class Code(StrEnum):
     SUPERSEDED = "superseded"
     INTERNAL_ERROR = "internal-error"
     NO_ANSWER = "no-answer"
+    # the bus
+    AGENT_UNREACHABLE = "agent-unreachable"
+    CONDUCTOR_UNREACHABLE = "conductor-unreachable"
+    BUS_UNAVAILABLE = "bus-unavailable"
+    BUS_REFUSED = "bus-refused"
+    ANSWER_LOST = "answer-lost"
+    MESSAGE_TOO_LATE = "message-too-late"
+    MESSAGE_NOT_UNDERSTOOD = "message-not-understood"
+    MESSAGE_TOO_LARGE = "message-too-large"
+    SENDER_NOT_BELIEVED = "sender-not-believed"
     # a person is needed
     TWO_GUESTS = "two-guests"
     GUEST_LOST = "guest-lost"

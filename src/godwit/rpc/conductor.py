@@ -166,5 +166,5 @@ class ComputeTaskApi(Protocol):
     @remote(timeout_s=10, repeat="NotFound")
     async def forget_server(self, ask: ForServer) -> Nothing: ...
 
-    @remote(timeout_s=10, repeat="a newer report replaces an older one")
+    @remote(timeout_s=10, repeat="a newer report replaces an older one", by="host")
     async def report_host(self, ask: HostReport) -> Nothing: ...

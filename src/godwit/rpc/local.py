@@ -10,16 +10,12 @@ from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
 import msgspec
-import structlog
 
-from godwit.model.errors import GodwitError, HypervisorError, Unreachable
-from godwit.model.reasons import Code, reason
 from godwit.rpc import codec
+from godwit.rpc.answering import Answering, no_answer
 from godwit.rpc.contract import Call, calls_of
 
 P = TypeVar("P")
-
-log = structlog.get_logger()
 
 
 def connect(protocol: Callable[..., P], answerer: P, *, tasks: asyncio.TaskGroup, who: str) -> P:
@@ -51,42 +47,22 @@ class _Caller:
         who: str,
     ) -> None:
         self._call = call
-        self._answer = answer
+        self._answering = Answering(call, answer, who)
         self._tasks = tasks
         self._who = who
-        self._messages = msgspec.msgpack.Decoder(call.message)
         self._answers = msgspec.msgpack.Decoder(call.answer)
 
     async def __call__(self, message: object) -> object:
         task = self._sent(codec.encode(message))
         await asyncio.wait((task,), timeout=self._call.remote.timeout_s)
         if not task.done() or task.cancelled():
-            raise self._no_answer()
+            raise no_answer(self._call, self._who)
         return codec.decode_reply(task.result(), self._answers)
 
     def _sent(self, letter: bytes) -> asyncio.Task[bytes]:
-        answering = self._answered(letter)
+        answering = self._answering.reply(letter)
         try:
             return self._tasks.create_task(answering, name=f"{self._who} {self._call.name}")
         except RuntimeError as error:  # the answerer's group has ended
             answering.close()
-            raise self._no_answer() from error
-
-    async def _answered(self, letter: bytes) -> bytes:
-        """The answerer's side. Never raises: a defect here must not end the answerer's process."""
-        try:
-            return codec.encode_answer(await self._answer(self._messages.decode(letter)))
-        except GodwitError as error:
-            return codec.encode_trouble(error)
-        except Exception as defect:
-            log.exception("call failed by a defect", who=self._who, call=self._call.name)
-            problem = f"{self._call.name} at {self._who}: {type(defect).__name__}: {defect}"
-            return codec.encode_trouble(
-                HypervisorError(reason(Code.INTERNAL_ERROR, problem=problem))
-            )
-
-    def _no_answer(self) -> Unreachable:
-        call = self._call
-        return Unreachable(
-            reason(Code.NO_ANSWER, who=self._who, call=call.name, timeout_s=call.remote.timeout_s)
-        )
+            raise no_answer(self._call, self._who) from error

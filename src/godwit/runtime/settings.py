@@ -4,6 +4,7 @@ Every process reads the same file; `examples/godwit.toml` shows all keys with th
 """
 
 import ipaddress
+import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,8 +19,9 @@ from godwit.runtime.settings_table import bad, read_table
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+NAME_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 _NAME = msgspec.Meta(
-    pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
+    pattern=NAME_PATTERN,
     description="letters, digits, dots, dashes and underscores, at most 63",
 )
 Name = Annotated[str, _NAME]
@@ -29,6 +31,14 @@ Uri = Annotated[
     str,
     msgspec.Meta(
         pattern="^qemu(\\+[a-z0-9]+)?://", description="a libvirt URI, qemu+tls://ADDRESS/system"
+    ),
+]
+
+BusUrl = Annotated[
+    str,
+    msgspec.Meta(
+        pattern="^(tls|nats)://([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?$",
+        description="a NATS server, tls://ADDRESS:PORT",
     ),
 ]
 
@@ -88,7 +98,7 @@ class MigrationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """So many connections carry a guest's memory."""
     force_complete_max_pause_ms: Count = 5000
     """For so long a guest may be paused by `godwit migration force-complete`."""
-    lease_s: Annotated[float, msgspec.Meta(gt=0, le=120)] = 15.0
+    lease_s: Annotated[float, msgspec.Meta(gt=0, le=120)] = 7.0
     """A conductor that has not renewed its hold on a story for so long is taken for dead; at most
     120."""
     ask_again_s: Annotated[float, msgspec.Meta(gt=60)] = 75.0
@@ -102,6 +112,22 @@ class HostsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     report_interval_s: Positive = 5.0
     down_after_s: Positive = 20.0
     """A host that has not reported for so long is down."""
+
+
+class BusSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[bus]: how processes on several machines reach each other."""
+
+    servers: tuple[BusUrl, ...] = ()
+    """NATS servers. None: everything is in this one process."""
+    tls_ca: str = ""
+    """A file with the certificates by which the servers are known. Default: the system's."""
+    credentials: str = ""
+    """A file with the seed of this process, one of those that `godwit bus credentials` makes."""
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Is TLS asked for?"""
+        return any(server.startswith("tls:") for server in self.servers)
 
 
 class LibvirtHostSettings(
@@ -215,6 +241,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     server: ServerSettings = ServerSettings()
     store: StoreSettings = StoreSettings()
     migration: MigrationSettings = MigrationSettings()
+    bus: BusSettings = BusSettings()
     hosts_defaults: HostsSettings = HostsSettings()
     hosts: dict[NameOfHost, HostSettings] = {}
     storages: dict[Name, StorageSettings] = {}
@@ -251,10 +278,11 @@ def parse_settings(text: str) -> Settings:
 
 def _check_together(settings: Settings) -> None:
     """What no key can say by itself."""
-    if not settings.hosts:
+    if not settings.hosts and not settings.bus.servers:
         raise bad("hosts", "there is none", 'add [hosts.NAME] with driver = "libvirt" and its uri')
     _check_listen(settings.server.listen)
     _check_store(settings.store)
+    _check_bus(settings.bus)
     watch = settings.hosts_defaults
     if watch.down_after_s <= watch.report_interval_s:
         problem = f"{watch.down_after_s:g} is not allowed"
@@ -307,10 +335,27 @@ def _check_path(key: str, path: str) -> None:
 
 
 def _check_hosts(settings: Settings, key: str, named: Iterable[HostName]) -> None:
+    """With a bus, a file need not name the hosts of other machines."""
+    if settings.bus.servers:
+        return
     for host in named:
         if host not in settings.hosts:
             known = f"known hosts: {', '.join(sorted(settings.hosts))}"
             raise bad(key, f"there is no host {host!r}", known)
+
+
+def _check_bus(bus: BusSettings) -> None:
+    """Whoever is on the bus may move guests: past this machine, TLS and credentials are needed."""
+    for server in bus.servers:
+        scheme, _, place = server.partition("://")
+        if scheme == "nats" and not is_loopback(place.rpartition(":")[0] or place):
+            expected = "allowed: tls://ADDRESS:PORT; nats:// on 127.0.0.0/8, [::1] or localhost"
+            raise bad("bus.servers", f"{server!r} is not allowed without TLS", expected)
+    if len({server.partition(":")[0] for server in bus.servers}) > 1:
+        raise bad("bus.servers", "some are tls:// and some are not", "allowed: all alike")
+    if bus.is_encrypted and not bus.credentials:
+        expected = "name the file of this process that `godwit bus credentials` has made"
+        raise bad("bus.credentials", "there are none", expected)
 
 
 def _check_listen(listen: str) -> None:
@@ -323,6 +368,11 @@ def _check_listen(listen: str) -> None:
     if not allowed:
         expected = "allowed: ADDRESS:PORT with 127.0.0.0/8, [::1] or localhost, or unix:/PATH"
         raise bad("server.listen", f"{listen!r} is not allowed without a login", expected)
+
+
+def is_name(text: str) -> bool:
+    """May a host, a storage or a network be called so?"""
+    return re.fullmatch(NAME_PATTERN, text) is not None
 
 
 def is_loopback(address: str) -> bool:

@@ -10,6 +10,7 @@ from godwit.model.errors import BadRequest
 from godwit.model.ids import HostName
 from godwit.model.reasons import Code
 from godwit.runtime.settings import (
+    BusSettings,
     FlavorSettings,
     GroupSettings,
     HostsSettings,
@@ -51,8 +52,8 @@ WRONG = {
     "unknown table": (
         f"{ONE_HOST}[conductor]\nx = 1",
         "conductor: there is no such key",
-        "known here: flavors, groups, hosts, hosts_defaults, images, migration, networks, server, "
-        "storages, store",
+        "known here: bus, flavors, groups, hosts, hosts_defaults, images, migration, networks, "
+        "server, storages, store",
     ),
     "unknown driver": (
         '[hosts.host-a]\ndriver = "kvm"',
@@ -181,6 +182,26 @@ WRONG = {
         "store.url: it is not a URL",
         "allowed: 'sqlite', or postgresql://USER@HOST/DATABASE",
     ),
+    "a bus without TLS past this machine": (
+        '[bus]\nservers = ["nats://10.0.0.1:4222"]',
+        "bus.servers: 'nats://10.0.0.1:4222' is not allowed without TLS",
+        "allowed: tls://ADDRESS:PORT; nats:// on 127.0.0.0/8, [::1] or localhost",
+    ),
+    "a bus with TLS and without credentials": (
+        '[bus]\nservers = ["tls://bus.example:4222"]',
+        "bus.credentials: there are none",
+        "name the file of this process that `godwit bus credentials` has made",
+    ),
+    "a bus of both kinds": (
+        '[bus]\nservers = ["tls://bus.example", "nats://127.0.0.1"]\ncredentials = "x"',
+        "bus.servers: some are tls:// and some are not",
+        "allowed: all alike",
+    ),
+    "a bus that is none": (
+        '[bus]\nservers = ["amqp://bus.example"]',
+        "bus.servers: ['amqp://bus.example'] is not allowed",
+        "allowed: a list, each a NATS server, tls://ADDRESS:PORT",
+    ),
     "no hosts": (
         "",
         "hosts: there is none",
@@ -191,6 +212,15 @@ WRONG = {
 ELSEWHERE = ["0.0.0.0:8774", "10.0.0.1:8774", "[::]:8774", "example.org:80", "127.0.0.1", "",
              "127.0.0.1:65536", "127.0.0.1:http", "unix:socket", "local.host:1"]  # fmt: skip
 HERE = ["127.0.0.1:8774", "127.9.9.9:1", "[::1]:8774", "localhost:0", "unix:/run/godwit.sock"]
+
+BUSES = {
+    "over TLS": '[bus]\nservers = ["tls://a.example:4222", "tls://[fd00::1]"]\ncredentials = "/c"',
+    "on loopback": '[bus]\nservers = ["nats://127.0.0.1:4222", "nats://localhost"]',
+    "with hosts of other machines": (
+        '[bus]\nservers = ["nats://[::1]:4222"]\n[hosts.a]\ndriver = "simulated"\n'
+        '[storages.s]\npath = "/s"\nhosts = ["a", "elsewhere"]'
+    ),
+}
 
 
 @pytest.mark.parametrize(("text", "words", "remedy"), WRONG.values(), ids=WRONG.keys())
@@ -247,6 +277,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "store": StoreSettings,
     "migration": MigrationSettings,
     "hosts_defaults": HostsSettings,
+    "bus": BusSettings,
     "hosts.host-a": LibvirtHostSettings,
     "hosts.host-b": SimulatedHostSettings,
     "storages.shared": StorageSettings,
@@ -293,3 +324,8 @@ def test_the_example_shows_the_defaults(table: str) -> None:
     assert {key: tuple(v) if isinstance(v := shown[key], list) else v for key in defaults} == (
         defaults
     )
+
+
+@pytest.mark.parametrize("text", BUSES.values(), ids=BUSES.keys())
+def test_with_a_bus_a_file_need_not_name_every_host(text: str) -> None:
+    assert len(parse_settings(text).hosts) <= 1

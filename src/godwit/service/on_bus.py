@@ -1,0 +1,52 @@
+"""A process's place on the bus: connected before anything else, left after everything else."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from godwit.model.ids import HostName
+from godwit.rpc.address import agent_of
+from godwit.rpc.compute import ComputeRpc
+from godwit.rpc.exchange import Exchange
+from godwit.rpc.nats import NatsLine
+from godwit.runtime.clock import Clock
+from godwit.runtime.settings import Settings
+from godwit.runtime.settings_table import bad
+
+
+@asynccontextmanager
+async def joined(settings: Settings, name: str) -> AsyncIterator[NatsLine]:
+    """The line, connected and kept so. Raises `BadRequest` (no bus in the settings) or `Refused`
+    (bus-refused); waits for a bus that is away.
+    """
+    if not settings.bus.servers:
+        expected = 'name them, servers = ["tls://ADDRESS:4222"]: this process is reached over a bus'
+        raise bad("bus.servers", "there are none", expected)
+    line = NatsLine(settings.bus, name=name)
+    await line.connect()
+    try:
+        yield line
+    finally:
+        await line.close()
+
+
+async def exchange_on(line: NatsLine, clock: Clock, tasks: asyncio.TaskGroup) -> Exchange:
+    """The calls over this line, out and in."""
+    exchange = Exchange(line, clock=clock, tasks=tasks)
+    tasks.create_task(line.keep(), name="line to the bus")
+    await exchange.open()
+    return exchange
+
+
+class Agents(dict[HostName, ComputeRpc]):
+    """The compute manager of any host that has an agent: hosts are known by their reports."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        """A way to each is made when it is first asked for."""
+        super().__init__()
+        self._exchange = exchange
+
+    def __missing__(self, host: HostName) -> ComputeRpc:
+        way = self._exchange.reach(ComputeRpc, agent_of(host))
+        self[host] = way
+        return way

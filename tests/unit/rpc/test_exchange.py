@@ -1,0 +1,362 @@
+"""Calls over a bus, on a line in memory: late, doubled, foreign and too new letters."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import pytest
+from tests.contract.parrot import Answer, Ask, Parrot, repeat, scripted
+
+from godwit.model.errors import Refused, Unreachable
+from godwit.model.ids import HostName
+from godwit.model.reasons import Code
+from godwit.rpc import codec, envelope
+from godwit.rpc.address import CONDUCTORS, GROUP, Address, agent_of
+from godwit.rpc.contract import calls_of
+from godwit.rpc.exchange import AT_ONCE_MAX, SETTLING_S, Exchange
+from godwit.rpc.line import Delivery, Down, Take, TooLarge
+from godwit.sim.loop import VirtualClock, run
+
+PARROT = Address("parrot", "parrot")
+SAY, TAKE_ITS_TIME, SAY_AS = (calls_of(Parrot)[n] for n in ("say", "take_its_time", "say_as"))
+
+
+class MemoryLine:
+    """A bus with one connection, on which a test may hold up, double and forge letters."""
+
+    inbox = "inbox.1"
+
+    def __init__(self) -> None:
+        self.up_since_s = -60.0
+        self.takes: dict[tuple[str, str], Take] = {}
+        self.sent: list[Delivery] = []
+        self.trouble: Exception | None = None
+        self.held_s = 0.0
+        self.copies = 1
+
+    def on_return(self, told: Callable[[], None]) -> None:
+        self.returned = told
+
+    async def send(
+        self, subject: str, data: bytes, *, reply_to: str = "", patience_s: float
+    ) -> None:
+        if self.trouble is not None:
+            raise self.trouble
+        delivery = Delivery(subject, data, reply_to)
+        self.sent.append(delivery)
+        takes = [take for (at, _), take in self.takes.items() if matches(at, subject)]
+        if not takes and reply_to:
+            await self.takes[f"{self.inbox}.*", ""](Delivery(reply_to, b"", nobody_there=True))
+        for take in takes * self.copies:
+            asyncio.get_running_loop().call_later(self.held_s, _deliver, take, delivery)
+
+    async def listen(self, subject: str, take: Take, *, group: str = "") -> None:
+        self.takes[subject, group] = take
+
+    async def ignore(self, subject: str, *, group: str = "") -> None:
+        self.takes.pop((subject, group), None)
+
+
+def _deliver(take: Take, delivery: Delivery) -> None:
+    asyncio.ensure_future(take(delivery))  # noqa: RUF006 - a bus waits for nobody
+
+
+def matches(pattern: str, subject: str) -> bool:
+    """As a bus does: `*` is one word, `>` is all that follow."""
+    wanted, words = pattern.split("."), subject.split(".")
+    if wanted[-1] == ">":
+        return words[: len(wanted) - 1] == wanted[:-1]
+    same = (want in ("*", word) for want, word in zip(wanted, words, strict=False))
+    return len(wanted) == len(words) and all(same)
+
+
+Doing = Callable[[MemoryLine, Exchange, Parrot], Awaitable[Any]]
+
+
+def on_a_line(saying: Callable[[Ask], Awaitable[Answer]], doing: Doing) -> Any:
+    """Do something with a parrot at the other end of a line; whatever that returns."""
+
+    async def main() -> Any:
+        async with asyncio.TaskGroup() as tasks:
+            line = MemoryLine()
+            exchange = Exchange(line, clock=VirtualClock(), tasks=tasks)
+            await exchange.open()
+            await exchange.answer(Parrot, scripted(saying), PARROT)
+            return await doing(line, exchange, exchange.reach(Parrot, PARROT))
+
+    return run(main())
+
+
+def refusal(saying: Callable[[Ask], Awaitable[Answer]], doing: Doing) -> Code:
+    """The code with which it was not done."""
+
+    async def caught(line: MemoryLine, exchange: Exchange, parrot: Parrot) -> Code:
+        with pytest.raises((Unreachable, Refused)) as error:
+            await doing(line, exchange, parrot)
+        return error.value.reason.code
+
+    code = on_a_line(saying, caught)
+    assert isinstance(code, Code)
+    return code
+
+
+async def never(_ask: Ask) -> Answer:
+    raise AssertionError("this was not to be begun")
+
+
+def test_a_message_that_comes_after_its_deadline_is_not_begun() -> None:
+    said: list[str] = []
+
+    async def keep(ask: Ask) -> Answer:
+        said.extend(ask.words)
+        return Answer()
+
+    async def doing(line: MemoryLine, _exchange: Exchange, parrot: Parrot) -> None:
+        line.held_s = 6.0  # a machine that stood still with the letter in its socket
+        with pytest.raises(Unreachable):
+            await parrot.take_its_time(Ask(("destroy it",)))
+        await asyncio.sleep(30)
+
+    on_a_line(keep, doing)
+    assert said == []
+
+
+def test_whoever_sends_with_a_clock_that_is_behind_is_told_so() -> None:
+    class Behind:
+        """Ten minutes slow."""
+
+        def now_s(self) -> float:
+            return VirtualClock().now_s() - 600
+
+    async def main() -> Code:
+        async with asyncio.TaskGroup() as tasks:
+            line = MemoryLine()
+            exchange = Exchange(line, clock=VirtualClock(), tasks=tasks)
+            await exchange.answer(Parrot, scripted(never), PARROT)
+            slow = Exchange(line, clock=Behind(), tasks=tasks)
+            await slow.open()
+            with pytest.raises(Unreachable, match="after it was given up") as caught:
+                await slow.reach(Parrot, PARROT).take_its_time(Ask())
+            return caught.value.reason.code
+
+    assert run(main()) is Code.MESSAGE_TOO_LATE
+
+
+def test_a_message_and_its_answer_that_come_twice_are_answered_once_to_the_caller() -> None:
+    async def doing(line: MemoryLine, _exchange: Exchange, parrot: Parrot) -> Answer:
+        line.copies = 2
+        answer = await parrot.say(Ask(("hello",)))
+        await asyncio.sleep(1)
+        return answer
+
+    assert on_a_line(repeat, doing) == Answer(("hello",))
+
+
+def test_nobody_at_the_address_is_said_at_once_and_is_no_word_about_the_hypervisor() -> None:
+    async def doing(_line: MemoryLine, exchange: Exchange, _parrot: Parrot) -> None:
+        began_s = asyncio.get_running_loop().time()
+        try:
+            await exchange.reach(Parrot, agent_of(HostName("host-a"))).take_its_time(Ask())
+        finally:
+            assert asyncio.get_running_loop().time() == began_s
+
+    assert refusal(repeat, doing) is Code.AGENT_UNREACHABLE
+
+
+def test_no_conductor_is_said_by_another_name() -> None:
+    async def doing(_line: MemoryLine, exchange: Exchange, _parrot: Parrot) -> None:
+        await exchange.reach(Parrot, CONDUCTORS).say(Ask())
+
+    assert refusal(repeat, doing) is Code.CONDUCTOR_UNREACHABLE
+
+
+def test_right_after_the_bus_came_back_others_are_given_a_moment_to_do_so_too() -> None:
+    async def doing(line: MemoryLine, exchange: Exchange, _parrot: Parrot) -> Answer:
+        loop = asyncio.get_running_loop()
+        line.up_since_s = loop.time()
+        late = Address("late", "late")
+        loop.call_later(
+            SETTLING_S / 2,
+            lambda: asyncio.ensure_future(exchange.answer(Parrot, scripted(repeat), late)),
+        )
+        return await exchange.reach(Parrot, late).take_its_time(Ask(("back",)))
+
+    assert on_a_line(repeat, doing) == Answer(("back",))
+
+
+def test_a_reply_that_was_lost_with_the_connection_is_not_waited_for_much_longer() -> None:
+    async def slow(_ask: Ask) -> Answer:
+        await asyncio.sleep(60)
+        return Answer()
+
+    async def doing(line: MemoryLine, _exchange: Exchange, parrot: Parrot) -> None:
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        loop.call_later(0.5, line.returned)
+        try:
+            await parrot.take_its_time(Ask())
+        finally:
+            assert began_s + 1 < loop.time() < began_s + 4
+
+    assert refusal(slow, doing) is Code.ANSWER_LOST
+
+
+def test_a_reply_that_comes_after_the_connection_is_back_is_taken() -> None:
+    async def slow(ask: Ask) -> Answer:
+        await asyncio.sleep(2)
+        return Answer(ask.words)
+
+    async def doing(line: MemoryLine, _exchange: Exchange, parrot: Parrot) -> Answer:
+        asyncio.get_running_loop().call_later(0.5, line.returned)
+        return await parrot.take_its_time(Ask(("late",)))
+
+    assert on_a_line(slow, doing) == Answer(("late",))
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code"),
+    [(Down("it was lost"), Code.BUS_UNAVAILABLE), (TooLarge(), Code.MESSAGE_TOO_LARGE)],
+)
+def test_what_was_certainly_not_sent_is_said_at_once(trouble: Exception, code: Code) -> None:
+    async def doing(line: MemoryLine, _exchange: Exchange, parrot: Parrot) -> None:
+        line.trouble = trouble
+        await parrot.take_its_time(Ask())
+
+    assert refusal(never, doing) is code
+
+
+def forged(**changes: Any) -> bytes:
+    """A letter as it travels, with other fields than ours."""
+    letter = {
+        "format": envelope.FORMAT,
+        "deadline_s": 9e9,
+        "request_id": "req-1",
+        "body": codec.encode(Ask(("hello",))),
+    }
+    return msgspec.msgpack.encode(letter | changes)
+
+
+@pytest.mark.parametrize(
+    ("subject", "data"),
+    [
+        ("parrot.say", forged(format=envelope.FORMAT + 1)),
+        ("parrot.say", forged(body=codec.encode({"words": 7}))),
+        ("parrot.say", forged(deadline_s="soon")),
+        ("parrot.say", b"\xc1"),
+        ("parrot.sing", forged()),
+    ],
+    ids=["newer", "other shape", "other envelope", "noise", "unknown call"],
+)
+def test_a_message_of_another_release_is_refused_clearly(subject: str, data: bytes) -> None:
+    async def doing(line: MemoryLine, _exchange: Exchange, _parrot: Parrot) -> None:
+        await line.send(subject, data, reply_to="elsewhere.1", patience_s=1)
+        await asyncio.sleep(1)
+        [answer] = [each for each in line.sent if each.subject == "elsewhere.1"]
+        page = envelope.opened(answer.data, envelope.PAGES)
+        codec.decode_reply(page.part, msgspec.msgpack.Decoder(Answer))
+
+    assert refusal(never, doing) is Code.MESSAGE_NOT_UNDERSTOOD
+
+
+def test_a_field_that_only_a_later_release_knows_harms_nobody() -> None:
+    heard: list[Ask] = []
+
+    async def keep(ask: Ask) -> Answer:
+        heard.append(ask)
+        return Answer()
+
+    async def doing(line: MemoryLine, _exchange: Exchange, _parrot: Parrot) -> None:
+        body = codec.encode({"words": ["hello"], "louder": True})
+        await line.send("parrot.say", forged(body=body, colour="red"), patience_s=1)
+        await asyncio.sleep(1)
+
+    on_a_line(keep, doing)
+    assert heard == [Ask(("hello",))]
+
+
+@pytest.mark.parametrize("data", [forged(format=envelope.FORMAT + 1), b"\xc1"])
+def test_an_answer_of_another_release_is_said_to_be_one(data: bytes) -> None:
+    async def doing(line: MemoryLine, _exchange: Exchange, parrot: Parrot) -> None:
+        await line.ignore("parrot.*", group=GROUP)
+
+        async def foreign(delivery: Delivery) -> None:
+            await line.send(delivery.reply_to, data, patience_s=1)
+
+        await line.listen("parrot.*", foreign)
+        await parrot.take_its_time(Ask())
+
+    assert refusal(never, doing) is Code.MESSAGE_NOT_UNDERSTOOD
+
+
+def test_what_one_says_in_anothers_name_is_not_believed() -> None:
+    async def doing(line: MemoryLine, _exchange: Exchange, _parrot: Parrot) -> None:
+        body = codec.encode(Ask(("I am gone",), speaker="host-b"))
+        await line.send("parrot.say_as.host-a", forged(body=body), reply_to="x.1", patience_s=1)
+        await asyncio.sleep(1)
+        [answer] = [each for each in line.sent if each.subject == "x.1"]
+        page = envelope.opened(answer.data, envelope.PAGES)
+        codec.decode_reply(page.part, msgspec.msgpack.Decoder(Answer))
+
+    assert refusal(never, doing) is Code.SENDER_NOT_BELIEVED
+
+
+def test_whoever_overhears_hears_each_message_and_none_in_anothers_name() -> None:
+    heard: list[Ask] = []
+
+    async def doing(line: MemoryLine, exchange: Exchange, parrot: Parrot) -> None:
+        await exchange.overhear(SAY_AS, PARROT, heard.append)
+        await parrot.say_as(Ask(("mine",), speaker="host-a"))
+        body = codec.encode(Ask(("forged",), speaker="host-b"))
+        for data in (forged(body=body), forged(format=2), b"\xc1"):
+            await line.send("parrot.say_as.host-a", data, patience_s=1)
+        await asyncio.sleep(1)
+
+    on_a_line(repeat, doing)
+    assert heard == [Ask(("mine",), speaker="host-a")]
+
+
+def test_only_so_many_messages_are_answered_at_once() -> None:
+    under_way, most = 0, 0
+
+    async def slow(_ask: Ask) -> Answer:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.5)
+        under_way -= 1
+        return Answer()
+
+    async def doing(_line: MemoryLine, _exchange: Exchange, parrot: Parrot) -> None:
+        await asyncio.gather(*[parrot.take_its_time(Ask()) for _ in range(3 * AT_ONCE_MAX)])
+
+    on_a_line(slow, doing)
+    assert most == AT_ONCE_MAX
+
+
+def test_an_agent_that_stops_answers_what_it_has_begun_and_takes_nothing_new() -> None:
+    async def slow(ask: Ask) -> Answer:
+        await asyncio.sleep(1)
+        return Answer(ask.words)
+
+    async def doing(_line: MemoryLine, exchange: Exchange, parrot: Parrot) -> Answer:
+        async with asyncio.TaskGroup() as tasks:
+            begun = tasks.create_task(parrot.take_its_time(Ask(("begun",))))
+            await asyncio.sleep(0.1)
+            await exchange.stop_answering(within_s=5)
+            with pytest.raises(Unreachable):
+                await parrot.take_its_time(Ask(("new",)))
+        return begun.result()
+
+    assert on_a_line(slow, doing) == Answer(("begun",))
+
+
+@pytest.mark.parametrize("size", [0, 1, envelope.PAGE_BYTES_MAX, 3 * envelope.PAGE_BYTES_MAX + 7])
+def test_a_reply_is_whole_whatever_order_its_pages_come_in(size: int) -> None:
+    reply = bytes(number % 251 for number in range(size))
+    parts = list(envelope.pages(reply))
+    assert all(len(envelope.seal(part)) < 2**20 for part in parts)
+    pile = envelope.Pile()
+    *early, last = [parts[-1], *parts[::-1]]
+    assert len(parts) == 1 or all(pile.add(part) is None for part in early)
+    assert pile.add(last) == reply
