@@ -354,8 +354,20 @@ class Executor(Generic[W, F]):
             return
         async with asyncio.TaskGroup() as group:
             renewing = group.create_task(self._renew(story), name=f"lease of {story.uuid}")
-            await guarded(story.uuid, act(story))
+            try:
+                with structlog.contextvars.bound_contextvars(story=story.uuid):
+                    await guarded(story.uuid, act(story))
+            except asyncio.CancelledError:
+                if self._stopping:  # an act that outlasts the end of this process
+                    await self._give_back(story)
+                raise
             renewing.cancel()
+
+    async def _give_back(self, story: Story) -> None:
+        """Whoever comes next need not wait until the lease is over."""
+        now_s = self.clock.now_s()
+        renewal = self.log.renew(story.uuid, generation=story.generation, until_s=now_s)
+        await guarded(story.uuid, renewal)
 
     async def _renew(self, story: Story) -> None:
         ours: bool | None = True
