@@ -5,21 +5,40 @@ cannot begin leaves the guest where it was.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 
 import pytest
 from tests.lab.announcements import announced_by
-from tests.lab.libvirt_moves import AS_THE_LAB_IS, Declared, Move, a_move, run
+from tests.lab.libvirt_moves import (
+    AS_THE_LAB_IS,
+    Declared,
+    Move,
+    a_move,
+    begin_copying,
+    expect_an_error,
+    run,
+    settings_of,
+)
 
-from godwit.compute.transfer_folder import MemoryFolder, Sign
+from godwit.compute.disk import Disk
+from godwit.compute.orphans import Orphans
+from godwit.compute.transfer_folder import DiskFolder, Mark, MemoryFolder, Sign
 from godwit.lab.guest import DiskPlace, GuestDisk, GuestSpec
+from godwit.lab.host import LabHost
 from godwit.lab.lab import Lab
+from godwit.lab.layout import CONTROL_PLANE_ADDRESS
 from godwit.model.errors import HypervisorError
-from godwit.model.ids import HostName
+from godwit.model.ids import HostName, MigrationUuid
 from godwit.model.migrate_data import Guard
 from godwit.model.progress import TransferPhase
 from godwit.model.reasons import Code, reason
 from godwit.model.sighting import DestinationWord, SourceWord
+from godwit.runtime.clock import SystemClock
 from godwit.runtime.settings import StorageSettings
+from godwit.virt.registry import TransferOrder, transfer_driver
 
 IDLE = GuestSpec(
     "idle",
@@ -150,3 +169,61 @@ def test_the_network_hears_at_once_where_a_guest_runs_now(lab: Lab, guard: Guard
             move.assert_ran_once()
 
     run(test())
+
+
+def test_a_held_back_copy_without_its_process_is_stopped_by_its_source_alone(
+    lab: Lab, tmp_path: Path
+) -> None:
+    """Godwit cannot ask the destination, whose own ways to the source are whole."""
+
+    async def test() -> None:
+        async with a_move(lab, IDLE) as move:
+            move.permit_post_copy = True
+            await move.prepare()
+            order = await order_of(move)
+            call = await begin_copying(move, sent_mib=0)
+            with out_of_godwits_reach(move.there):
+                await look_at_orphan(order, DiskFolder(tmp_path))
+                await expect_an_error(call)
+                assert await move.words() == (SourceWord.KEPT, DestinationWord.UNREACHABLE)
+            await move.until((SourceWord.KEPT, DestinationWord.GONE))
+            await move.wait_for_beat(move.here)
+            move.assert_ran_once()
+
+    run(test())
+
+
+async def order_of(move: Move) -> TransferOrder:
+    """What the source's compute manager has written down of the transfer."""
+    return TransferOrder(
+        migration_uuid=MigrationUuid("move"),
+        instance=move.instance,
+        migrate_data=move.agreed,
+        source=HostName(move.here.name),
+        source_settings=settings_of(move.here),
+        destination=await move.destination.host_facts(),
+        destination_settings=settings_of(move.there),
+        stall_timeout_s=30.0,
+    )
+
+
+async def look_at_orphan(order: TransferOrder, folder: DiskFolder) -> None:
+    """What it does when the story asks after a transfer whose process is gone."""
+    folder.set(Mark.BEGAN)
+    disk, in_our_process = Disk(), partial(transfer_driver, in_its_process=False)
+    orphans = Orphans(order.source, disk, SystemClock(), in_our_process)
+    try:
+        await orphans.look(order.migration_uuid, folder, order)
+    finally:
+        disk.close()
+
+
+@contextmanager
+def out_of_godwits_reach(host: LabHost) -> Iterator[None]:
+    """What the control plane sends there is dropped; the other hosts are heard."""
+    rule = ("INPUT", "-s", CONTROL_PLANE_ADDRESS, "-j", "DROP")
+    host.run("iptables", "-w", "-A", *rule)
+    try:
+        yield
+    finally:
+        host.run("iptables", "-w", "-D", *rule)
