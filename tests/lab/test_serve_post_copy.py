@@ -7,7 +7,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.lab.whole import Site, guests, kill_transfer_process, roomy, slowed
+from tests.lab.whole import (
+    CRAWLING,
+    Site,
+    guests,
+    kill_transfer_process,
+    roomy,
+    set_pace,
+    shared_disk,
+    slowed,
+)
 
 from godwit.lab.guest import domain_state
 from godwit.lab.host import LabHost
@@ -19,6 +28,7 @@ SLOW = "40mbit"
 FLOWING = "120mbit"
 """Slow enough to be broken in its middle, and what the guest needs at once is there in two seconds.
 """
+PERMITTED = {"godwit:steering": {"permit_post_copy": True}}
 RETRIES = "/proc/sys/net/ipv4/tcp_retries2"
 
 
@@ -80,9 +90,29 @@ def test_a_broken_post_copy_without_its_process_is_resumed_by_the_story(site: Si
         site.assert_at_rest({spec: "host-b"})
 
 
+def test_a_copy_on_storage_that_fences_becomes_a_post_copy_when_it_is_forced(
+    site: Site,
+) -> None:
+    """It is not held back, and gains: by itself it would go on for another 20 s."""
+    spec = roomy("urged", shared_disk("urged"), set_mib=40)
+    with guests(site, a=(spec,)) as beats, slowed(site, SLOW, "a"):
+        set_pace(site.host("host-a"), CRAWLING, spec.name)
+        uuid = site.begin(spec.name, "host-b", **PERMITTED)
+        site.until_copying(uuid)
+        forced = site.plane.typed("migration", "force-complete", uuid)
+        assert forced.returncode == 0, forced.stderr
+        assert "by post-copy" in forced.stdout, forced.stdout
+        until_phase(site, uuid, "post-copy")
+        mend(site.host("host-a"))
+        migration = site.ended(uuid)
+        assert (migration.status, migration.reason) == ("completed", None), site.story(migration)
+        assert beats.hosts_of(spec.name) == ["host-a", "host-b"]
+        site.assert_at_rest({spec: "host-b"})
+
+
 def in_post_copy(site: Site, guest: str) -> str:
     """Begin to move the guest and wait until it runs there and its memory follows."""
-    uuid = site.begin(guest, "host-b", **{"godwit:steering": {"permit_post_copy": True}})
+    uuid = site.begin(guest, "host-b", **PERMITTED)
     until_phase(site, uuid, "post-copy")
     return uuid
 

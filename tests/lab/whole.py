@@ -301,7 +301,8 @@ class Site:
         for host in self.lab.hosts:  # each by its name: Godwit itself uses the address
             hosts = hosts.replace(f'"{host.peer_uri}"', f'"qemu+tls://{host.name}/system"')
         one = f"[hosts.{ONE_AT_A_TIME}]\n"
-        return ControlPlane(folder, SETTINGS + hosts.replace(one, f"{one}transfers_max = 1\n"))
+        hosts = hosts.replace(one, f"{one}transfers_max = 1\n")
+        return ControlPlane(folder, f"{SETTINGS}{hosts}fences = true\n")  # of the shared storage
 
 
 @contextmanager
