@@ -30,19 +30,30 @@ from godwit.lab.guest import (
     known_guests,
     start_guest,
 )
+from godwit.lab.guest_program import PLACE_ON_HOSTS
 from godwit.lab.heartbeat import Heartbeats
 from godwit.lab.host import LabHost
 from godwit.lab.lab import Lab
 
 T = TypeVar("T")
 
-SETTINGS: Final = """
+IMAGE: Final = GuestDisk("image.qcow2", DiskPlace.SHARED, size_mib=96)
+SETTINGS: Final = f"""
 [migration]
 stall_timeout_s = 5.0
 
 [hosts_defaults]
 report_interval_s = 1.0
 down_after_s = 10.0
+
+[flavors.tiny]
+memory_mib = 16
+disk_mib = {IMAGE.size_mib}
+
+[images.tiny]
+path = "{IMAGE.path}"
+kernel = "{PLACE_ON_HOSTS}"
+command_line = "name=own"
 
 """
 CALL_TIMEOUT_S: Final = 3.0
