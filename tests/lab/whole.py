@@ -41,6 +41,7 @@ IMAGE: Final = GuestDisk("image.qcow2", DiskPlace.SHARED, size_mib=96)
 SETTINGS: Final = f"""
 [migration]
 stall_timeout_s = 5.0
+lease_s = 5.0
 
 [hosts_defaults]
 report_interval_s = 1.0

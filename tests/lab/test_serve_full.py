@@ -1,0 +1,68 @@
+"""The disk that holds Godwit's state is really full while a guest moves."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from tests.lab.whole import CRAWLING, RUSHING, Site, guests, roomy, set_pace
+
+from godwit.lab.processes import run
+
+pytest_plugins = ["tests.lab.serve_fixtures"]
+
+SIZE = "4m"
+PIECE = bytes(4096)
+
+
+def test_a_guest_runs_and_its_story_goes_on_when_the_full_state_disk_has_room(site: Site) -> None:
+    """All of it is sent, and it runs at its destination, while nothing can be written down."""
+    spec = roomy("patient")
+    here = site.host("host-a")
+    with a_small_state_disk(site), guests(site, a=(spec,)) as beats:
+        set_pace(here, CRAWLING, spec.name)
+        uuid = site.begin(spec.name, "host-b")
+        site.until_copying(uuid, sent_mib=1)
+        with no_room_left(site):
+            beats.wait(spec.name, here.name)
+            set_pace(here, RUSHING, spec.name)
+            site.until("it to be noticed", lambda: "is full" in log_of(site))
+            beats.wait(spec.name, "host-b")
+        migration = site.ended(uuid)
+        assert migration.status == "completed", site.story(migration)
+        assert beats.hosts_of(spec.name) == ["host-a", "host-b"]
+        site.assert_at_rest({spec: "host-b"})
+
+
+@contextmanager
+def a_small_state_disk(site: Site) -> Iterator[None]:
+    """The control plane begins anew, with an empty record on a disk of its own."""
+    site.plane.stop()
+    state = str(site.plane.folder / "state")
+    run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "none", state])
+    try:
+        site.make_ready()
+        yield
+    finally:
+        site.plane.stop()
+        run(["umount", state])
+
+
+@contextmanager
+def no_room_left(site: Site) -> Iterator[None]:
+    """Not one more page fits on it."""
+    filler = site.plane.folder / "state/filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(PIECE)
+    assert shutil.disk_usage(filler).free == 0
+    try:
+        yield
+    finally:
+        filler.unlink()
+
+
+def log_of(site: Site) -> str:
+    """All that the control plane has said."""
+    return (site.plane.folder / "serve.log").read_text(errors="replace")
