@@ -122,6 +122,37 @@ def test_the_two_looks_at_what_never_began_do_not_span_a_job() -> None:
     run(story())
 
 
+def test_two_looks_at_what_never_began_that_differ_decide_nothing() -> None:
+    """A hypervisor that holds the request to begin shows it first in what it says of the guest."""
+
+    async def story() -> None:
+        async with a_house() as house:
+            house.fleet.break_transfer(GUEST, TransferFault.FAILS_MID_COPY)
+            looks = []
+
+            async def change(_where: str, name: str) -> None:
+                if name == "sight_destination":
+                    looks.append(name)
+                    house.wires[A].says["sight_source"] = SourceSighting(
+                        word=SourceWord.KEPT, seen=f"look {len(looks)}", never_begun=True
+                    )
+
+            house.wires[A].says["sight_source"] = SourceSighting(
+                word=SourceWord.KEPT, seen="look 0", never_begun=True
+            )
+            house.wires[B].then = change
+            uuid = (await house.ask()).uuid
+            await asyncio.sleep(60)
+            assert len(looks) > 4
+            assert (await house.see(uuid)).status is S.RUNNING
+            house.wires[B].then = None
+            shows_the_truth(house)
+            assert (await house.end_of(uuid)).status is S.FAILED
+            await house.assert_sound()
+
+    run(story())
+
+
 def test_a_transfer_process_that_cannot_be_ended_leaves_the_move_to_a_person() -> None:
     async def story() -> None:
         async with a_house() as house:

@@ -7,11 +7,12 @@ import pytest
 from tests.unit.compute.test_orphans import JobDriver
 
 from godwit.compute.post_copy import LOOK_PAUSE_S, RESUME_ATTEMPTS_MAX, SWITCH_S, see_through
+from godwit.compute.steering import ABORT_AGAIN_S, Helm
 from godwit.compute.transfer import Terms, run_transfer
 from godwit.compute.transfer_folder import Mark, MemoryFolder
 from godwit.model.ids import HostName
 from godwit.model.migrate_data import Guard, SimulatedLiveMigrateData
-from godwit.model.progress import TransferPhase
+from godwit.model.progress import NO_WAY_BACK, Progress, TransferPhase
 from godwit.model.reasons import Code
 from godwit.model.sighting import SourceWord
 from godwit.rpc.compute import TransferResult
@@ -135,6 +136,21 @@ def test_an_abort_before_the_switch_stops_it_and_after_the_switch_comes_too_late
     assert (result.aborted, result.error) == (False, "")
     assert late.fleet.calls(A, "abort") == 0
     late.assert_sound(at=B)
+
+
+def test_what_was_asked_to_stop_is_not_asked_again_once_it_is_in_post_copy() -> None:
+    driver, folder = JobDriver(), MemoryFolder()
+    terms = Terms(guard=Guard.POSTCOPY, was_paused=False, stall_timeout_s=30.0)
+    folder.set(Mark.ABORT)
+
+    async def main() -> None:
+        helm = Helm(folder, driver, terms.policy, lambda _: None)
+        for phase in (TransferPhase.COPYING_MEMORY, *sorted(NO_WAY_BACK)):
+            await helm.act_on(Progress(phase=phase))
+            await asyncio.sleep(2 * ABORT_AGAIN_S)
+
+    run(main())
+    assert driver.done == ["abort"]
 
 
 @pytest.mark.parametrize("cut_s", [1.0, 40.0, 100.0])

@@ -91,6 +91,11 @@ def end_handed_over(libvirt: Libvirt, uuid: InstanceUuid) -> str:
     domain = find_domain(libvirt, uuid)
     if reading is None or domain is None:
         return ""
+    return end_as_read(domain, reading)
+
+
+def end_as_read(domain: Domain, reading: Reading) -> str:
+    """The same, of a domain that was read a moment ago."""
     if reading.state == State.SHUTOFF:
         if reading.reason not in (Shutoff.MIGRATED, Shutoff.DESTROYED):
             return reading.account

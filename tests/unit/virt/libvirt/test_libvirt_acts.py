@@ -1,5 +1,6 @@
 """Acts end, resume and delete only what they are for, whatever state they meet."""
 
+from itertools import product
 from typing import Any, cast
 
 import pytest
@@ -16,9 +17,18 @@ from godwit.model.migrate_data import Guard, LibvirtLiveMigrateData
 from godwit.model.reasons import Code, Reason
 from godwit.model.steering import TransferLimits
 from godwit.virt.libvirt import acts, volumes
-from godwit.virt.libvirt.abi import MIGRATION_OUT, SPEED_UNLIMITED, Libvirt, Paused, Shutoff, State
+from godwit.virt.libvirt.abi import (
+    MIGRATION_OUT,
+    SPEED_UNLIMITED,
+    Domain,
+    Libvirt,
+    Paused,
+    Shutoff,
+    State,
+)
 from godwit.virt.libvirt.pool_volumes import as_files
 from godwit.virt.libvirt.rollback import roll_back
+from godwit.virt.libvirt.sighting import Reading
 from godwit.virt.libvirt.storages import NewImage
 from godwit.virt.libvirt.xml import domain_facts
 
@@ -158,6 +168,19 @@ def test_a_source_whose_qemu_does_not_say_that_all_was_sent_is_not_ended(
     domain = host.add(UUID, at, arriving=True)  # neither job nor QEMU's status can be read
     acts.end_handed_over(real(host), UUID)
     assert "destroy" not in domain.done
+
+
+@pytest.mark.parametrize("at", [at for at in EVERY_STATE if at[0] != State.SHUTOFF])
+def test_a_half_that_may_be_the_only_guest_is_not_ended(at: tuple[int, int]) -> None:
+    """One that was handed over while its sending failed, or is still under way, is the guest."""
+    statuses = ("completed", "cancelled", "failed", "active", "none", None)
+    for job, status in product((0, MIGRATION_OUT, None), statuses):
+        domain = FakeLibvirt().add(UUID, at)
+        reading = Reading(*at, job=job, qemu_status=status)
+        seen = acts.end_as_read(cast(Domain, domain), reading)
+        sent = (at, job, status) == ((State.PAUSED, Paused.MIGRATION), 0, "completed")
+        assert domain.done == (["destroy", "undefine"] if sent else []), (job, status)
+        assert seen == ("" if sent else reading.account)
 
 
 def test_a_guest_that_is_not_there_is_nothing_to_undo() -> None:

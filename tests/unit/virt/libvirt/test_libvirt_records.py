@@ -582,6 +582,14 @@ def test_what_can_be_steered_at_the_start_alone_goes_with_the_call() -> None:
     assert parameters_of(in_post_copy, eager) == {}
 
 
+@pytest.mark.parametrize("guard", Guard)
+def test_what_must_not_end_in_pre_copy_is_sent_as_slowly_as_libvirt_can(guard: Guard) -> None:
+    freely = LibvirtLiveMigrateData(guard=guard)
+    held_back = replace(freely, hold_back=True)
+    assert parameters_of(held_back, UNSTEERED) == {"bandwidth": 1}
+    assert "bandwidth" not in parameters_of(freely, UNSTEERED)
+
+
 @pytest.mark.parametrize(
     ("uri", "domain", "number", "expected"),
     [
