@@ -18,7 +18,6 @@ from tests.contract.store_records import (
     accepted,
     allocated,
     along,
-    guest,
     held,
     migration,
     story_of,
@@ -32,6 +31,7 @@ from godwit.model.migration import FINAL, IllegalTransition, MigrationStatus
 from godwit.model.progress import Progress, Statistics
 from godwit.model.reasons import Code, reason
 from godwit.model.refusals import grouped
+from godwit.model.sighting import GuestEnd
 from godwit.saga.log import Direction, Story
 from godwit.store.interface import Ending, Fence, HoldSource, MigrationChanges, Needs, NewHost
 from godwit.store.sql import SqlStore
@@ -155,16 +155,16 @@ def test_the_new_host_is_recorded_with_its_claim_and_gives_the_slots_back(
             await store.change_migration(fence, MigrationChanges(status=step))
         assert await store.take_slots(fence, slots_max={A: 1, B: 1})
         statistics = Statistics(total_ms=1200, downtime_ms=40)
-        seen = guest(1, power_state=PowerState.PAUSED)
+        end = GuestEnd(how="it has crashed", power_state=PowerState.SHUTDOWN)
         for arrival in (
-            NewHost(host=B, node="b", guest=seen, statistics=statistics),
+            NewHost(host=B, node="b", end=end, statistics=statistics),
             NewHost(host=B, node="b"),
         ):
             await along(store, fence, arrival)
             server = await store.queries.instance(InstanceUuid("guest-1"))
             assert server is not None
             assert (server.host, server.node) == (B, "b")
-            assert (server.power_state, server.vm_state) == (PowerState.PAUSED, VmState.PAUSED)
+            assert (server.power_state, server.vm_state) == (PowerState.SHUTDOWN, VmState.STOPPED)
             assert server.task_state is TaskState.MIGRATING
             assert await allocated(store, A) == (0, 0)
             assert await allocated(store, B) == (1, 512)
@@ -178,6 +178,25 @@ def test_the_new_host_is_recorded_with_its_claim_and_gives_the_slots_back(
         await along(store, fence, Ending(S.COMPLETED))
         assert (await store.queries.usage())[A].transfers == 0
         assert await allocated(store, B) == (1, 512)
+
+    tell(tale)
+
+
+@pytest.mark.parametrize("left", [PowerState.SHUTDOWN, None])
+def test_a_guest_that_ended_in_its_move_is_on_record_as_ended_with_the_end_of_the_story(
+    tell: Tell, left: PowerState | None
+) -> None:
+    async def tale(store: SqlStore) -> None:
+        await with_guests(store, 1)
+        fence = await accepted(store, 1)
+        await along(store, fence, HoldSource())
+        end = GuestEnd(how="ended", power_state=left)
+        await along(store, fence, Ending(S.FAILED, WHY, end))
+        server = await store.queries.instance(InstanceUuid("guest-1"))
+        assert server is not None
+        assert (server.host, server.task_state) == (A, None)
+        assert server.vm_state is (VmState.STOPPED if left else VmState.MISSING)
+        assert await allocated(store, A) == ((1, 512) if left else (0, 0))
 
     tell(tale)
 
@@ -282,7 +301,7 @@ def all_writes(store: SqlStore, fence: Fence) -> list[Callable[[], Awaitable[obj
         lambda: store.give_slots_back(fence),
         lambda: store.give_back_source_allocation(fence),
         lambda: store.change_migration(fence, change),
-        lambda: along(store, fence, NewHost(host=B, node="b", guest=None, statistics=None)),
+        lambda: along(store, fence, NewHost(host=B, node="b")),
         lambda: along(store, fence, Ending(S.COMPLETED)),
     ]
 
@@ -303,7 +322,7 @@ def test_after_its_end_a_migration_takes_nothing_and_drops_nothing_of_the_next_o
             along(store, over, HoldSource()),
             store.claim_destination(over, C, NEEDS),
             store.take_slots(over, slots_max={A: 1, C: 1}),
-            along(store, over, NewHost(host=C, node="c", guest=None, statistics=None)),
+            along(store, over, NewHost(host=C, node="c")),
         ):
             with pytest.raises(Superseded):
                 await take

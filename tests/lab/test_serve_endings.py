@@ -117,10 +117,9 @@ def assert_told(site: Site, case: Case, uuid: str) -> None:
     migration = site.ended(uuid)
     assert migration.status == "failed", site.story(migration)
     assert migration.reason is not None
-    assert migration.reason.code == "guest-ended"
+    assert migration.reason.code == ("guest-ended" if case.end is crash else "guest-stopped")
     assert case.words in migration.reason.words
-    if case.end is not delete:
-        site.until("the end to be known", lambda: status(site, case.spec) == "SHUTOFF")
+    assert status(site, case.spec) == ("UNKNOWN" if case.end is delete else "SHUTOFF")
 
 
 def status(site: Site, spec: GuestSpec) -> str:

@@ -5,11 +5,13 @@ import asyncio
 import pytest
 from tests.saga.house import GUEST, A, B, House, a_house
 
+from godwit.model.instance import PowerState, VmState
 from godwit.model.migration import Migration, MigrationStatus
 from godwit.model.reasons import Code
 from godwit.model.sighting import (
     DestinationSighting,
     DestinationWord,
+    GuestEnd,
     SourceSighting,
     SourceWord,
 )
@@ -278,5 +280,57 @@ def test_the_source_is_resumed_only_after_the_unfinished_half_was_seen_gone() ->
             assert house.fleet.running_at(GUEST) == ()
             assert (await house.end_of(uuid)).status is S.FAILED
             await house.assert_sound()
+
+    run(story())
+
+
+@pytest.mark.parametrize("fault", [None, TransferFault.HANDED_OVER])
+def test_a_guest_that_ended_right_after_the_switch_has_moved_and_is_told_of_and_left_alone(
+    fault: TransferFault | None,
+) -> None:
+    async def story() -> None:
+        async with a_house() as house:
+            if fault is not None:
+                house.fleet.break_transfer(GUEST, fault)
+
+            async def end(_where: str, name: str) -> None:
+                if name == "close_transfer" and house.fleet.running_at(GUEST) == (B,):
+                    house.fleet.power_off_guest(B, GUEST)
+
+            house.wires[A].then = end
+            house.wires[B].then = lambda where, _name: end(where, "close_transfer")
+            moved = await house.migrate(host=B)
+            assert moved.status is S.COMPLETED
+            assert moved.reason is not None
+            assert moved.reason.code is Code.GUEST_ENDED_THERE
+            assert "host-b" in moved.reason.words
+            server = await house.store.queries.instance(GUEST)
+            assert server is not None
+            assert (server.host, server.vm_state) == (B, VmState.STOPPED)
+            await house.all_paid()
+            assert house.fleet.running_at(GUEST) == ()
+            assert house.fleet.half(A, GUEST) is None
+
+    run(story())
+
+
+@pytest.mark.parametrize("power_state", [PowerState.SHUTDOWN, None])
+def test_a_guest_that_its_owner_ended_in_the_copy_is_on_record_as_ended_at_once(
+    power_state: PowerState | None,
+) -> None:
+    async def story() -> None:
+        async with a_house() as house:
+            house.fleet.break_transfer(GUEST, TransferFault.FAILS_MID_COPY)
+            end = GuestEnd(how="as told", power_state=power_state, on_purpose=True)
+            house.wires[A].says["sight_source"] = SourceSighting(
+                word=SourceWord.ENDED, seen="as told", end=end
+            )
+            failed = await house.migrate()
+            assert failed.status is S.FAILED
+            assert failed.reason is not None
+            assert failed.reason.code is Code.GUEST_STOPPED
+            server = await house.store.queries.instance(GUEST)
+            assert server is not None
+            assert server.vm_state is (VmState.STOPPED if power_state else VmState.MISSING)
 
     run(story())

@@ -27,10 +27,14 @@ class Outcome(StrEnum):
 
     UNDER_WAY = "under-way"
     MOVED = "moved"
+    MOVED_AND_ENDED = "moved-and-ended"
+    """It is at the destination and runs no more: it has ended there right after the switch."""
     REFUSED = "refused"
     """A check said no before anything was prepared; the guest was not touched."""
     FAILED = "failed"
     """The guest runs on at the source."""
+    ENDED = "ended"
+    """Its owner, or the guest itself, has ended it at the source; it was not moved."""
     CANCELLED = "cancelled"
     """As asked; the guest runs on at the source."""
     PERSON_NEEDED = "person-needed"
@@ -69,7 +73,7 @@ def outcome_of(migration: Migration, timeline: Sequence[Entry]) -> Outcome:
         return Outcome.PERSON_NEEDED
     match migration.status:
         case MigrationStatus.COMPLETED:
-            return Outcome.MOVED
+            return _how_it_moved(migration)
         case MigrationStatus.CANCELLED:
             return Outcome.CANCELLED
         case MigrationStatus.ERROR:
@@ -80,11 +84,18 @@ def outcome_of(migration: Migration, timeline: Sequence[Entry]) -> Outcome:
             return Outcome.UNDER_WAY
 
 
+def _how_it_moved(migration: Migration) -> Outcome:
+    ended = migration.reason is not None and migration.reason.code is Code.GUEST_ENDED_THERE
+    return Outcome.MOVED_AND_ENDED if ended else Outcome.MOVED
+
+
 def _how_it_failed(migration: Migration, timeline: Sequence[Entry]) -> Outcome:
     code = migration.reason.code if migration.reason else None
     if code is Code.GUEST_ENDED:
         # The guest is safe nowhere: it ended by itself, and somebody must start it again.
         return Outcome.PERSON_NEEDED
+    if code is Code.GUEST_STOPPED:
+        return Outcome.ENDED
     begun = any(entry.step == FIRST_ACT for entry in timeline)
     if begun or code is None or code in _NOT_A_CHECK:
         return Outcome.FAILED

@@ -19,8 +19,10 @@ class Exit(IntEnum):
     REFUSED = 3
     """A check said no; nothing was changed."""
     FAILED = 4
-    """The migration failed and the guest is safe at the source."""
+    """The migration failed and the guest is safe at the source, or was ended there on purpose."""
     PERSON_NEEDED = 5
+    """A person must see to the guest: where it is cannot be told, or it runs nowhere and nobody is
+    known to have wanted that."""
     CANCELLED = 6
     INTERRUPTED = 130
     """Ctrl-C while watching: the migration goes on, its end is not known."""
@@ -29,7 +31,9 @@ class Exit(IntEnum):
 BY_OUTCOME: Final[Mapping[str, Exit]] = {
     "moved": Exit.MOVED,
     "refused": Exit.REFUSED,
+    "moved-and-ended": Exit.PERSON_NEEDED,
     "failed": Exit.FAILED,
+    "ended": Exit.FAILED,
     "cancelled": Exit.CANCELLED,
     "person-needed": Exit.PERSON_NEEDED,
 }

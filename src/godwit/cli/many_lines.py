@@ -28,7 +28,7 @@ _ENDS: Final = (
     (Exit.REFUSED, "refused"),
     (Exit.FAILED, "failed"),
     (Exit.CANCELLED, "cancelled"),
-    (Exit.PERSON_NEEDED, "waiting for a person"),
+    (Exit.PERSON_NEEDED, "needing a person"),
     (Exit.CANNOT_ASK, "not known"),
     (Exit.WRONG_USAGE, "wrongly asked"),
 )
@@ -147,7 +147,7 @@ def _doing(move: Move, furthest: Furthest) -> str:
 
 
 def _ended(migration: Migration) -> str:
-    if migration.status == "completed":
+    if migration.status == "completed" and migration.outcome != "moved-and-ended":
         downtime_ms = (migration.statistics or Statistics()).downtime_ms
         return "moved" if downtime_ms is None else f"moved, downtime {_ms(downtime_ms)}"
     why = f": {migration.reason.code}" if migration.reason else ""

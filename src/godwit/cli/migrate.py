@@ -22,7 +22,8 @@ Wish = dict[str, Any]
 @click.command(
     epilog="Exit codes: 0 moved (--check: some host would do; --no-wait: accepted), "
     "1 cannot ask, 2 wrong usage, 3 refused by a check, 4 failed and the guest is safe at the "
-    "source, 5 a person is needed, 6 cancelled, 130 interrupted by Ctrl-C: the migration goes on. "
+    "source or was ended there on purpose, 5 a person must see to the guest, 6 cancelled, "
+    "130 interrupted by Ctrl-C: the migration goes on. "
     "Of many, the worst: 5, 4, 1, 3, 6, 0."
 )
 @click.argument("named", metavar="[SERVER]...", nargs=-1, shell_complete=complete_servers)

@@ -151,6 +151,9 @@ def _ending(migration: Migration, *, all_hosts: bool) -> list[str]:
     match migration.outcome:
         case "moved":
             return [_moved(migration)]
+        case "moved-and-ended" if migration.reason is not None:
+            why = migration.reason
+            return [_moved(migration), plain(f"{why.code}: {why.words}"), *_remedy(why)]
         case "person-needed" if migration.person_needed:
             return person_lines(migration)
         case "under-way":
@@ -180,9 +183,7 @@ def _not_moved(migration: Migration, *, all_hosts: bool) -> list[str]:
     line = "refused" if migration.outcome == "refused" else migration.status
     if why is not None:
         line = f"{line}  {why.code}: {why.words}"
-    lines = [plain(line)]
-    if why is not None and why.remedy:
-        lines.append(f"  {ARROW} {plain(why.remedy)}")
+    lines = [plain(line), *_remedy(why)]
     refusals = worth_telling(migration.refusals, migration.requested_host)
     lines += refusal_lines(refusals, all_hosts=all_hosts)
     if not all_hosts and any(is_shortened(refusal.hosts) for refusal in refusals):
@@ -190,6 +191,10 @@ def _not_moved(migration: Migration, *, all_hosts: bool) -> list[str]:
     if migration.outcome in _RUNS_ON:
         lines.append(plain(f"{_server(migration)} was not moved: it is on {migration.source}"))
     return lines
+
+
+def _remedy(why: Reason | None) -> list[str]:
+    return [f"  {ARROW} {plain(why.remedy)}"] if why is not None and why.remedy else []
 
 
 def _under_way(migration: Migration) -> str:

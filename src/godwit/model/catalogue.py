@@ -126,6 +126,15 @@ ALL_BUT_CHECKS: Final[Mapping[Code, Entry]] = {
         "the guest ended during the migration ({how})",
         "nothing here ended it on purpose: see QEMU's log at the source, then start it again",
     ),
+    Code.GUEST_STOPPED: Entry(
+        "the guest was ended on purpose before it could move ({how})",
+        "nothing is to be mended: its owner, or the guest itself, has ended it; start it again "
+        "when it is to run",
+    ),
+    Code.GUEST_ENDED_THERE: Entry(
+        "the guest has moved to {host} and ended there ({how})",
+        "Godwit starts no guest from its disk: see why at {host} (QEMU's log), then start it there",
+    ),
     Code.SOURCE_TOOK_THE_GUEST_BACK: Entry(
         "the source resumed the guest at the switch",
         "the guest runs on at the source; check the management network, then migrate again",

@@ -93,6 +93,8 @@ class Code(StrEnum):
     DISKS_NOT_CONVERGING = "disks-not-converging"
     POST_COPY_NOT_STARTED = "post-copy-not-started"
     GUEST_ENDED = "guest-ended"
+    GUEST_STOPPED = "guest-stopped"
+    GUEST_ENDED_THERE = "guest-ended-there"
     SOURCE_TOOK_THE_GUEST_BACK = "source-took-the-guest-back"
     HYPERVISOR_ERROR = "hypervisor-error"
     SUPERSEDED = "superseded"

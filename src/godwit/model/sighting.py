@@ -6,6 +6,8 @@ from enum import StrEnum
 
 import msgspec
 
+from godwit.model.instance import PowerState
+
 
 class SourceWord(StrEnum):
     """The guest as seen at the source."""
@@ -49,6 +51,16 @@ class DestinationWord(StrEnum):
     """No answer, or one that means nothing here."""
 
 
+class GuestEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """How a guest has ended at a host, as the hypervisor shows it. `how` is for people."""
+
+    how: str
+    power_state: PowerState | None
+    """None: it is no longer there at all."""
+    on_purpose: bool = False
+    """Its owner, or the guest itself, has ended it."""
+
+
 class SourceSighting(msgspec.Struct, frozen=True, kw_only=True):
     """One look at the source. `seen` is the hypervisor's own account, for people."""
 
@@ -57,6 +69,8 @@ class SourceSighting(msgspec.Struct, frozen=True, kw_only=True):
     never_begun: bool = False
     """KEPT because no transfer was ever begun. Counts only when seen twice, 5 s apart: a hung
     hypervisor may still hold the request."""
+    end: GuestEnd | None = None
+    """Only of one that has ENDED."""
 
 
 class DestinationSighting(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,3 +78,5 @@ class DestinationSighting(msgspec.Struct, frozen=True, kw_only=True):
 
     word: DestinationWord
     seen: str
+    end: GuestEnd | None = None
+    """Only of one that is OFF."""

@@ -190,7 +190,8 @@ class Executor(Generic[W, F]):
             case Happened():
                 story = learned(replace(story, failure=None), found.facts)
                 return await self._advance(story, What.RESOLVED)
-            case DidNotHappen(reason=failure):
+            case DidNotHappen(reason=failure, facts=facts):
+                story = story if facts is None else learned(story, facts)
                 story = moved(replace(story, failure=failure), Direction.BACKWARD, story.step)
                 entry = Entry(step=story.step, what=What.RESOLVED, words=failure.words)
                 return await self._record(story, entry)

@@ -78,10 +78,12 @@ class Happened(Generic[F]):
 
 
 @dataclass(frozen=True)
-class DidNotHappen:
+class DidNotHappen(Generic[F]):
     """The pivot did not happen and can no longer happen: undo it and all before it."""
 
     reason: Reason
+    facts: F | None = None
+    """What was learned by looking; None: nothing new."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class Undecided(Generic[F]):
     """What was learned by looking, kept with the story for the next look; None: nothing new."""
 
 
-Resolution = Happened[F] | DidNotHappen | Undecided[F]
+Resolution = Happened[F] | DidNotHappen[F] | Undecided[F]
 
 
 @dataclass(frozen=True)

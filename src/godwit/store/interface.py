@@ -18,6 +18,7 @@ from godwit.model.migration import Migration, MigrationStatus
 from godwit.model.progress import Progress, Statistics
 from godwit.model.reasons import Reason
 from godwit.model.refusals import Refusal
+from godwit.model.sighting import GuestEnd
 from godwit.model.steering import Steering
 from godwit.saga.log import SagaLog, Story
 
@@ -58,8 +59,8 @@ class NewHost:
 
     host: HostName
     node: str
-    guest: Guest | None = None
-    """What was seen of it there."""
+    end: GuestEnd | None = None
+    """It has ended there since it moved."""
     statistics: Statistics | None = None
 
 
@@ -69,6 +70,8 @@ class Ending:
 
     status: MigrationStatus
     reason: Reason | None = None
+    end: GuestEnd | None = None
+    """The guest has ended where its record says that it is."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from godwit.model.errors import Conflict, NotFound, Superseded
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
-from godwit.model.instance import Instance, TaskState, vm_state_of
+from godwit.model.instance import Instance, TaskState
 from godwit.model.migration import (
     FINAL,
     Migration,
@@ -243,16 +243,7 @@ def _arrive(
     servers.LOCK.hold(connection, key=migration.instance_uuid)
     instance = servers.get(connection, migration.instance_uuid)
     moved = structs.replace(instance, host=arrival.host, node=arrival.node, updated_at=at)
-    if arrival.guest is not None:
-        power_state = arrival.guest.power_state
-        moved = structs.replace(
-            moved,
-            power_state=power_state,
-            vm_state=vm_state_of(power_state),
-            disks=arrival.guest.disks,
-            nics=arrival.guest.nics,
-        )
-    servers.save(connection, moved)
+    servers.save(connection, servers.as_ended(moved, arrival.end))
     claims.only_at(connection, moved, migration.uuid)
     return slots.give_back(connection, migration.uuid)
 
@@ -269,6 +260,8 @@ def _end(connection: Connection, migration: Migration, ending: Ending, at: str) 
     instance = servers.get(connection, ended.instance_uuid)
     _set_task(connection, instance, None, at)
     claims.only_at(connection, instance, ended.uuid)
+    if ending.end is not None:
+        servers.record_end(connection, instance.uuid, ending.end, at=at)
     return slots.give_back(connection, ended.uuid)
 
 

@@ -11,6 +11,7 @@ from godwit.model.host import Host, HostReport
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Guest, Instance, PowerState, TaskState, VmState, vm_state_of
 from godwit.model.reasons import Code, reason
+from godwit.model.sighting import GuestEnd
 from godwit.store import claims
 from godwit.store.interface import InstanceChange, InstanceChangeKind, Needs
 from godwit.store.statements import Connection, Locks, Reads, Writes
@@ -203,17 +204,38 @@ def _apply(connection: Connection, change: InstanceChange, at: str) -> None:
     if instance.task_state is not None or not _still_holds(instance, change):
         return
     if change.guest is None:
-        missing = structs.replace(
-            instance, vm_state=VmState.MISSING, power_state=PowerState.NOSTATE, updated_at=at
-        )
-        save(connection, missing)
-        claims.drop(connection, instance.uuid)
+        _save_missing(connection, instance, at)
         return
     seen = with_guest(instance, change.guest, at=at)
     seen = structs.replace(seen, host=change.host, node=change.node or instance.node)
     save(connection, seen)
     claims.drop(connection, seen.uuid)
     claims.put(connection, seen.uuid, seen.host, claims.share_of(seen))
+
+
+def as_ended(instance: Instance, end: GuestEnd | None) -> Instance:
+    """The record of a guest that is there, and has ended; as it was if it has not."""
+    if end is None or end.power_state is None:
+        return instance
+    state = end.power_state
+    return structs.replace(instance, power_state=state, vm_state=vm_state_of(state))
+
+
+def record_end(connection: Connection, uuid: InstanceUuid, end: GuestEnd, *, at: str) -> None:
+    """The guest was seen to end where its record says that it is: no report need say so first."""
+    instance = get(connection, uuid)
+    if end.power_state is None:
+        _save_missing(connection, instance, at)
+    else:
+        save(connection, structs.replace(as_ended(instance, end), updated_at=at))
+
+
+def _save_missing(connection: Connection, instance: Instance, at: str) -> None:
+    missing = structs.replace(
+        instance, vm_state=VmState.MISSING, power_state=PowerState.NOSTATE, updated_at=at
+    )
+    save(connection, missing)
+    claims.drop(connection, instance.uuid)
 
 
 def _still_holds(instance: Instance, change: InstanceChange) -> bool:

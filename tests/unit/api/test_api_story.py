@@ -53,6 +53,13 @@ def test_every_status_has_an_outcome(status: MigrationStatus, outcome: Outcome) 
     assert outcome_of(a_migration(status=status), PREPARING) is outcome
 
 
+def test_a_guest_that_ended_where_it_has_moved_to_has_not_simply_moved() -> None:
+    migration = a_migration(status=S.COMPLETED, reason=because(Code.GUEST_ENDED_THERE))
+    assert outcome_of(migration, PREPARING) is Outcome.MOVED_AND_ENDED
+    decided = a_migration(status=S.COMPLETED, reason=because(Code.RESOLVED_BY_A_PERSON))
+    assert outcome_of(decided, PREPARING) is Outcome.MOVED
+
+
 @pytest.mark.parametrize("status", S)
 def test_where_a_person_is_needed_no_status_hides_it(status: MigrationStatus) -> None:
     migration = a_migration(status=status, person_needed=True)
@@ -70,6 +77,7 @@ def test_where_a_person_is_needed_no_status_hides_it(status: MigrationStatus) ->
         (Code.NO_ANSWER, Outcome.FAILED),
         (Code.INTERNAL_ERROR, Outcome.FAILED),
         (Code.GUEST_ENDED, Outcome.PERSON_NEEDED),
+        (Code.GUEST_STOPPED, Outcome.ENDED),
     ],
 )
 def test_a_failure_before_anything_was_prepared_is_a_refusal_if_a_check_said_no(

@@ -212,7 +212,7 @@ def test_the_worst_end_is_the_exit_code() -> None:
     [
         (S.FAILED, BROKE, Exit.FAILED, "1 moved, 1 failed of 2"),
         (S.CANCELLED, CANCELLED, Exit.CANCELLED, "1 moved, 1 cancelled of 2"),
-        (S.ERROR, BROKE, Exit.PERSON_NEEDED, "1 moved, 1 waiting for a person of 2"),
+        (S.ERROR, BROKE, Exit.PERSON_NEEDED, "1 moved, 1 needing a person of 2"),
     ],
 )
 def test_whoever_did_not_move_is_named_with_the_reason(

@@ -208,6 +208,8 @@ NO_HOST = reason(Code.NO_VALID_HOST, refused=1, hosts=1)
 BROKE = reason(Code.TRANSFER_FAILED, problem="connection reset")
 LOST = reason(Code.RESOLVED_BY_A_PERSON, initiator="ana", choice="lost", why="burnt")
 CANCELLED = reason(Code.CANCELLED_BY_REQUEST, initiator="local:ana")
+STOPPED = reason(Code.GUEST_STOPPED, how="it has shut itself down")
+ENDED_THERE = reason(Code.GUEST_ENDED_THERE, host=HOST_B, how="it has crashed")
 GUEST_ENDED = reason(Code.GUEST_ENDED, how="shut down")
 
 
@@ -220,6 +222,8 @@ GUEST_ENDED = reason(Code.GUEST_ENDED, how="shut down")
         (MigrationStatus.CANCELLED, CANCELLED, (), Exit.CANCELLED, "cancelled  cancelled-by"),
         (MigrationStatus.ERROR, LOST, (), Exit.PERSON_NEEDED, "error  resolved-by-a-person"),
         (MigrationStatus.FAILED, GUEST_ENDED, (), Exit.PERSON_NEEDED, "failed  guest-ended"),
+        (MigrationStatus.FAILED, STOPPED, ("live_migration",), Exit.FAILED, "failed  guest-stop"),
+        (MigrationStatus.COMPLETED, ENDED_THERE, (), Exit.PERSON_NEEDED, "guest-ended-there: "),
     ],
     ids=lambda value: str(value) if isinstance(value, MigrationStatus) else "",
 )
@@ -234,7 +238,7 @@ def test_every_final_status_has_its_exit_code_and_closing_line(
     if why is not None:
         assert why.words in said.stdout
         assert why.remedy in said.stdout
-    safe = code in {Exit.REFUSED, Exit.FAILED, Exit.CANCELLED}
+    safe = code in {Exit.REFUSED, Exit.FAILED, Exit.CANCELLED} and why is not STOPPED
     assert ("guest-1 was not moved: it is on host-a" in said.stdout) == safe
 
 

@@ -1,8 +1,9 @@
 import pytest
 
 from godwit.conductor.tasks.verdict_reason import why_it_did_not_happen
+from godwit.model.instance import PowerState
 from godwit.model.reasons import Code, Reason, reason
-from godwit.model.sighting import SourceSighting, SourceWord
+from godwit.model.sighting import GuestEnd, SourceSighting, SourceWord
 from godwit.rpc.compute import TransferResult
 
 ABORT = reason(Code.CANCELLED_BY_REQUEST, initiator="tester")
@@ -35,6 +36,17 @@ def test_what_became_of_the_guest_goes_before_what_was_asked_for(
     word: SourceWord, code: Code
 ) -> None:
     assert why(word, TransferResult(error="canceled", aborted=True), abort=ABORT).code is code
+
+
+@pytest.mark.parametrize("on_purpose", [True, False])
+def test_a_guest_that_was_ended_on_purpose_is_not_taken_for_one_that_crashed(
+    on_purpose: bool,
+) -> None:
+    end = GuestEnd(how="so", power_state=PowerState.SHUTDOWN, on_purpose=on_purpose)
+    seen = SourceSighting(word=SourceWord.ENDED, seen="so", end=end)
+    told = why_it_did_not_happen(seen, None, abort=ABORT, failure=None)
+    assert told.code is (Code.GUEST_STOPPED if on_purpose else Code.GUEST_ENDED)
+    assert "(so)" in told.words
 
 
 def test_a_reason_without_doubt_goes_before_the_hypervisors_words() -> None:

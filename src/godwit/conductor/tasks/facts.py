@@ -14,6 +14,7 @@ from godwit.model.ids import HostName, MigrationUuid
 from godwit.model.instance import Instance
 from godwit.model.migrate_data import LiveMigrateData
 from godwit.model.migration import BlockMigration
+from godwit.model.sighting import GuestEnd
 from godwit.rpc.compute import Act, Move, RollBack, TransferResult
 from godwit.saga.step import Along, Context
 from godwit.store.interface import Fence
@@ -39,6 +40,9 @@ class LiveMigrationFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The source has said that the transfer was started there: its evidence must be there, too."""
     may_have_run_there: bool = False
     """The guest was seen to run at the destination, or to have left for it."""
+    end: GuestEnd | None = None
+    """How the guest has ended, where that was seen at the pivot: at the destination if the story
+    goes on, else at the source."""
     undecided_since_s: float | None = None
     """Since when no verdict could be given; None while there is nothing to wonder about."""
 

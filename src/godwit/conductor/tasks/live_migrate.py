@@ -28,7 +28,7 @@ from godwit.conductor.tasks.pivot import find_the_guest, live_migration
 from godwit.conductor.tasks.slots import give_slots_back, wait_for_turn
 from godwit.model.errors import Refused
 from godwit.model.migration import MigrationStatus
-from godwit.model.reasons import Code
+from godwit.model.reasons import Code, reason
 from godwit.saga.step import Forward, NothingToUndo, Pivot, Saga, Step
 from godwit.scheduler.host_state import why_unavailable
 from godwit.store.interface import Ending, HoldSource, MigrationChanges, NewHost
@@ -101,6 +101,7 @@ async def record_new_host(context: Telling) -> Told:
         host=destination.name,
         node=destination.node,
         statistics=result.statistics if result else None,
+        end=context.facts.end,
     )
     return Told(context.facts, arrival)
 
@@ -121,9 +122,12 @@ async def post_live_migration_at_source(context: Telling) -> LiveMigrationFacts:
 
 async def finish(context: Telling) -> Told:
     """Nothing is held any more, the server is in no task: completed."""
-    decided = await decision_of(context)
-    ending = Ending(MigrationStatus.COMPLETED, decided.why if decided else None)
-    return Told(context.facts, ending)
+    decided, end = await decision_of(context), context.facts.end
+    why = decided.why if decided else None
+    if end is not None:
+        host = at_destination(context.facts)
+        why = reason(Code.GUEST_ENDED_THERE, host=host, how=end.how)
+    return Told(context.facts, Ending(MigrationStatus.COMPLETED, why))
 
 
 async def unwound(context: Telling) -> Ending:
@@ -135,7 +139,7 @@ async def unwound(context: Telling) -> Ending:
         status = MigrationStatus.CANCELLED
     if await said_to_be_lost(context):
         status = MigrationStatus.ERROR
-    return Ending(status, context.failure)
+    return Ending(status, context.failure, context.facts.end)
 
 
 LIVE_MIGRATION: Final = Saga(

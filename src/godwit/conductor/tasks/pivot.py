@@ -34,6 +34,7 @@ from godwit.conductor.tasks.look import (
     answered,
     look,
     seen_words,
+    sight_destination,
     sight_source,
 )
 from godwit.conductor.tasks.persons_word import RUNS_AT_DESTINATION, carry_out
@@ -143,7 +144,9 @@ async def _as_a_person_decided(context: Telling, seen: Seen, decided: Decided) -
     if verdict is Verdict.LOST:
         return DidNotHappen(decided.why)
     outcome = await CARRY_OUT[verdict](context, seen)
-    return DidNotHappen(decided.why) if isinstance(outcome, DidNotHappen) else outcome
+    if isinstance(outcome, DidNotHappen):
+        return dataclasses.replace(outcome, reason=decided.why)
+    return outcome
 
 
 # --- one small function per verdict ---------------------------------------------------------------
@@ -169,19 +172,21 @@ async def undo(context: Telling, seen: Seen) -> Outcome:
     why = why_it_did_not_happen(
         seen.source, context.facts.result, abort=abort, failure=context.failure
     )
-    return DidNotHappen(why)
+    return DidNotHappen(why, facts=replace(context.facts, end=seen.source.end))
 
 
-async def forward(context: Telling, _seen: Seen) -> Outcome:
-    """The guest is at the destination."""
-    return Happened(replace(context.facts, undecided_since_s=None))
+async def forward(context: Telling, seen: Seen) -> Outcome:
+    """The guest is at the destination. One that has ended there has moved all the same; it is told
+    of, and not started again.
+    """
+    return Happened(replace(context.facts, undecided_since_s=None, end=seen.destination.end))
 
 
 async def resume_destination(context: Telling, seen: Seen) -> Outcome:
-    """The source can never run again."""
+    """The source can never run again. Looked at once more: it may have ended as soon as it ran."""
     compute = context.world.compute(at_destination(context.facts))
     if await answered(compute.let_run_at_destination(move(context))):
-        return await forward(context, seen)
+        return await forward(context, Seen(seen.source, await sight_destination(context)))
     return await ask_again(context, seen)
 
 

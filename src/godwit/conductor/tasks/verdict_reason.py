@@ -21,7 +21,8 @@ def why_it_did_not_happen(
     did.
     """
     if source.word is S.ENDED:
-        return reason(Code.GUEST_ENDED, how=source.seen)
+        wanted = source.end is not None and source.end.on_purpose
+        return reason(Code.GUEST_STOPPED if wanted else Code.GUEST_ENDED, how=source.seen)
     if source.word in (S.TOOK_BACK, S.HANDED_OVER):
         return reason(Code.SOURCE_TOOK_THE_GUEST_BACK)
     if abort is not None:

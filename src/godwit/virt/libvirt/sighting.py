@@ -8,10 +8,12 @@ UNREACHABLE, which makes the story ask again.
 from dataclasses import dataclass
 from typing import Final
 
+from godwit.model.instance import PowerState
 from godwit.model.migrate_data import LibvirtLiveMigrateData
 from godwit.model.sighting import (
     DestinationSighting,
     DestinationWord,
+    GuestEnd,
     SourceSighting,
     SourceWord,
 )
@@ -29,6 +31,10 @@ BUSY: Final = frozenset(
 POSTCOPY_GOES_ON: Final = frozenset(
     {"postcopy-active", "postcopy-recover", "postcopy-recover-setup", SENT}
 )
+
+
+ON_PURPOSE: Final = frozenset({Shutoff.SHUTDOWN, Shutoff.DESTROYED, Shutoff.SAVED})
+NO_LONGER: Final = "it is no longer there"
 
 
 @dataclass(frozen=True)
@@ -68,19 +74,25 @@ def source_sighting(
     """The word for the source. `reading` is None where libvirtd answered: no such domain."""
     if reading is None:
         word = _source_absent(migrate_data, evidence)
-        ended = word is SourceWord.ENDED
-        return SourceSighting(word=word, seen="it is no longer there" if ended else "absent")
+        if word is not SourceWord.ENDED:
+            return SourceSighting(word=word, seen="absent")
+        # A persistent guest leaves no host unless somebody removes its definition.
+        removed = GuestEnd(how=NO_LONGER, power_state=None, on_purpose=migrate_data.persistent)
+        return SourceSighting(word=word, seen=NO_LONGER, end=removed)
     word = _source_word(reading, migrate_data, evidence)
     never_begun = word is SourceWord.KEPT and not _gave_up_this_time(reading, migrate_data)
-    seen = ending(reading) if word is SourceWord.ENDED else reading.account
-    return SourceSighting(word=word, seen=seen, never_begun=never_begun)
+    end = guest_end(reading) if word is SourceWord.ENDED else None
+    seen = end.how if end is not None else reading.account
+    return SourceSighting(word=word, seen=seen, never_begun=never_begun, end=end)
 
 
 def destination_sighting(reading: Reading | None) -> DestinationSighting:
     """The word for the destination. `reading` is None where libvirtd answered: no such domain."""
     if reading is None:
         return DestinationSighting(word=DestinationWord.GONE, seen="absent")
-    return DestinationSighting(word=_destination_word(reading), seen=reading.account)
+    word = _destination_word(reading)
+    end = guest_end(reading) if word is DestinationWord.OFF else None
+    return DestinationSighting(word=word, seen=reading.account, end=end)
 
 
 # --- the source ---
@@ -205,10 +217,15 @@ _PAUSED_THERE: Final[dict[int, DestinationWord]] = {
 # --- names, for people ---
 
 
-def ending(reading: Reading) -> str:
-    """How a guest came to its end."""
-    how = _ENDINGS.get(reading.reason, "") if reading.state == State.SHUTOFF else ""
-    return f"{how}: {reading.account}" if how else reading.account
+def guest_end(reading: Reading) -> GuestEnd:
+    """How a guest that is shut off or has crashed came to its end."""
+    shut_off = reading.state == State.SHUTOFF
+    words = _ENDINGS.get(reading.reason, "") if shut_off else ""
+    return GuestEnd(
+        how=f"{words}: {reading.account}" if words else reading.account,
+        power_state=PowerState.SHUTDOWN if shut_off else PowerState.CRASHED,
+        on_purpose=shut_off and reading.reason in ON_PURPOSE,
+    )
 
 
 _ENDINGS: Final[dict[int, str]] = {

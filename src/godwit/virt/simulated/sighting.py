@@ -2,9 +2,11 @@
 
 from typing import assert_never
 
+from godwit.model.instance import PowerState
 from godwit.model.sighting import (
     DestinationSighting,
     DestinationWord,
+    GuestEnd,
     SourceSighting,
     SourceWord,
 )
@@ -16,12 +18,15 @@ def source_sighting(half: Half | None, evidence: TransferEvidence) -> SourceSigh
     """The word for what the source holds (`None`: it answered, and holds nothing)."""
     word = _source_word(half, evidence)
     never_begun = word is SourceWord.KEPT and half is not None and half.outcome is None
-    return SourceSighting(word=word, seen=_seen(half), never_begun=never_begun)
+    end = _end(half) if word is SourceWord.ENDED else None
+    return SourceSighting(word=word, seen=_seen(half), never_begun=never_begun, end=end)
 
 
 def destination_sighting(half: Half | None) -> DestinationSighting:
     """The word for what the destination holds (`None`: it answered, and holds nothing)."""
-    return DestinationSighting(word=_destination_word(half), seen=_seen(half))
+    word = _destination_word(half)
+    end = _end(half) if word is DestinationWord.OFF else None
+    return DestinationSighting(word=word, seen=_seen(half), end=end)
 
 
 def _source_word(half: Half | None, evidence: TransferEvidence) -> SourceWord:
@@ -73,6 +78,11 @@ def _word_while_running(half: Half) -> DestinationWord:
         return DestinationWord.RUNS
     broken = half.stream is Stream.BROKEN
     return DestinationWord.POSTCOPY_BROKEN if broken else DestinationWord.POSTCOPY
+
+
+def _end(half: Half | None) -> GuestEnd:
+    """Why is not known: a simulated guest ends by the power of its host, or of itself."""
+    return GuestEnd(how=_seen(half), power_state=PowerState.SHUTDOWN if half else None)
 
 
 def _seen(half: Half | None) -> str:

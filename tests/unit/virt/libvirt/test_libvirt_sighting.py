@@ -18,6 +18,7 @@ from tests.unit.virt.libvirt.evidence_rows import (
     there,
 )
 
+from godwit.model.instance import PowerState
 from godwit.model.sighting import DestinationWord, SourceWord
 from godwit.virt.driver import TransferEvidence
 from godwit.virt.libvirt.abi import MIGRATION_OUT, Paused, Running, Shutoff, State
@@ -157,6 +158,37 @@ ANY_EVIDENCE = st.builds(
     stopped_as_migrated=st.booleans(),
     ended_by_us=st.booleans(),
 )
+
+
+@pytest.mark.parametrize("reason", Shutoff)
+def test_only_an_end_that_somebody_wanted_is_called_on_purpose(reason: Shutoff) -> None:
+    reading = Reading(State.SHUTOFF, reason)
+    end = destination_sighting(reading).end
+    assert end is not None
+    assert end.power_state is PowerState.SHUTDOWN
+    assert end.on_purpose == (reason in {Shutoff.SHUTDOWN, Shutoff.DESTROYED, Shutoff.SAVED})
+    if reason is not Shutoff.MIGRATED:
+        assert source_sighting(reading, AS_RUNNING, BEGAN).end == end
+
+
+@pytest.mark.parametrize("persistent", [True, False])
+def test_an_absent_guest_was_removed_on_purpose_only_where_it_would_not_go_by_itself(
+    persistent: bool,
+) -> None:
+    agreed = replace(AS_RUNNING, persistent=persistent)
+    end = source_sighting(None, agreed, TransferEvidence(began=True, seen_to_end=True)).end
+    assert end is not None
+    assert (end.power_state, end.on_purpose) == (None, persistent)
+
+
+@given(reading=ANY_READING, evidence=ANY_EVIDENCE)
+def test_an_end_is_told_of_those_alone_that_have_ended(
+    reading: Reading, evidence: TransferEvidence
+) -> None:
+    source = source_sighting(reading, AS_RUNNING, evidence)
+    assert (source.end is not None) == (source.word is SourceWord.ENDED)
+    destination = destination_sighting(reading)
+    assert (destination.end is not None) == (destination.word is DestinationWord.OFF)
 
 
 @given(reading=ANY_READING, evidence=ANY_EVIDENCE, was_paused=st.booleans())
