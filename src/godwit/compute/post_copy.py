@@ -22,6 +22,9 @@ SWITCH_S: Final = 3.0
 LOOK_PAUSE_S: Final = 2.0
 RESUME_ATTEMPTS_MAX: Final = 60
 """Two minutes, and more where an attempt takes its time; then whoever sights both ends goes on."""
+SILENT_S: Final = 10.0
+"""So long the source may leave every question about its half unanswered. Then whoever sights both
+ends goes on: the guest may long run at the other."""
 
 log = structlog.get_logger()
 
@@ -80,31 +83,41 @@ async def see_through(driver: TransferDriver, outcome: TransferOutcome) -> Trans
     """The outcome once no post-copy is under way any more; one that broke is resumed.
 
     Bounded in what fails, not in what flows: a stream that flows comes to its end or breaks.
+    Nothing is stopped where it gives up.
     """
-    attempts = 0
+    loop, attempts = asyncio.get_running_loop(), 0
+    heard_s = loop.time()
     while outcome.error and attempts < RESUME_ATTEMPTS_MAX:
-        match await _source_word(driver):
+        word = await _source_word(driver, until_s=heard_s + SILENT_S)
+        if word is not SourceWord.UNREACHABLE:
+            heard_s = loop.time()
+        match word:
             case SourceWord.POSTCOPY:
                 pass
             case SourceWord.POSTCOPY_BROKEN:
                 attempts += 1
                 log.warning("post-copy is broken, resuming", attempt=attempts, was=outcome.error)
                 outcome = await _resumed(driver)
-            case SourceWord.UNREACHABLE:
-                attempts += 1
+            case SourceWord.UNREACHABLE if loop.time() < heard_s + SILENT_S:
+                pass
             case _:
+                log.info("nothing more can be done here for the post-copy", source=word)
                 return outcome
         if outcome.error:
             await asyncio.sleep(LOOK_PAUSE_S)
     return outcome
 
 
-async def _source_word(driver: TransferDriver) -> SourceWord:
+async def _source_word(driver: TransferDriver, *, until_s: float) -> SourceWord:
+    """A source that hangs on its guest is as good as one that is silent."""
     try:
-        return await driver.source_word()
+        async with asyncio.timeout_at(until_s):
+            return await driver.source_word()
     except GodwitError as error:
         log.debug("the source does not answer", words=error.reason.words)
-        return SourceWord.UNREACHABLE
+    except TimeoutError:
+        log.debug("the source does not answer in time")
+    return SourceWord.UNREACHABLE
 
 
 async def _resumed(driver: TransferDriver) -> TransferOutcome:

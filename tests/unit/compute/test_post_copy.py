@@ -6,7 +6,13 @@ from collections.abc import Awaitable, Callable
 import pytest
 from tests.unit.compute.test_orphans import JobDriver
 
-from godwit.compute.post_copy import LOOK_PAUSE_S, RESUME_ATTEMPTS_MAX, SWITCH_S, see_through
+from godwit.compute.post_copy import (
+    LOOK_PAUSE_S,
+    RESUME_ATTEMPTS_MAX,
+    SILENT_S,
+    SWITCH_S,
+    see_through,
+)
 from godwit.compute.steering import ABORT_AGAIN_S, Helm
 from godwit.compute.transfer import Terms, run_transfer
 from godwit.compute.transfer_folder import Mark, MemoryFolder
@@ -195,14 +201,14 @@ def test_a_source_that_does_not_answer_is_asked_again_before_anything_is_made_of
         await asyncio.sleep(1.0)
         move.fleet.disconnect(A)
         move.fleet.migration_network_is_cut = False
-        await asyncio.sleep(20.0)
+        await asyncio.sleep(SILENT_S / 2)
         move.fleet.reconnect(A)
 
     assert move.told(meanwhile).error == ""
     move.assert_sound(at=B)
 
 
-def test_a_source_that_stays_silent_is_left_to_others_after_so_many_looks() -> None:
+def test_a_source_that_stays_silent_is_soon_left_to_whoever_sights_both_ends() -> None:
     move = Move()
 
     async def meanwhile() -> None:
@@ -210,7 +216,7 @@ def test_a_source_that_stays_silent_is_left_to_others_after_so_many_looks() -> N
         move.fleet.migration_network_is_cut = True
         await asyncio.sleep(1.0)
         move.fleet.disconnect(A)
-        async with asyncio.timeout(2 * RESUME_ATTEMPTS_MAX * LOOK_PAUSE_S):
+        async with asyncio.timeout(SILENT_S + 3 * LOOK_PAUSE_S):
             while not move.folder.news().result:  # noqa: ASYNC110 - in virtual time
                 await asyncio.sleep(1.0)
 
@@ -225,8 +231,38 @@ def test_a_stream_that_flows_after_its_call_was_lost_is_seen_through_to_its_end(
     assert driver.done == ["resume_post_copy"]
 
 
+def test_a_source_that_hangs_on_its_guest_is_not_waited_for_longer_than_one_that_is_silent() -> (
+    None
+):
+    driver = HangingDriver([SourceWord.POSTCOPY] * 20)
+    lost = TransferOutcome(error="end of file while reading data")
+
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        assert await see_through(driver, lost) == lost
+        return loop.time() - driver.heard_s
+
+    assert SILENT_S <= run(main()) <= SILENT_S + LOOK_PAUSE_S
+    assert driver.done == [], "in post-copy nothing is asked to stop"
+
+
 async def _sees_through(driver: JobDriver, lost: TransferOutcome) -> None:
     assert (await see_through(driver, lost)).error == ""
+
+
+class HangingDriver(JobDriver):
+    """A source that shows these words, and then no more."""
+
+    def __init__(self, words: list[SourceWord]) -> None:
+        super().__init__()
+        self._words = words
+        self.heard_s = 0.0
+
+    async def source_word(self) -> SourceWord:
+        if not self._words:
+            await asyncio.Event().wait()
+        self.heard_s = asyncio.get_running_loop().time()
+        return self._words.pop(0)
 
 
 class LostCallDriver(JobDriver):
