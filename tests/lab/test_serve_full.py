@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from tests.lab.whole import CRAWLING, RUSHING, Site, guests, roomy, set_pace
 
@@ -13,14 +14,18 @@ from godwit.lab.processes import run
 pytest_plugins = ["tests.lab.serve_fixtures"]
 
 SIZE = "4m"
+TAKEN_UP_SOON = "lease_s = 5.0\n"
+"""A story that could not be written down is left alone until its lease is over."""
 PIECE = bytes(4096)
 
 
-def test_a_guest_runs_and_its_story_goes_on_when_the_full_state_disk_has_room(site: Site) -> None:
+def test_a_guest_runs_and_its_story_goes_on_when_the_full_state_disk_has_room(
+    site: Site, tmp_path: Path
+) -> None:
     """All of it is sent, and it runs at its destination, while nothing can be written down."""
     spec = roomy("patient")
     here = site.host("host-a")
-    with a_small_state_disk(site), guests(site, a=(spec,)) as beats:
+    with a_small_state_disk(site, tmp_path), guests(site, a=(spec,)) as beats:
         set_pace(here, CRAWLING, spec.name)
         uuid = site.begin(spec.name, "host-b")
         site.until_copying(uuid, sent_mib=1)
@@ -36,17 +41,20 @@ def test_a_guest_runs_and_its_story_goes_on_when_the_full_state_disk_has_room(si
 
 
 @contextmanager
-def a_small_state_disk(site: Site) -> Iterator[None]:
-    """The control plane begins anew, with an empty record on a disk of its own."""
-    site.plane.stop()
-    state = str(site.plane.folder / "state")
-    run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "none", state])
+def a_small_state_disk(site: Site, folder: Path) -> Iterator[None]:
+    """Another control plane, whose record is on a disk of its own, in place of the usual one."""
+    usual, state = site.plane, folder / "state"
+    usual.stop()
+    site.plane = site.plane_in(folder, migration=TAKEN_UP_SOON)
+    state.mkdir()
+    run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "none", str(state)])
     try:
         site.make_ready()
         yield
     finally:
         site.plane.stop()
-        run(["umount", state])
+        site.plane = usual
+        run(["umount", str(state)])
 
 
 @contextmanager

@@ -41,7 +41,6 @@ IMAGE: Final = GuestDisk("image.qcow2", DiskPlace.SHARED, size_mib=96)
 SETTINGS: Final = f"""
 [migration]
 stall_timeout_s = 5.0
-lease_s = 5.0
 
 [hosts_defaults]
 report_interval_s = 1.0
@@ -308,13 +307,18 @@ class Site:
         self._planes += 1
         folder = self._folder / str(self._planes)
         folder.mkdir()
+        return self.plane_in(folder)
+
+    def plane_in(self, folder: Path, *, migration: str = "") -> ControlPlane:
+        """A control plane with an empty record; `migration`: further lines of that table."""
         limit = f'driver = "libvirt"\ncall_timeout_s = {CALL_TIMEOUT_S}\n'
         hosts = settings_for(self.lab).replace('driver = "libvirt"\n', limit)
         for host in self.lab.hosts:  # each by its name: Godwit itself uses the address
             hosts = hosts.replace(f'"{host.peer_uri}"', f'"qemu+tls://{host.name}/system"')
         one = f"[hosts.{ONE_AT_A_TIME}]\n"
         hosts = hosts.replace(one, f"{one}transfers_max = 1\n")
-        return ControlPlane(folder, f"{SETTINGS}{hosts}fences = true\n")  # of the shared storage
+        settings = SETTINGS.replace("[migration]\n", f"[migration]\n{migration}")
+        return ControlPlane(folder, f"{settings}{hosts}fences = true\n")  # of the shared storage
 
 
 @contextmanager
