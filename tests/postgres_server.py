@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import psycopg
 
-from godwit.store import schema
 from godwit.store.postgres import Server
 from godwit.store.tables import metadata
+from godwit.store.upgrade import upgrade
 
 USER: Final = "postgres"
 """PostgreSQL refuses to run as root: then it runs as this user, whom its package makes."""
@@ -65,8 +65,8 @@ class PostgresServer:
         """A database with empty tables: whoever had it before must have let go of it."""
         if self.tables is None:
             self.tables = self.database()
-            with closing(self.tables.connect()) as connection:
-                schema.create(connection)
+            with closing(self.tables.open_for_upgrade()) as connection:
+                upgrade(connection, self.tables.name)
         emptied = [f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)]
         emptied += [f"SELECT setval('{name}', 1, false)" for name in SEQUENCES]
         with closing(self.tables.connect()) as connection:

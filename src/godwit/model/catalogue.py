@@ -228,7 +228,7 @@ ALL_BUT_CHECKS: Final[Mapping[Code, Entry]] = {
     ),
     Code.STORE_TOO_OLD: Entry(
         "the database {path} has schema version {found}, this program needs {known}",
-        "let the Godwit that wrote it end its migrations, then move the file away: "
-        "hosts and guests are discovered again, past migrations stay in the old file",
+        "keep a copy, then run godwit db upgrade; version 1 cannot be upgraded: move it away, "
+        "hosts and guests are discovered again",
     ),
 }

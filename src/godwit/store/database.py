@@ -109,6 +109,14 @@ def source(path: Path) -> Source:
     )
 
 
+def open_for_upgrade(path: Path) -> FileConnection:
+    """The file, new or of any version, for `upgrade`. Foreign keys are not watched: a table that
+    others refer to is exchanged for its copy.
+    """
+    pragmas = (f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}", "PRAGMA journal_mode = WAL")
+    return _connected(str(path), *pragmas, "PRAGMA synchronous = FULL")
+
+
 def open_in_memory() -> Connection:
     """A new, empty database in memory."""
     connection = _connected(":memory:", "PRAGMA foreign_keys = ON")

@@ -1,5 +1,7 @@
 """The database that the settings name, opened. Called by `service` and by `godwit db`."""
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,9 +9,11 @@ from godwit.model.errors import Refused
 from godwit.model.reasons import Code, reason
 from godwit.runtime.clock import Clock
 from godwit.runtime.settings import SQLITE, Settings
-from godwit.store import database
+from godwit.store import database, schema
 from godwit.store.queries import Queries, ReaderThreads
 from godwit.store.sql import SqlStore
+from godwit.store.statements import TROUBLE, Connection
+from godwit.store.writer import translated
 
 if TYPE_CHECKING:
     from godwit.store.postgres import Server
@@ -35,6 +39,48 @@ def open_queries(settings: Settings) -> Queries:
     from godwit.store import server_writer
 
     return Queries(ReaderThreads(server_writer.source(_readers(settings))))
+
+
+@contextmanager
+def for_upgrade(settings: Settings) -> Iterator[tuple[Connection, str]]:
+    """A connection for `upgrade`, whatever the version of the tables, and the database's name. A
+    file is this process's alone meanwhile. Raises as `open_store`.
+    """
+    if settings.store.url != SQLITE:
+        server = _server(settings)
+        with _understood(server.name), closing(server.open_for_upgrade()) as connection:
+            yield connection, server.name
+        return
+    path = _file(settings)
+    lock = database.lock(path)
+    try:
+        with _understood(str(path)), closing(database.open_for_upgrade(path)) as connection:
+            yield connection, str(path)
+    finally:
+        lock.release()
+
+
+def version(settings: Settings) -> tuple[int, str]:
+    """Which version the tables have, and the database's name; changes nothing. Raises
+    `Unreachable` (store-unavailable).
+    """
+    if settings.store.url != SQLITE:
+        server = _readers(settings)
+        with _understood(server.name), closing(server.connect()) as connection:
+            return schema.version(connection), server.name
+    path = _file(settings)
+    if not path.exists():
+        return 0, str(path)
+    with _understood(str(path)), closing(database.open_reader(path)) as connection:
+        return schema.version(connection), str(path)
+
+
+@contextmanager
+def _understood(name: str) -> Iterator[None]:
+    try:
+        yield
+    except TROUBLE as error:
+        raise translated(error, name) from error
 
 
 def _file(settings: Settings) -> Path:

@@ -3,7 +3,7 @@ Used by `opening`, `server_writer` and `queries`. The driver (psycopg) is import
 a server is first connected to.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,6 +55,9 @@ class Bounds:
         )
 
 
+UPGRADE: Final = Bounds(statement=3600.0, lock=60.0, idle_in_transaction=60.0, answer=3700.0)
+
+
 @dataclass(frozen=True)
 class Server:
     """Where the database is, and as whom it is opened."""
@@ -73,19 +76,7 @@ class Server:
 
     def connect(self) -> "ServerConnection":
         """A new connection. Raises `ServerTrouble`."""
-        try:
-            given: dict[str, Any] = {**_KEEPALIVE, **conninfo_to_dict(self.url)}
-            given["options"] = f"{self.bounds.options} {given.get('options') or ''}"
-            if self.password_file is not None:
-                given["password"] = self.password_file.read_text(encoding="utf-8").strip("\r\n")
-            reached = _Bounded.connect(make_conninfo("", **given), autocommit=True)
-            reached.answer_s = self.bounds.answer
-            connection = ServerConnection(reached)
-        except psycopg.Error as error:
-            raise _translated(error) from error
-        except (OSError, UnicodeDecodeError) as error:
-            problem = (isinstance(error, OSError) and error.strerror) or "it is not UTF-8"
-            raise ServerTrouble(f"password file {self.password_file}: {problem}") from error
+        connection = self._connect(autocommit=True)
         try:
             connection.execute(_DURABLE)
             if self.read_only:
@@ -94,6 +85,27 @@ class Server:
             connection.close()
             raise
         return connection
+
+    def open_for_upgrade(self) -> "ServerConnection":
+        """A connection that may take its time and begins transactions by itself. Raises
+        `ServerTrouble`.
+        """
+        return replace(self, bounds=UPGRADE)._connect(autocommit=False)
+
+    def _connect(self, *, autocommit: bool) -> "ServerConnection":
+        try:
+            given: dict[str, Any] = {**_KEEPALIVE, **conninfo_to_dict(self.url)}
+            given["options"] = f"{self.bounds.options} {given.get('options') or ''}"
+            if self.password_file is not None:
+                given["password"] = self.password_file.read_text(encoding="utf-8").strip("\r\n")
+            reached = _Bounded.connect(make_conninfo("", **given), autocommit=autocommit)
+            reached.answer_s = self.bounds.answer
+            return ServerConnection(reached)
+        except psycopg.Error as error:
+            raise _translated(error) from error
+        except (OSError, UnicodeDecodeError) as error:
+            problem = (isinstance(error, OSError) and error.strerror) or "it is not UTF-8"
+            raise ServerTrouble(f"password file {self.password_file}: {problem}") from error
 
 
 class _Bounded(psycopg.Connection[tuple[Any, ...]]):
@@ -112,8 +124,8 @@ class ServerConnection:
     dialect: Dialect = POSTGRESQL
 
     def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
-        """Made by `Server.connect`."""
-        self._connection = connection
+        """Made by `Server`."""
+        self.driver: Final = connection
         self._cursor = connection.cursor()
 
     def execute(self, statement: str, values: Any = None, /) -> psycopg.Cursor[tuple[Any, ...]]:
@@ -122,28 +134,28 @@ class ServerConnection:
             return self._cursor.execute(statement, values)
         except psycopg.Error as error:
             if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
-                self._connection.close()  # whatever it says later answers nobody's question
+                self.driver.close()  # whatever it says later answers nobody's question
             raise _translated(error) from error
 
     def is_lost(self) -> bool:
         """Has the server, or the network, closed it meanwhile? Asks nobody."""
         try:
             for _ in range(2):  # a parting word may come before the end
-                self._connection.pgconn.consume_input()
+                self.driver.pgconn.consume_input()
         except psycopg.Error:
             return True
-        return self._connection.closed
+        return self.driver.closed
 
     def rollback(self) -> None:
         """With a connection that is lost the server has done so."""
         try:
-            self._connection.rollback()
+            self.driver.rollback()
         except psycopg.Error:
-            self._connection.close()
+            self.driver.close()
 
     def close(self) -> None:
         """Repeatable."""
-        self._connection.close()
+        self.driver.close()
 
 
 def _translated(error: psycopg.Error) -> ServerTrouble:

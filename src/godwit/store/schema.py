@@ -32,21 +32,23 @@ def version(connection: Connection) -> int:
 
 
 def create(connection: Connection) -> None:
-    """Make all tables, in the newest version, in a database that has none."""
+    """Make all tables, in the newest version, in a file that has none. A server's tables are made
+    by `upgrade`, when an operator says so.
+    """
     for table in metadata.sorted_tables:
         connection.execute(str(CreateTable(table).compile(dialect=connection.dialect)))
         for index in sorted(table.indexes, key=_name):
             connection.execute(str(CreateIndex(index).compile(dialect=connection.dialect)))
-    stamp(connection)
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
-def stamp(connection: Connection) -> None:
-    """Write down that the tables are of the newest version."""
+def note(connection: Connection, version: int) -> None:
+    """After an upgrade: what Alembic does not write down, and that every row's key is there."""
     if connection.dialect is SQLITE:
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    else:
-        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)")
-        connection.execute(f"INSERT INTO alembic_version VALUES ('{SCHEMA_VERSION}')")
+        connection.execute(f"PRAGMA user_version = {version}")
+        broken = connection.execute("PRAGMA foreign_key_check").fetchall()
+        if broken:
+            raise AssertionError(f"version {version} leaves rows without what they name: {broken}")
 
 
 def _name(index: Index) -> str:
