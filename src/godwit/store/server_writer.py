@@ -41,8 +41,10 @@ BEGIN_WITHOUT_WAIT: Final = "BEGIN; SET LOCAL synchronous_commit = off"
 WAIT_FOR_ALL: Final = "SELECT pg_logical_emit_message(true, 'godwit', '')"
 """A commit of nothing else but a mark in the log."""
 BEGIN_READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-TRIES_MAX: Final = 3
+TRIES_MAX: Final = 4
 """So often is work tried that others were in the way of."""
+PAUSE_S: Final = 0.1
+"""Before it is tried again: whoever was let through must have gone on by then."""
 
 
 def open_writer(server: Server) -> "ServerWriter":
@@ -89,12 +91,12 @@ class ServerWriter:
         self._works = False
         self._turn = threading.Lock()
         """Held for the moment in which the line is looked at and the thread is woken or rests."""
-        self._closed = False
+        self._closed = threading.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
 
     async def write(self, work: Work[T]) -> T:
         """See `Writer`."""
-        if self._closed:
+        if self._closed.is_set():
             raise unavailable(self._name, "it is closed")
         if len(self._line) >= self._waiting_max:
             raise unavailable(self._name, "too many writes wait already")
@@ -113,8 +115,8 @@ class ServerWriter:
 
     def close(self) -> None:
         """See `Writer`."""
-        if not self._closed:
-            self._closed = True
+        if not self._closed.is_set():
+            self._closed.set()
             self._thread.shutdown(wait=True)
             self._connection.close()
 
@@ -143,8 +145,9 @@ class ServerWriter:
 
     def _tried(self, work: Work[Any], begin: str) -> Outcome:
         outcome = Outcome()
-        for _ in range(TRIES_MAX):
+        for tried in range(1, TRIES_MAX + 1):
             outcome = alone(self._connection, work, begin=begin)
             if not isinstance(outcome.error, ServerBusy):
                 break
+            self._closed.wait(PAUSE_S * tried)
         return understood(outcome, self._name)
