@@ -105,12 +105,18 @@ class StoreMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.runner = asyncio.Runner(loop_factory=VirtualLoop)
-        self.store = SqlStore.in_memory(FixedClock())
+        self.runner = self.a_runner()
+        self.store = self.a_store()
         self.model = Model()
         self.old: list[Fence] = []
         self.count = 0
         self.do(with_guests(self.store, *GUESTS))
+
+    def a_runner(self) -> asyncio.Runner:
+        return asyncio.Runner(loop_factory=VirtualLoop)
+
+    def a_store(self) -> SqlStore:
+        return SqlStore.in_memory(FixedClock())
 
     def do(self, act: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(act)
