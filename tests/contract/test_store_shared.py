@@ -344,3 +344,24 @@ def test_a_storm_of_moves_by_two_conductors_leaves_everything_in_its_place(
     before = deadlocks(server)
     told(tale, server)
     assert deadlocks(server) == before
+
+
+def test_who_waits_in_one_process_hears_of_what_another_writes(server: Server) -> None:
+    async def tale(first: SqlStore, second: SqlStore) -> None:
+        await with_guests(first, 1, 2)
+        fence = await accepted(first, 1)
+        uuid = fence.migration_uuid
+        for ended, write in (
+            (False, lambda: first.change_migration(fence, MigrationChanges(dest_node="n"))),
+            (True, lambda: along(first, fence, Ending(S.FAILED, WHY))),
+        ):
+            change, end = second.queries.news.change_of(uuid), second.queries.news.end_of(uuid)
+            async with asyncio.timeout(10):
+                while not change.is_set():  # the first time it begins to listen
+                    await write()
+                    await asyncio.sleep(0.02)
+                if ended:
+                    await end.wait()
+            assert end.is_set() == ended
+
+    told(tale, server)

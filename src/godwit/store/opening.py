@@ -38,7 +38,7 @@ def open_queries(settings: Settings) -> Queries:
         return Queries(ReaderThreads(database.source(_file(settings))))
     from godwit.store import server_writer
 
-    return Queries(ReaderThreads(server_writer.source(_readers(settings))))
+    return server_writer.queries(_readers(settings))
 
 
 @contextmanager

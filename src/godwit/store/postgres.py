@@ -137,6 +137,13 @@ class ServerConnection:
                 self.driver.close()  # whatever it says later answers nobody's question
             raise _translated(error) from error
 
+    def heard(self, within_s: float) -> list[str]:
+        """What was said where this one listens, once there is something. Raises `ServerTrouble`."""
+        try:
+            return [each.payload for each in self.driver.notifies(timeout=within_s, stop_after=1)]
+        except psycopg.Error as error:
+            raise _translated(error) from error
+
     def is_lost(self) -> bool:
         """Has the server, or the network, closed it meanwhile? Asks nobody."""
         try:

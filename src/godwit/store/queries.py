@@ -22,7 +22,7 @@ from godwit.model.migration import FINAL, Migration, MigrationStatus
 from godwit.saga.log import Debt, Entry, Story
 from godwit.store import moves, servers, stories
 from godwit.store.interface import Decision
-from godwit.store.news import News
+from godwit.store.news import Listen, News
 from godwit.store.statements import TROUBLE, Connection, Reads, transaction
 from godwit.store.tables import (
     allocations,
@@ -131,12 +131,19 @@ class Queries:
     (store-unavailable) if the database cannot be read now.
     """
 
-    def __init__(self, reader: Reader) -> None:
-        """Made by `SqlStore`, or by `open_queries` for a process that must not write."""
+    def __init__(self, reader: Reader, *, listen: Listen | None = None) -> None:
+        """Made by `SqlStore`, or by `open_queries` for a process that must not write. `listen`:
+        where others write, too.
+        """
         self.read = reader.read
         self.glance = reader.glance
-        self.news = News()
-        self.close = reader.close
+        self.news = News(listen)
+        self._reader = reader
+
+    def close(self) -> None:
+        """Read no more. Repeatable."""
+        self.news.close()
+        self._reader.close()
 
     async def hosts(self) -> tuple[Host, ...]:
         """Every known host, by name."""

@@ -13,13 +13,15 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
 from godwit.store import schema
+from godwit.store.listener import Listener, say
 from godwit.store.postgres import Server, ServerBusy, ServerConnection
-from godwit.store.queries import Source
+from godwit.store.queries import Queries, ReaderThreads, Source
 from godwit.store.statements import Connection, ServerTrouble
 from godwit.store.writer import (
     BATCH_MAX,
@@ -63,10 +65,12 @@ def open_writer(server: Server) -> "ServerWriter":
     return ServerWriter(server.connect, connection, name=server.name)
 
 
-def source(server: Server) -> Source:
-    """The server, for reads."""
-    connect: Callable[[], Connection] = replace(server, read_only=True).connect
-    return Source(name=server.name, connect=connect, begin=BEGIN_READ)
+def queries(server: Server) -> Queries:
+    """The server, for reads, and for who waits for what any process writes there."""
+    reading = replace(server, read_only=True)
+    connect: Callable[[], Connection] = reading.connect
+    source = Source(name=server.name, connect=connect, begin=BEGIN_READ)
+    return Queries(ReaderThreads(source), listen=partial(Listener, reading))
 
 
 class ServerWriter:
@@ -88,6 +92,7 @@ class ServerWriter:
         self._timeout_s = timeout_s
         self._waiting_max = waiting_max
         self._line: deque[Waiting] = deque()
+        self._news: dict[str, bool] = {}
         self._works = False
         self._turn = threading.Lock()
         """Held for the moment in which the line is looked at and the thread is woken or rests."""
@@ -101,17 +106,18 @@ class ServerWriter:
         if len(self._line) >= self._waiting_max:
             raise unavailable(self._name, "too many writes wait already")
         waiting = Waiting(work, asyncio.get_running_loop().create_future())
-        with self._turn:
-            self._line.append(waiting)
-            wakes, self._works = not self._works, True
-        if wakes:
-            self._thread.submit(self._work)
+        self._wake(lambda: self._line.append(waiting))
         try:
             async with asyncio.timeout(self._timeout_s):
                 result: T = await waiting.future
         except TimeoutError as error:
             raise unavailable(self._name, f"no answer in {self._timeout_s:.0f} s") from error
         return result
+
+    def tell(self, uuid: str, ended: bool) -> None:
+        """Let other processes know that this migration has changed. Soon, if at all."""
+        if not self._closed.is_set():
+            self._wake(lambda: self._news.__setitem__(uuid, ended or self._news.get(uuid, False)))
 
     def close(self) -> None:
         """See `Writer`."""
@@ -120,17 +126,32 @@ class ServerWriter:
             self._thread.shutdown(wait=True)
             self._connection.close()
 
+    def _wake(self, add: Callable[[], None]) -> None:
+        with self._turn:
+            add()
+            wakes, self._works = not self._works, True
+        if wakes:
+            self._thread.submit(self._work)
+
     def _work(self) -> None:
         """In the thread, until nothing waits."""
-        while batch := self._next_batch():
-            outcomes = outcome_of(partial(self._run, [waiting.work for waiting in batch]))
-            answer(batch, outcomes.value or [understood(outcomes, self._name)] * len(batch))
+        while True:
+            batch, news = self._next_batch()
+            if not (batch or news):
+                return
+            if batch:
+                outcomes = outcome_of(partial(self._run, [waiting.work for waiting in batch]))
+                answer(batch, outcomes.value or [understood(outcomes, self._name)] * len(batch))
+            if news:
+                with suppress(ServerTrouble):  # who waits looks by itself, a little later
+                    say(self._connection, news)
 
-    def _next_batch(self) -> list[Waiting]:
+    def _next_batch(self) -> tuple[list[Waiting], dict[str, bool]]:
         with self._turn:
             batch = [self._line.popleft() for _ in range(min(len(self._line), BATCH_MAX))]
-            self._works = bool(batch)
-        return batch
+            news, self._news = self._news, {}
+            self._works = bool(batch or news)
+        return batch, news
 
     def _run(self, works: list[Work[Any]]) -> list[Outcome]:
         """Raises if none of it is known to have happened."""

@@ -4,7 +4,7 @@ is in `stories`, `servers`, `claims`, `slots` and `moves`.
 Opened by the process's wiring, used by the conductor. `queries` is the read-only door beside it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from godwit.store.postgres import Server
 
 T = TypeVar("T")
+Tell = Callable[[str, bool], None]
 
 
 class SqlStore:
@@ -36,14 +37,21 @@ class SqlStore:
     """
 
     def __init__(
-        self, writer: Writer, queries: Queries, clock: Clock, lock: database.ProcessLock | None
+        self,
+        writer: Writer,
+        queries: Queries,
+        clock: Clock,
+        *,
+        lock: database.ProcessLock | None = None,
+        tell: Tell | None = None,
     ) -> None:
-        """Use `open` or `in_memory`."""
+        """Use `open`, `connect` or `in_memory`. `tell`: other processes, what this one writes."""
         self.queries = queries
         self._writer = writer
         self._write = writer.write
         self._clock = clock
         self._lock = lock
+        self._tell = tell
 
     @classmethod
     def open(
@@ -61,7 +69,7 @@ class SqlStore:
             lock.release()
             raise
         writer = FileWriter(connection, path=str(path))
-        return cls(writer, Queries(ReaderThreads(database.source(path))), clock, lock)
+        return cls(writer, Queries(ReaderThreads(database.source(path))), clock, lock=lock)
 
     @classmethod
     def connect(cls, server: "Server", clock: Clock, *, readers: "Server | None" = None) -> Self:
@@ -75,15 +83,14 @@ class SqlStore:
         from godwit.store import server_writer
 
         writer = server_writer.open_writer(server)
-        queries = Queries(ReaderThreads(server_writer.source(readers or server)))
-        return cls(writer, queries, clock, None)
+        return cls(writer, server_writer.queries(readers or server), clock, tell=writer.tell)
 
     @classmethod
     def in_memory(cls, clock: Clock) -> Self:
         """An empty store without file or thread: the same statements, for tests and simulation."""
         connection = database.open_in_memory()
         queries = Queries(InlineReader(connection))
-        return cls(InlineWriter(connection), queries, clock, None)
+        return cls(InlineWriter(connection), queries, clock)
 
     @property
     def alone(self) -> bool:
@@ -104,6 +111,8 @@ class SqlStore:
         """A write that those who watch this migration want to hear of."""
         result = await self._write(work)
         self.queries.news.tell(uuid, ended=ended)
+        if self._tell is not None:
+            self._tell(uuid, ended)
         return result
 
     # --- stories ---------------------------------------------------------------------------------

@@ -148,7 +148,7 @@ def test_a_store_that_cannot_be_read_for_a_while_only_delays_the_sweep() -> None
         house = House()
         await house.begin()
         queries = Queries(BrokenReader(house.database))
-        store = SqlStore(InlineWriter(house.database), queries, CLOCK, None)
+        store = SqlStore(InlineWriter(house.database), queries, CLOCK)
         async with running(Sweeper(house.executor(store))):
             await asyncio.sleep(10)
         assert house.world.whole
@@ -161,7 +161,7 @@ def test_a_record_that_could_not_be_written_leaves_the_story_to_its_lease_never_
         house = House()
         await house.begin()
         writer = BrokenWriter(InlineWriter(house.database), broken_at)
-        store = SqlStore(writer, Queries(InlineReader(house.database)), CLOCK, None)
+        store = SqlStore(writer, Queries(InlineReader(house.database)), CLOCK)
         async with running(Sweeper(house.executor(store))):
             await asyncio.sleep(40)
         assert house.world.whole
@@ -177,7 +177,7 @@ def test_a_renewal_that_could_not_be_written_is_tried_again() -> None:
         house.world.trouble["before do a"] = [lambda: asyncio.sleep(60)]
         await house.begin()
         writer = BrokenWriter(InlineWriter(house.database), broken_at=3)
-        store = SqlStore(writer, Queries(InlineReader(house.database)), CLOCK, None)
+        store = SqlStore(writer, Queries(InlineReader(house.database)), CLOCK)
         async with running(Sweeper(house.executor(store))):
             await asyncio.sleep(70)
         assert house.world.acts.count("do a") == 1

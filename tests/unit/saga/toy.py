@@ -165,7 +165,7 @@ class House:
     def store(self, *, dies_at_write: int = 0, after: bool = False) -> SqlStore:
         """A process's store; with `dies_at_write` the process ends at that write."""
         writer = DyingWriter(InlineWriter(self.database), dies_at_write, after)
-        return SqlStore(writer, Queries(InlineReader(self.database)), CLOCK, None)
+        return SqlStore(writer, Queries(InlineReader(self.database)), CLOCK)
 
     def executor(
         self, store: SqlStore | None = None, *, owner: str = "first", pace: Pace | None = None
