@@ -96,11 +96,11 @@ def get(connection: Connection, uuid: MigrationUuid) -> Migration:
 
 def accept(connection: Connection, migration: Migration, story: Story, *, at: str) -> Migration:
     """See `Store.accept_migration`. Repeated, it returns the record as it stands."""
-    servers.LOCK.hold(connection, key=migration.instance_uuid)
-    known = find(connection, migration.uuid)
-    if known is not None:
-        return known
-    instance = servers.get(connection, migration.instance_uuid)
+    found = servers.take(connection, migration.instance_uuid)
+    before = find(connection, migration.uuid)
+    if before is not None:
+        return before
+    instance = servers.known(found, migration.instance_uuid)
     if instance.task_state is not None:
         raise servers.busy(instance)
     if instance.host != migration.source_compute:
@@ -240,8 +240,7 @@ def _arrive(
         updated_at=at,
     )
     _save(connection, migration)
-    servers.LOCK.hold(connection, key=migration.instance_uuid)
-    instance = servers.get(connection, migration.instance_uuid)
+    instance = _its_server(connection, migration)
     moved = structs.replace(instance, host=arrival.host, node=arrival.node, updated_at=at)
     servers.save(connection, servers.as_ended(moved, arrival.end))
     claims.only_at(connection, moved, migration.uuid)
@@ -256,13 +255,17 @@ def _end(connection: Connection, migration: Migration, ending: Ending, at: str) 
         raise AssertionError(f"migration {ended.uuid} cannot end as {ending.status}")
     ended = structs.replace(ended, reason=ending.reason, person_needed=False, updated_at=at)
     _save(connection, ended)
-    servers.LOCK.hold(connection, key=ended.instance_uuid)
-    instance = servers.get(connection, ended.instance_uuid)
+    instance = _its_server(connection, ended)
     _set_task(connection, instance, None, at)
     claims.only_at(connection, instance, ended.uuid)
     if ending.end is not None:
         servers.record_end(connection, instance.uuid, ending.end, at=at)
     return slots.give_back(connection, ended.uuid)
+
+
+def _its_server(connection: Connection, migration: Migration) -> Instance:
+    uuid = migration.instance_uuid
+    return servers.known(servers.take(connection, uuid), uuid)
 
 
 def request_abort(

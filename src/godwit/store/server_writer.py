@@ -30,7 +30,6 @@ from godwit.store.writer import (
     T,
     Waiting,
     Work,
-    alone,
     answer,
     outcome_of,
     translated,
@@ -39,6 +38,7 @@ from godwit.store.writer import (
 )
 
 BEGIN: Final = "BEGIN"
+COMMIT: Final = "COMMIT"
 BEGIN_WITHOUT_WAIT: Final = "BEGIN; SET LOCAL synchronous_commit = off"
 WAIT_FOR_ALL: Final = "SELECT pg_logical_emit_message(true, 'godwit', '')"
 """A commit of nothing else but a mark in the log."""
@@ -154,21 +154,32 @@ class ServerWriter:
         return batch, news
 
     def _run(self, works: list[Work[Any]]) -> list[Outcome]:
-        """Raises if none of it is known to have happened."""
+        """Raises if none of it is known to have happened. A commit goes with what follows it."""
         if self._connection.is_lost():
             self._connection.close()
             self._connection = self._connect()
-        if len(works) == 1:
-            return [self._tried(works[0], BEGIN)]
-        outcomes = [self._tried(work, BEGIN_WITHOUT_WAIT) for work in works]
-        self._connection.execute(WAIT_FOR_ALL)
+        begin = BEGIN_WITHOUT_WAIT if len(works) > 1 else BEGIN
+        outcomes: list[Outcome] = []
+        before = begin
+        for work in works:
+            self._connection.execute(before)
+            outcomes.append(self._tried(work, begin))
+            before = begin if outcomes[-1].error else f"{COMMIT}; {begin}"
+        last = [] if outcomes[-1].error else [COMMIT]
+        last += [WAIT_FOR_ALL] if len(works) > 1 else []
+        if last:
+            self._connection.execute("; ".join(last))
         return outcomes
 
     def _tried(self, work: Work[Any], begin: str) -> Outcome:
-        outcome = Outcome()
+        """In the transaction that is open, and stays so unless the work fails."""
         for tried in range(1, TRIES_MAX + 1):
-            outcome = alone(self._connection, work, begin=begin)
-            if not isinstance(outcome.error, ServerBusy):
+            outcome = outcome_of(partial(work, self._connection))
+            if outcome.error is None:
+                return outcome
+            self._connection.rollback()
+            if not isinstance(outcome.error, ServerBusy) or tried == TRIES_MAX:
                 break
             self._closed.wait(PAUSE_S * tried)
+            self._connection.execute(begin)
         return understood(outcome, self._name)

@@ -23,7 +23,7 @@ _this = instances.c.uuid == bindparam("key")
 _this_host = hosts.c.name == bindparam("key")
 
 FIND = Reads(select(instances).where(_this), Instance)
-LOCK = Locks(select(instances.c.uuid).where(_this))
+TAKE = Reads(select(instances).where(_this).with_for_update(key_share=True), Instance)
 LOCK_ALL = Locks(text("LOCK TABLE instances IN SHARE ROW EXCLUSIVE MODE"))
 LOCK_ALL_HOSTS = Locks(text("LOCK TABLE hosts IN SHARE ROW EXCLUSIVE MODE"))
 OF_NAME = Reads(
@@ -55,7 +55,18 @@ def find(connection: Connection, uuid: InstanceUuid) -> Instance | None:
 
 def get(connection: Connection, uuid: InstanceUuid) -> Instance:
     """The server's record. Raises `NotFound`."""
-    instance = find(connection, uuid)
+    return known(find(connection, uuid), uuid)
+
+
+def take(connection: Connection, uuid: InstanceUuid) -> Instance | None:
+    """The server's record, which nobody else may change until the transaction ends: in the place
+    that it has in the order of `Locks`.
+    """
+    return TAKE.first(connection, key=uuid)
+
+
+def known(instance: Instance | None, uuid: InstanceUuid) -> Instance:
+    """What was found. Raises `NotFound`."""
     if instance is None:
         raise NotFound(reason(Code.SERVER_UNKNOWN, server=uuid))
     return instance
@@ -133,13 +144,12 @@ def create(connection: Connection, instance: Instance, needs: Needs, *, at: str)
 
 def finish(connection: Connection, uuid: InstanceUuid, guest: Guest | None, *, at: str) -> None:
     """See `Store.finish_instance`. Only ends spawning: repeated later, it changes nothing."""
-    LOCK.hold(connection, key=uuid)
-    instance = find(connection, uuid)
+    instance = take(connection, uuid)
     if guest is None:
         if instance is not None and instance.task_state is TaskState.SPAWNING:
             _remove(connection, uuid)
         return
-    made = get(connection, uuid)
+    made = known(instance, uuid)
     if made.task_state is TaskState.SPAWNING:
         save(connection, structs.replace(with_guest(made, guest, at=at), task_state=None))
 
@@ -148,8 +158,7 @@ def begin_delete(connection: Connection, uuid: InstanceUuid, *, at: str) -> Inst
     """See `Store.begin_delete`. One that is being deleted may be deleted again: whoever began may
     have died.
     """
-    LOCK.hold(connection, key=uuid)
-    instance = get(connection, uuid)
+    instance = known(take(connection, uuid), uuid)
     if instance.task_state not in (None, TaskState.DELETING):
         raise busy(instance)
     marked = structs.replace(instance, task_state=TaskState.DELETING, updated_at=at)
@@ -159,8 +168,7 @@ def begin_delete(connection: Connection, uuid: InstanceUuid, *, at: str) -> Inst
 
 def remove(connection: Connection, uuid: InstanceUuid) -> None:
     """See `Store.remove_instance`."""
-    LOCK.hold(connection, key=uuid)
-    instance = find(connection, uuid)
+    instance = take(connection, uuid)
     if instance is not None:
         if instance.task_state is TaskState.MIGRATING:
             raise busy(instance)
@@ -193,8 +201,7 @@ def with_guest(instance: Instance, guest: Guest, *, at: str) -> Instance:
 
 def _apply(connection: Connection, change: InstanceChange, at: str) -> None:
     """One finding of discovery, if it still holds against the record of this moment."""
-    LOCK.hold(connection, key=change.uuid)
-    instance = find(connection, change.uuid)
+    instance = take(connection, change.uuid)
     if instance is None:
         if change.kind is K.APPEARED and change.guest is not None:
             found = _discovered(change, change.guest)

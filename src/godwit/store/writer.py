@@ -250,7 +250,7 @@ def _run_together(connection: Connection, works: list[Work[Any]], path: str) -> 
         if together.error is None:
             outcomes: list[Outcome] = together.value
             return outcomes
-    outcomes = [alone(connection, work) for work in works]
+    outcomes = [outcome_of(partial(_committed, connection, work)) for work in works]
     return [understood(outcome, path) for outcome in outcomes]
 
 
@@ -271,13 +271,8 @@ def _apart(connection: Connection, work: Work[Any]) -> Outcome:
         return Outcome(error=error)
 
 
-def alone(connection: Connection, work: Work[Any], *, begin: str = BEGIN) -> Outcome:
-    """In a transaction of its own."""
-    return outcome_of(partial(_committed, connection, work, begin))
-
-
-def _committed(connection: Connection, work: Work[T], begin: str = BEGIN) -> T:
-    with transaction(connection, begin):
+def _committed(connection: Connection, work: Work[T]) -> T:
+    with transaction(connection, BEGIN):
         return work(connection)
 
 
