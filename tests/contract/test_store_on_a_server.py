@@ -250,6 +250,29 @@ def test_the_read_only_door_cannot_write(server: Server) -> None:
     told_on_a_server(tale, server)
 
 
+def test_the_store_may_be_read_as_somebody_who_may_do_no_more(
+    postgres: PostgresServer, server: Server
+) -> None:
+    with closing(server.connect()) as connection:
+        connection.execute("create role reader login")
+        connection.execute("grant select on all tables in schema public to reader")
+    reader = replace(server, url=server.url.replace("user=postgres", "user=reader"))
+
+    async def tale() -> None:
+        with closing(SqlStore.connect(server, SystemClock(), readers=reader)) as store:
+            await store.ensure_hosts((A, B))
+            assert [host.name for host in await store.queries.hosts()] == [A, B]
+            [name] = await store.queries.read(lambda c: c.execute("select user").fetchone())
+            assert name == "reader"
+        with (
+            closing(SqlStore.connect(reader, SystemClock())) as store,
+            pytest.raises(Unreachable, match="permission denied"),
+        ):
+            await store.ensure_hosts((A,))
+
+    asyncio.run(tale())
+
+
 def test_a_server_that_is_not_there_is_refused_with_its_name_and_its_trouble(
     tmp_path: Path, server: Server
 ) -> None:

@@ -173,6 +173,7 @@ class ServerWriter:
 
     def _tried(self, work: Work[Any], begin: str) -> Outcome:
         """In the transaction that is open, and stays so unless the work fails."""
+        outcome = Outcome()
         for tried in range(1, TRIES_MAX + 1):
             outcome = outcome_of(partial(work, self._connection))
             if outcome.error is None:

@@ -529,7 +529,7 @@ def test_a_story_that_has_ended_is_told_no_further_even_if_the_log_hands_it_out(
     async def story() -> None:
         await told(house)
         careless = _Careless(
-            InlineWriter(house.database), Queries(InlineReader(house.database)), CLOCK, None
+            InlineWriter(house.database), Queries(InlineReader(house.database)), CLOCK
         )
         await house.executor(careless).tell(UUID)
         assert tuple(house.world.acts) == ALL_ACTS
