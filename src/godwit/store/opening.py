@@ -31,14 +31,20 @@ def open_store(settings: Settings, clock: Clock) -> SqlStore:
 
 
 def open_queries(settings: Settings) -> Queries:
-    """The read-only door, for a process that must not write. Raises as `open_store`; a file must
-    be there already.
+    """The read-only door, for a process that must not write. Raises as `open_store`; nothing is
+    made, and a file that another process has is read all the same.
     """
     if settings.store.url == SQLITE:
-        return Queries(ReaderThreads(database.source(_file(settings))))
+        path = _file(settings)
+        with _understood(str(path)), closing(database.open_reader(path)) as connection:
+            schema.check(connection, str(path))
+        return Queries(ReaderThreads(database.source(path)))
     from godwit.store import server_writer
 
-    return server_writer.queries(_readers(settings))
+    server = _readers(settings)
+    with _understood(server.name), closing(server.connect()) as connection:
+        schema.check(connection, server.name)
+    return server_writer.queries(server)
 
 
 @contextmanager
