@@ -46,8 +46,10 @@ class Taken:
 _of = slots.c.migration_uuid == bindparam("of")
 _slot = tuple(slots.c[name] for name in Slot.__dataclass_fields__)
 
-LOCK = Locks(text("LOCK TABLE slots IN SHARE ROW EXCLUSIVE MODE"))
-"""The line is one for all hosts. First of all locks, for whoever has it may wake other stories."""
+LOCK = Locks(text("SELECT pg_advisory_xact_lock(hashtext('godwit slots'))"))
+"""The line is one for all hosts. First of all locks, for whoever has it may wake other stories. Not
+the table's own lock: while that is taken all the time, PostgreSQL never clears the table up.
+"""
 MINE = Reads(select(*_slot).where(_of), Slot)
 DROP = Writes(delete(slots).where(_of))
 HOLD = Writes(update(slots).where(_of).values(held=True))

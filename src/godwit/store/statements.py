@@ -149,7 +149,7 @@ class Locks:
     """Rows, or a table, that nobody else may change until the transaction ends; waited for.
 
     SQLite has one writer at a time: there is nothing to do. The order, the same for all, is: the
-    table of slots, a story, its debts, its migration, a server, a host.
+    line of slots, a story, its debts, its migration, a server, a host.
     """
 
     def __init__(self, statement: Select[Any] | TextClause) -> None:
