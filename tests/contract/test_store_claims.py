@@ -34,6 +34,7 @@ from godwit.model.refusals import grouped
 from godwit.model.sighting import GuestEnd
 from godwit.saga.log import Direction, Story
 from godwit.store.interface import Ending, Fence, HoldSource, MigrationChanges, Needs, NewHost
+from godwit.store.slots import Place
 from godwit.store.sql import SqlStore
 from godwit.store.statements import Connection, Reads
 from godwit.store.tables import metadata
@@ -396,6 +397,40 @@ def test_a_later_story_passes_only_one_with_which_it_shares_no_host(tell: Tell) 
         assert await store.give_slots_back(beside) == ()
         assert await store.give_slots_back(behind) == (apart.migration_uuid,)
         assert await store.take_slots(apart, slots_max={C: 2, D: 1})
+
+    tell(tale)
+
+
+def test_whoever_waits_knows_its_place_at_each_host_and_moves_up(tell: Tell) -> None:
+    async def tale(store: SqlStore) -> None:
+        await with_guests(store, 1, 2, 3)
+        await with_guests(store, 4, host=B)
+        busy, second, third = [await accepted(store, number) for number in (1, 2, 3)]
+        into = await accepted(store, 4, B)
+        assert await store.take_slots(busy, slots_max={A: 1, B: 1})
+        assert await store.queries.queue() == {}
+        assert not await store.take_slots(second, slots_max={A: 1, C: 1})
+        assert not await store.take_slots(into, slots_max={B: 1, A: 0})
+        assert not await store.take_slots(third, slots_max={A: 1, C: 1})
+        stand = await store.queries.queue()
+        assert {uuid: len(places) for uuid, places in stand.items()} == {
+            fence.migration_uuid: 2 for fence in (second, into, third)
+        }
+        assert stand[third.migration_uuid] == (
+            Place(A, outgoing=True, place=3, waiting=3),
+            Place(C, outgoing=False, place=2, waiting=2),
+        )
+        assert stand[into.migration_uuid][1] == Place(A, outgoing=False, place=2, waiting=3)
+        queued = MigrationChanges(status=S.QUEUED)
+        await store.change_migration(third, queued)
+        await store.give_slots_back(into)
+        assert await store.give_slots_back(busy) == (second.migration_uuid,)
+        seen = await store.queries.account(third.migration_uuid)
+        assert seen is not None
+        assert seen.queue == (
+            Place(A, outgoing=True, place=1, waiting=1),
+            Place(C, outgoing=False, place=1, waiting=1),
+        )
 
     tell(tale)
 

@@ -31,6 +31,7 @@ from godwit.api.waiting import WAIT_MAX_S, until_ended
 from godwit.api.world import World, world_of
 from godwit.model.host import Host, Usage
 from godwit.model.ids import HostName
+from godwit.model.migration import MigrationStatus
 from godwit.rpc.conductor import (
     AbortMigration,
     CheckLiveMigration,
@@ -82,7 +83,13 @@ async def list_migrations(request: Request) -> Response:
     page, _more = await page_of_migrations(queries, query)
     query.nothing_else()
     names = {server.uuid: server.name for server in await queries.instances()}
-    shown = [brief_view(m, server_name=names.get(m.instance_uuid, "")) for m in page]
+    queued = {each.uuid for each in page if each.status is MigrationStatus.QUEUED}
+    line = await queries.queue() if queued else {}
+    queue = {uuid: line[uuid] for uuid in queued & line.keys()}
+    shown = [
+        brief_view(m, server_name=names.get(m.instance_uuid, ""), queue=queue.get(m.uuid, ()))
+        for m in page
+    ]
     return answer({"migrations": shown})
 
 

@@ -205,7 +205,7 @@ def full_view(account: Account) -> dict[str, Any]:
     """Everything about one migration but its timeline."""
     migration, story, rest = account.migration, account.story, last_rest(account.timeline)
     return {
-        **brief_view(migration, server_name=account.server_name),
+        **brief_view(migration, server_name=account.server_name, queue=account.queue),
         "outcome": outcome_of(migration, account.timeline),
         "phase": story.step if story else "",
         "direction": story.direction if story else "",
@@ -219,7 +219,9 @@ def full_view(account: Account) -> dict[str, Any]:
     }
 
 
-def brief_view(migration: Migration, *, server_name: str) -> dict[str, Any]:
+def brief_view(
+    migration: Migration, *, server_name: str, queue: Sequence[Any] = ()
+) -> dict[str, Any]:
     """One migration in our own list."""
     return {
         "id": migration.id,
@@ -227,6 +229,7 @@ def brief_view(migration: Migration, *, server_name: str) -> dict[str, Any]:
         "server_uuid": migration.instance_uuid,
         "server_name": server_name,
         "status": migration.status,
+        "queue": queue,
         "person_needed": migration.person_needed,
         "abort_requested": migration.abort_requested,
         "source": migration.source_compute,

@@ -20,7 +20,6 @@ from godwit.api.validation import Query
 from godwit.api.waiting import WAIT_MAX_S, pause
 from godwit.api.world import World, world_of
 from godwit.model.ids import MigrationUuid
-from godwit.model.migration import Migration
 from godwit.saga.log import Direction, Story
 from godwit.store.queries import Account
 
@@ -39,7 +38,7 @@ async def follow(request: Request) -> Response:
     return answer(
         {
             "entries": lines,
-            "seen": token(account.migration, account.last_sequence),
+            "seen": token(account),
             "migration": full_view(account),
         }
     )
@@ -53,7 +52,7 @@ async def _news_of(
     while True:
         changed = here.queries.news.change_of(uuid)
         account = await account_or_404(here.queries, uuid)
-        now = token(account.migration, account.last_sequence)
+        now = token(account)
         seen = seen or now
         left_s = ends_at_s - asyncio.get_running_loop().time()
         if account.last_sequence > after or now != seen or left_s <= 0:
@@ -68,7 +67,7 @@ def _over(story: Story | None) -> bool:
     return story is None or story.direction is Direction.ENDED
 
 
-def token(migration: Migration, last_sequence: int) -> str:
+def token(account: Account) -> str:
     """Stands for all that a watcher is shown: another token, other news."""
-    shown: list[Any] = [migration, last_sequence]
+    shown: list[Any] = [account.migration, account.last_sequence, account.queue]
     return f"{zlib.crc32(msgspec.json.encode(shown)):08x}"

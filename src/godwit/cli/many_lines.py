@@ -8,7 +8,7 @@ from typing import Final
 from godwit.cli.exits import Exit
 from godwit.cli.migration_answers import Migration, Statistics
 from godwit.cli.move import Move
-from godwit.cli.progress import Furthest, progress_line
+from godwit.cli.progress import Furthest, progress_line, queue_words
 from godwit.cli.refusals import refusal_lines, some_of, worth_telling
 from godwit.cli.show import failure_lines, reason_lines
 from godwit.cli.story import closing, moved_bytes
@@ -143,7 +143,8 @@ def _doing(move: Move, furthest: Furthest) -> str:
         return "stopping, as asked"
     if migration.status == "running" and migration.progress is not None:
         return progress_line(migration.progress, furthest).strip()
-    return WORDS.get(migration.status, migration.status)
+    words, queue = WORDS.get(migration.status, migration.status), queue_words(migration)
+    return f"{words}: {queue}" if queue else words
 
 
 def _ended(migration: Migration) -> str:

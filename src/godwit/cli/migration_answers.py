@@ -80,6 +80,15 @@ class Decision(Answer, frozen=True, kw_only=True):
     at: str = ""
 
 
+class Place(Answer, frozen=True, kw_only=True):
+    """Where a migration stands in the line at one host."""
+
+    host: str
+    outgoing: bool = False
+    place: int = 0
+    waiting: int = 0
+
+
 class Migration(Answer, frozen=True, kw_only=True):
     """One migration."""
 
@@ -92,6 +101,8 @@ class Migration(Answer, frozen=True, kw_only=True):
     phase: str = ""
     direction: str = ""
     resting: str = ""
+    queue: tuple[Place, ...] = ()
+    """While it is queued."""
     person_needed: bool = False
     abort_requested: bool = False
     source: str = ""

@@ -9,7 +9,7 @@ from math import ceil
 from typing import Final
 
 from godwit.cli.migration_answers import Migration, Progress
-from godwit.cli.text import duration, plain, size
+from godwit.cli.text import duration, ordinal, plain, size
 
 BAR_WIDTH: Final = 16
 LINE_EVERY_S: Final = 10.0
@@ -113,6 +113,15 @@ def live_line(migration: Migration, furthest: Furthest) -> str:
     return plain(f"    {_doing(migration)} ...")
 
 
+def queue_words(migration: Migration) -> str:
+    """`3rd of 5 at host-a out, 1st at host-b in`; empty where it does not stand in line."""
+    return ", ".join(
+        f"{ordinal(at.place)}{f' of {at.waiting}' if at.waiting > 1 else ''}"
+        f" at {at.host} {'out' if at.outgoing else 'in'}"
+        for at in migration.queue
+    )
+
+
 def _doing(migration: Migration) -> str:
     match migration.direction:
         case "backward":
@@ -120,4 +129,6 @@ def _doing(migration: Migration) -> str:
         case "resolving":
             return "looking where the guest is"
         case _:
-            return migration.resting or migration.phase or migration.status
+            doing = migration.resting or migration.phase or migration.status
+            queue = queue_words(migration)
+            return f"{doing}: {queue}" if queue else doing

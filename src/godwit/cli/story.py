@@ -9,7 +9,7 @@ from typing import Final
 
 from godwit.cli.answers import Reason
 from godwit.cli.migration_answers import Entry, Migration, Statistics
-from godwit.cli.progress import Furthest, progress_line
+from godwit.cli.progress import Furthest, progress_line, queue_words
 from godwit.cli.refusals import is_shortened, refusal_lines, some_of, worth_telling
 from godwit.cli.text import ARROW, at, between, duration, plain, size
 
@@ -202,9 +202,9 @@ def _under_way(migration: Migration) -> str:
     words = _IN_POST_COPY.get(phase, "").format(
         source=migration.source, there=migration.destination
     )
-    return plain(
-        f"{words or migration.status}; {how_to_watch(migration)}; {how_to_stop(migration)}"
-    )
+    queue = queue_words(migration)
+    status = f"{migration.status}: {queue}" if queue else migration.status
+    return plain(f"{words or status}; {how_to_watch(migration)}; {how_to_stop(migration)}")
 
 
 _IN_POST_COPY: Final = {

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 ARROW: Final = "→"
+_ENDINGS: Final = {1: "st", 2: "nd", 3: "rd"}
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -40,6 +41,12 @@ def duration(seconds: float) -> str:
     if minutes < 120:
         return f"{minutes} min {left_s} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def ordinal(number: int) -> str:
+    """`1st`, `2nd`, `3rd`, `11th`."""
+    teens = number % 100 in (11, 12, 13)
+    return f"{number}{'th' if teens else _ENDINGS.get(number % 10, 'th')}"
 
 
 def between(begin: str, end: str) -> float | None:

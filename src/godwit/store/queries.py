@@ -20,14 +20,14 @@ from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
 from godwit.model.instance import Instance
 from godwit.model.migration import FINAL, Migration, MigrationStatus
 from godwit.saga.log import Debt, Entry, Story
-from godwit.store import moves, servers, stories
+from godwit.store import account, moves, servers, slots, stories
+from godwit.store.account import Account as Account
 from godwit.store.interface import Decision
 from godwit.store.news import Listen, News
 from godwit.store.statements import TROUBLE, Connection, Reads, transaction
 from godwit.store.tables import (
     allocations,
     debts,
-    decisions,
     hosts,
     instances,
     migrations,
@@ -53,23 +53,6 @@ class _At:
     transfers: int = 0
 
 
-@dataclass(frozen=True)
-class Account:
-    """All that is known of one migration, at one moment."""
-
-    migration: Migration
-    server_name: str
-    """Empty: the server is no longer on record."""
-    story: Story | None
-    timeline: tuple[Entry, ...]
-    decision: Decision | None
-
-    @property
-    def last_sequence(self) -> int:
-        """Of the timeline's last line; 0 if there is none."""
-        return self.timeline[-1].sequence if self.timeline else 0
-
-
 HOST = Reads(select(hosts).where(hosts.c.name == bindparam("key")), Host)
 HOSTS = Reads(select(hosts).order_by(hosts.c.name), Host)
 HEARD_SINCE = Reads(select(hosts.c.name).where(hosts.c.heard_at_s >= bindparam("at_s")), HostName)
@@ -78,12 +61,6 @@ EVERY_INSTANCE = Reads(INSTANCES, Instance)
 INSTANCES_AT = Reads(INSTANCES.where(instances.c.host == bindparam("host")), Instance)
 BY_NUMBER = Reads(select(migrations).where(migrations.c.id == bindparam("key")), Migration)
 DEBTS = Reads(select(*stories.DEBT).order_by(debts.c.number), Debt)
-DECISION = Reads(
-    select(decisions.c.at_host, decisions.c.why, decisions.c.at).where(
-        decisions.c.migration_uuid == bindparam("key")
-    ),
-    Decision,
-)
 OWING = Reads(
     select(debts.c.where)
     .join(migrations, migrations.c.uuid == debts.c.story_uuid)
@@ -233,7 +210,11 @@ class Queries:
 
     async def account(self, uuid: MigrationUuid) -> Account | None:
         """Everything about one migration."""
-        return await self.glance(lambda c: _account(c, uuid), together=True)
+        return await self.glance(lambda c: account.find(c, uuid), together=True)
+
+    async def queue(self) -> Mapping[MigrationUuid, tuple[slots.Place, ...]]:
+        """Where each migration stands that waits for its turn."""
+        return await self.read(slots.places)
 
     async def timeline(self, uuid: str, *, after_sequence: int = 0) -> tuple[Entry, ...]:
         """What happened in a story after that entry, in order."""
@@ -249,7 +230,7 @@ class Queries:
 
     async def decision(self, uuid: MigrationUuid) -> Decision | None:
         """What a person last said about this migration."""
-        return await self.glance(lambda c: DECISION.first(c, key=uuid))
+        return await self.glance(lambda c: account.DECISION.first(c, key=uuid))
 
 
 @dataclass(frozen=True)
@@ -363,20 +344,6 @@ def _instances_seen(
     elsewhere = set(uuids) - {instance.uuid for instance in here}
     found = (servers.find(connection, uuid) for uuid in sorted(elsewhere))
     return (*here, *(instance for instance in found if instance is not None))
-
-
-def _account(connection: Connection, uuid: MigrationUuid) -> Account | None:
-    migration = moves.find(connection, uuid)
-    if migration is None:
-        return None
-    server = servers.find(connection, migration.instance_uuid)
-    return Account(
-        migration=migration,
-        server_name=server.name if server is not None else "",
-        story=stories.find(connection, uuid),
-        timeline=stories.timeline(connection, uuid, after_sequence=0),
-        decision=DECISION.first(connection, key=uuid),
-    )
 
 
 def _hosts_in_use(connection: Connection) -> tuple[tuple[Host, Usage], ...]:

@@ -5,7 +5,7 @@ Slots are granted here, in the transaction that frees them, so the order in whic
 wake up does not matter.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -43,6 +43,18 @@ class Taken:
     count: int
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a migration stands in the line at one host."""
+
+    host: HostName
+    outgoing: bool
+    place: int
+    """1 is the first."""
+    waiting: int
+    """How many stand in that line, for a way out or a way in."""
+
+
 _of = slots.c.migration_uuid == bindparam("of")
 _slot = tuple(slots.c[name] for name in Slot.__dataclass_fields__)
 
@@ -56,6 +68,26 @@ HOLD = Writes(update(slots).where(_of).values(held=True))
 GET_IN_LINE = Writes(insert(slots), *slots.c.keys())
 LAST_PLACE = Reads(select(func.coalesce(func.max(slots.c.place), 0)), int)
 WAITING = Reads(select(*_slot).where(~slots.c.held).order_by(slots.c.place, slots.c.host), Slot)
+_line = (
+    select(
+        slots.c.migration_uuid,
+        slots.c.host,
+        slots.c.outgoing,
+        func.row_number().over(partition_by=slots.c.host, order_by=slots.c.place).label("place"),
+        func.count().over(partition_by=slots.c.host).label("waiting"),
+    )
+    .where(~slots.c.held)
+    .subquery()
+)
+_place = tuple(_line.c[name] for name in Place.__dataclass_fields__)
+PLACES = Reads(
+    select(_line.c.migration_uuid, *_place).order_by(~_line.c.outgoing, _line.c.host),
+    lambda migration_uuid, **place: (migration_uuid, Place(**place)),
+)
+PLACES_OF = Reads(
+    select(*_place).where(_line.c.migration_uuid == bindparam("of")).order_by(~_line.c.outgoing),
+    Place,
+)
 HELD = Reads(
     select(slots.c.host, slots.c.outgoing, func.count().label("count"))
     .where(slots.c.held)
@@ -115,6 +147,19 @@ def first_come_first_served(
             yield uuid
         else:
             barred |= {slot.host for slot in wanted}
+
+
+def places(connection: Connection) -> Mapping[MigrationUuid, tuple[Place, ...]]:
+    """Where each that waits stands, at the host that it leaves first."""
+    found: defaultdict[MigrationUuid, tuple[Place, ...]] = defaultdict(tuple)
+    for uuid, place in PLACES.all(connection):
+        found[uuid] += (place,)
+    return dict(found)
+
+
+def places_of(connection: Connection, uuid: MigrationUuid) -> tuple[Place, ...]:
+    """Where this one stands; nothing if it does not wait."""
+    return PLACES_OF.all(connection, of=uuid)
 
 
 def _get_in_line(

@@ -47,6 +47,7 @@ from godwit.store.tables import (
     instances,
     metadata,
     migrations,
+    slots,
     stories,
     story_entries,
 )
@@ -193,6 +194,14 @@ class FakeHouse:
         row = {field: getattr(debt, field) for field in debt.__struct_fields__}
         with transaction(self.database) as connection:
             Writes(debts.insert().values(**row)).run(connection)
+
+    def wait(self, *lines: tuple[MigrationUuid, HostName, int]) -> None:
+        """From now on these alone stand in line, each at its place for a way out of the host."""
+        with transaction(self.database) as connection:
+            Writes(slots.delete()).run(connection)
+            for uuid, host, place in lines:
+                row = {"migration_uuid": uuid, "host": host, "place": place, "outgoing": True}
+                Writes(slots.insert().values(**row, slots_max=1, held=False)).run(connection)
 
     def decide(self, at_host: HostName | None, why: Reason) -> None:
         """A person has spoken about `MOVE`."""

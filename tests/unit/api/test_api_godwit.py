@@ -22,7 +22,7 @@ from tests.unit.api.fake_house import (
 )
 
 from godwit.api.app import end_long_polls
-from godwit.model.ids import HostName
+from godwit.model.ids import HostName, MigrationUuid
 from godwit.model.migrate_data import (
     Guard,
     LibvirtLiveMigrateData,
@@ -46,6 +46,7 @@ from godwit.rpc.conductor import (
 )
 from godwit.saga.log import Debt, Direction, What
 from godwit.sim.loop import run
+from godwit.store.database import FileConnection
 
 ONE_MIGRATION = "/godwit/v1/migrations/12"
 TIMELINE = f"{ONE_MIGRATION}/timeline"
@@ -109,6 +110,49 @@ def test_a_migration_is_shown_with_its_step_and_what_may_be_asked(named: str) ->
     assert (shown["outcome"], shown["allowed_actions"]) == ("under-way", ["abort", "set"])
     assert shown["choices"] == []
     assert shown["decision"] is None
+
+
+QUEUE = [{"host": "host-a", "outgoing": True, "place": 2, "waiting": 2}]
+EARLIER = MigrationUuid("66666666-6666-4666-8666-666666666666")
+
+
+def in_line(status: MigrationStatus) -> FakeHouse:
+    house = under_way(status=status)
+    house.put(a_migration(uuid=EARLIER, id=11, instance_uuid="x"))
+    house.wait((EARLIER, HOST_A, 7), (MOVE, HOST_A, 8))
+    return house
+
+
+def test_a_queued_migration_is_shown_with_its_place_wherever_it_is_shown() -> None:
+    house = in_line(MigrationStatus.QUEUED)
+    listed = asked(house, "GET", "/godwit/v1/migrations").body["migrations"]
+    assert [each["queue"] for each in listed] == [QUEUE, []]
+    assert asked(house, "GET", ONE_MIGRATION).body["migration"]["queue"] == QUEUE
+    assert asked(house, "GET", TIMELINE).body["migration"]["queue"] == QUEUE
+
+
+def test_a_place_further_ahead_is_news_to_who_watches() -> None:
+    house = in_line(MigrationStatus.QUEUED)
+    seen = asked(house, "GET", TIMELINE).body["seen"]
+    assert asked(house, "GET", f"{TIMELINE}?seen={seen}").body["seen"] == seen
+    house.wait((MOVE, HOST_A, 8))
+    moved_up = asked(house, "GET", f"{TIMELINE}?seen={seen}").body
+    assert moved_up["seen"] != seen
+    assert moved_up["migration"]["queue"][0]["place"] == 1
+
+
+@pytest.mark.parametrize("path", ["/godwit/v1/migrations", ONE_MIGRATION, TIMELINE])
+@pytest.mark.parametrize("status", [MigrationStatus.QUEUED, MigrationStatus.RUNNING])
+def test_the_line_is_looked_at_for_queued_migrations_alone(
+    path: str, status: MigrationStatus
+) -> None:
+    house, ran = in_line(status), list[str]()
+    assert isinstance(house.database, FileConnection)
+    house.database.set_trace_callback(ran.append)
+    asked(house, "GET", path)
+    house.database.set_trace_callback(None)
+    looks = [statement for statement in ran if "slots" in statement]
+    assert len(looks) == (1 if status is MigrationStatus.QUEUED else 0)
 
 
 @pytest.mark.parametrize(

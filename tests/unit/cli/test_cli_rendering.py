@@ -8,12 +8,26 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from rich.console import Console
 
-from godwit.cli.migration_answers import Entry, Migration, Progress
+from godwit.cli.many_lines import row_of
+from godwit.cli.migration_answers import Entry, Migration, Place, Progress
+from godwit.cli.move import Move
 from godwit.cli.progress import Furthest, fraction_of, live_line, progress_line
 from godwit.cli.screen import PlainScreen
 from godwit.cli.story import closing, entry_lines
 from godwit.cli.terminal import TerminalScreen
-from godwit.cli.text import at, between, columns, duration, mib, pairs, plain, size, table, version
+from godwit.cli.text import (
+    at,
+    between,
+    columns,
+    duration,
+    mib,
+    ordinal,
+    pairs,
+    plain,
+    size,
+    table,
+    version,
+)
 from godwit.saga.log import What
 
 MOVE = Migration(id=12, uuid="u", server_name="guest-1", source="host-a", status="running")
@@ -110,6 +124,29 @@ def test_the_line_fits_a_terminal_of_100_columns(iteration: int, *, converging: 
         throttle_percent=99,
     )
     assert len(progress_line(big, Furthest(1.0))) <= 100
+
+
+LINE = (
+    Place(host="host-a", outgoing=True, place=3, waiting=5),
+    Place(host="host-b", place=1, waiting=1),
+)
+
+
+def test_a_place_in_the_queue_is_told_for_both_hosts_wherever_it_is_told() -> None:
+    waits = replace(MOVE, status="queued", resting="queued", outcome="under-way", queue=LINE)
+    place = "3rd of 5 at host-a out, 1st at host-b in"
+    assert live_line(waits, Furthest()) == f"    queued: {place} ..."
+    assert closing(waits)[0].startswith(f"queued: {place}; watch: godwit migration show 12")
+    row = row_of(Move("guest-1", migration=waits), waits, Furthest())
+    assert row.doing == f"waits for its turn: {place}"
+
+
+@pytest.mark.parametrize(
+    ("number", "word"),
+    [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (22, "22nd"), (112, "112th")],
+)
+def test_a_place_is_written_as_people_say_it(number: int, word: str) -> None:
+    assert ordinal(number) == word
 
 
 @pytest.mark.parametrize(
