@@ -36,6 +36,8 @@ Work = Callable[[Connection], T]
 BATCH_MAX: Final = 64
 """So much work holds the loop up at a time: some 5 ms of it."""
 BEGIN: Final = "BEGIN IMMEDIATE"
+TURNS: Final = 4
+"""So many turns of the loop the next batch waits for those whom the last one has answered."""
 WAITING_MAX: Final = 10_000
 
 
@@ -142,11 +144,18 @@ class FileWriter:
         finally:  # whatever happened: a batch that nobody ends would be the last
             self._thread.submit(self._end_batch, batch, outcomes)
 
+    def _run_batch_after(self, turns: int, loop: asyncio.AbstractEventLoop) -> None:
+        """Who was answered goes on, and mostly writes again: that comes along."""
+        if turns:
+            loop.call_soon(self._run_batch_after, turns - 1, loop)
+        else:
+            self._run_batch()
+
     def _end_batch(self, batch: list[Waiting], outcomes: list[Outcome]) -> None:
         """In the thread, which alone waits: for the disk, and for other programs."""
         if not outcomes or outcome_of(partial(_commit, self._connection)).error is not None:
             again = outcome_of(partial(self._run_again, [waiting.work for waiting in batch]))
-            outcomes = again.value or [self._withoutanswer(again.error)] * len(batch)
+            outcomes = again.value or [self._without_answer(again.error)] * len(batch)
         answer(batch, outcomes)
         self._open_next()
 
@@ -158,7 +167,7 @@ class FileWriter:
         finally:
             self._be_patient(for_ms=0)
 
-    def _withoutanswer(self, error: BaseException | None) -> Outcome:
+    def _without_answer(self, error: BaseException | None) -> Outcome:
         """The connection itself fails: for all of a batch, and the next one tries it again."""
         if isinstance(error, TROUBLE):
             error = translated(error, self._path)
@@ -168,7 +177,8 @@ class FileWriter:
         with self._turn:
             while self._line:
                 with suppress(RuntimeError):  # that loop is closed: nobody waits there any more
-                    self._line[0].loop.call_soon_threadsafe(self._run_batch)
+                    loop = self._line[0].loop
+                    loop.call_soon_threadsafe(self._run_batch_after, TURNS, loop)
                     return
                 self._line.popleft()
             self._batch_is_open = False
