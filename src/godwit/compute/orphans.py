@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 
 from godwit.compute.disk import Disk
-from godwit.compute.steering import PROCESS_DIED, Helm, Stopped
+from godwit.compute.helm import PROCESS_DIED, Helm, Stopped
 from godwit.compute.transfer import terms_of
 from godwit.compute.transfer_folder import DiskFolder, Mark, MemoryFolder, Sign
 from godwit.model.errors import GodwitError

@@ -2,7 +2,7 @@
 
 For a real hypervisor it runs in a process of its own (`compute/transfer_process.py`), for a
 simulated one as a task of its host (`compute/transfers.py`); the steps are the same. It makes the
-long call once, has it steered (`compute/steering.py`), and lets the guest run at the destination on
+long call once, has it steered (`compute/helm.py`), and lets the guest run at the destination on
 proof that the source cannot run again. It never decides where the guest is.
 """
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import structlog
 
 from godwit.compute.convergence import Policy
+from godwit.compute.helm import Helm
 from godwit.compute.post_copy import see_through
-from godwit.compute.steering import Helm
 from godwit.compute.transfer_folder import Mark, Sign, SteadyFolder, TransferFolder
 from godwit.model.errors import GodwitError, Unreachable
 from godwit.model.migrate_data import Guard

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from tests.unit.compute.test_orphans import JobDriver
 
+from godwit.compute.helm import ABORT_AGAIN_S, Helm
 from godwit.compute.post_copy import (
     LOOK_PAUSE_S,
     RESUME_ATTEMPTS_MAX,
@@ -13,7 +14,6 @@ from godwit.compute.post_copy import (
     SWITCH_S,
     see_through,
 )
-from godwit.compute.steering import ABORT_AGAIN_S, Helm
 from godwit.compute.transfer import Terms, run_transfer
 from godwit.compute.transfer_folder import Mark, MemoryFolder
 from godwit.model.ids import HostName
