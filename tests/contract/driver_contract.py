@@ -12,7 +12,7 @@ from typing import Protocol
 import pytest
 from msgspec.structs import replace
 
-from godwit.compute.transfer import Terms, run_transfer
+from godwit.compute.transfer import agreed_terms, run_transfer
 from godwit.compute.transfer_folder import MemoryFolder
 from godwit.model.errors import GodwitError, HypervisorError, Refused
 from godwit.model.host import HostFacts
@@ -126,11 +126,7 @@ async def move(world: DriverWorld, agreed: Agreed) -> TransferResult:
     """Transfer it, as its transfer process would."""
     folder = MemoryFolder()
     driver = world.transfer_driver(agreed.instance, agreed.migrate_data, agreed.destination)
-    terms = Terms(
-        guard=agreed.migrate_data.guard,
-        was_paused=agreed.migrate_data.was_paused,
-        stall_timeout_s=30.0,
-    )
+    terms = agreed_terms(agreed.migrate_data, stall_timeout_s=30.0)
     await run_transfer(folder, driver, terms)
     result = folder.news().result
     assert result is not None

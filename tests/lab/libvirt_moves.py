@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from godwit.compute.transfer import Terms, run_transfer
+from godwit.compute.transfer import agreed_terms, run_transfer
 from godwit.compute.transfer_folder import MemoryFolder
 from godwit.lab.errors import LabError
 from godwit.lab.guest import GuestSpec, create_disk, domain_state, start_guest
@@ -184,12 +184,7 @@ class Move:
 
     async def transfer_as_its_process_does(self, folder: MemoryFolder) -> None:
         """All of the transfer, from its first connection to its result in `folder`."""
-        terms = Terms(
-            guard=self.agreed.guard,
-            hold_back=self.agreed.hold_back,
-            was_paused=self.agreed.was_paused,
-            stall_timeout_s=20.0,
-        )
+        terms = agreed_terms(self.agreed, stall_timeout_s=20.0)
         folder.begin_life()
         await run_transfer(folder, self.moving, terms)
         folder.end_life()

@@ -16,7 +16,7 @@ from godwit.compute.helm import Helm
 from godwit.compute.post_copy import see_through
 from godwit.compute.transfer_folder import Mark, Sign, SteadyFolder, TransferFolder
 from godwit.model.errors import GodwitError, Unreachable
-from godwit.model.migrate_data import Guard
+from godwit.model.migrate_data import Guard, LiveMigrateData
 from godwit.model.progress import Progress, Statistics
 from godwit.model.steering import UNSTEERED, Steering
 from godwit.rpc.compute import TransferResult
@@ -35,36 +35,33 @@ log = structlog.get_logger()
 class Terms:
     """Under which terms the guest travels."""
 
-    guard: Guard
-    was_paused: bool
-    stall_timeout_s: float
-    hold_back: bool = False
-    steering: Steering = UNSTEERED
+    policy: Policy
+    """What convergence is decided by."""
+    was_paused: bool = False
 
     @property
     def waits_for_us(self) -> bool:
         """The guest arrives paused although its operator has not paused it."""
-        return self.guard is Guard.PAUSED and not self.was_paused
+        return self.policy.guard is Guard.PAUSED and not self.was_paused
 
-    @property
-    def policy(self) -> Policy:
-        """What convergence is decided by."""
-        return Policy(
-            stall_timeout_s=self.stall_timeout_s,
-            guard=self.guard,
-            hold_back=self.hold_back,
-            steering=self.steering,
-        )
+
+def agreed_terms(
+    agreed: LiveMigrateData, *, stall_timeout_s: float, steering: Steering = UNSTEERED
+) -> Terms:
+    """The terms of a move that both ends have agreed on like this."""
+    policy = Policy(
+        stall_timeout_s=stall_timeout_s,
+        guard=agreed.guard,
+        hold_back=agreed.hold_back,
+        steering=steering,
+    )
+    return Terms(policy, was_paused=agreed.was_paused)
 
 
 def terms_of(order: TransferOrder) -> Terms:
     """The terms that a transfer process was started under."""
-    return Terms(
-        guard=order.migrate_data.guard,
-        was_paused=order.migrate_data.was_paused,
-        stall_timeout_s=order.stall_timeout_s,
-        hold_back=order.migrate_data.hold_back,
-        steering=order.steering,
+    return agreed_terms(
+        order.migrate_data, stall_timeout_s=order.stall_timeout_s, steering=order.steering
     )
 
 
@@ -187,7 +184,7 @@ class _Move:
             outcome = await self._driver.transfer()
         except GodwitError as error:
             outcome = TransferOutcome(error=str(error), reason=error.reason)
-        if self._terms.guard is not Guard.POSTCOPY:
+        if self._terms.policy.guard is not Guard.POSTCOPY:
             return outcome
         return await see_through(self._driver, outcome)
 

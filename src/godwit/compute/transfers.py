@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from godwit.compute.transfer import Terms, run_transfer
+from godwit.compute.transfer import agreed_terms, run_transfer
 from godwit.compute.transfer_folder import Mark, MemoryFolder
 from godwit.model.errors import Superseded
 from godwit.model.ids import MigrationUuid
@@ -155,12 +155,8 @@ class TaskTransfers:
         """See `Transfers`. The bound is kept whenever a folder is made."""
 
     async def _live(self, folder: MemoryFolder, ask: StartTransfer, driver: TransferDriver) -> None:
-        terms = Terms(
-            guard=ask.migrate_data.guard,
-            hold_back=ask.migrate_data.hold_back,
-            was_paused=ask.migrate_data.was_paused,
-            stall_timeout_s=self._stall_timeout_s,
-            steering=ask.steering,
+        terms = agreed_terms(
+            ask.migrate_data, stall_timeout_s=self._stall_timeout_s, steering=ask.steering
         )
         try:
             await run_transfer(folder, driver, terms)

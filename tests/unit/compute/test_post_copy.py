@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from tests.unit.compute.test_orphans import JobDriver
 
+from godwit.compute.convergence import Policy
 from godwit.compute.helm import ABORT_AGAIN_S, Helm
 from godwit.compute.post_copy import (
     LOOK_PAUSE_S,
@@ -14,7 +15,7 @@ from godwit.compute.post_copy import (
     SWITCH_S,
     see_through,
 )
-from godwit.compute.transfer import Terms, run_transfer
+from godwit.compute.transfer import Terms, agreed_terms, run_transfer
 from godwit.compute.transfer_folder import Mark, MemoryFolder
 from godwit.model.ids import HostName
 from godwit.model.migrate_data import Guard, SimulatedLiveMigrateData
@@ -53,12 +54,7 @@ class Move:
             driver = SimulatedTransferDriver(
                 self.fleet, source=A, destination=B, uuid=GUEST.uuid, migrate_data=self.agreed
             )
-            terms = Terms(
-                guard=Guard.POSTCOPY,
-                was_paused=False,
-                stall_timeout_s=30.0,
-                hold_back=self.agreed.hold_back,
-            )
+            terms = agreed_terms(self.agreed, stall_timeout_s=30.0)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(run_transfer(self.folder, driver, terms))
                 if meanwhile is not None:
@@ -146,7 +142,7 @@ def test_an_abort_before_the_switch_stops_it_and_after_the_switch_comes_too_late
 
 def test_what_was_asked_to_stop_is_not_asked_again_once_it_is_in_post_copy() -> None:
     driver, folder = JobDriver(), MemoryFolder()
-    terms = Terms(guard=Guard.POSTCOPY, was_paused=False, stall_timeout_s=30.0)
+    terms = Terms(Policy(30.0, Guard.POSTCOPY))
     folder.set(Mark.ABORT)
 
     async def main() -> None:

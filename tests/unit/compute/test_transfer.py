@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 
+from godwit.compute.convergence import Policy
 from godwit.compute.transfer import LET_RUN_ATTEMPTS, Terms, run_transfer
 from godwit.compute.transfer_folder import Mark, MemoryFolder, Sign
 from godwit.model.errors import GodwitError, HypervisorError, Unreachable
@@ -171,7 +172,7 @@ class FailingFolder(MemoryFolder):
 def terms(
     *, guard: Guard = Guard.PAUSED, was_paused: bool = False, stall_timeout_s: float = 30.0
 ) -> Terms:
-    return Terms(guard=guard, was_paused=was_paused, stall_timeout_s=stall_timeout_s)
+    return Terms(Policy(stall_timeout_s, guard), was_paused=was_paused)
 
 
 def transferred(
