@@ -24,7 +24,11 @@ SERVER_VERBS: Final[Mapping[str, tuple[str, str, str]]] = {
     "compute": ("godwit.service.compute", "compute", "Act on one host for conductors on the bus."),
     "bus": ("godwit.service.bus", "bus", "Set up the bus between processes."),
     "sim": ("godwit.sim.run", "sim", "The whole system under a seed, in virtual time."),
-    "db": ("godwit.db", "db", "The database's tables: their version, and how to bring them up."),
+    "db": (
+        "godwit.service.db",
+        "db",
+        "The database's tables: their version, and how to bring them up.",
+    ),
     "lab": ("godwit.lab.cli", "lab", "Real libvirt hosts on this one box."),
 }
 """Verb: the module and the name of its command, and a line for the list of verbs."""

@@ -7,25 +7,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 import click
 
 from godwit.model.errors import BadRequest, GodwitError
 from godwit.runtime.settings import read_settings
+from godwit.service.process import EXIT_CANNOT, EXIT_USAGE, settings_file
 from godwit.store import opening
 from godwit.store.tables import SCHEMA_VERSION
-
-EXIT_CANNOT: Final = 1
-EXIT_USAGE: Final = 2
-
-_config = click.option(
-    "--config",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("/etc/godwit.toml"),
-    show_default=True,
-    help="The settings file; examples/godwit.toml shows every key.",
-)
 
 
 @click.group()
@@ -34,7 +23,7 @@ def db() -> None:
 
 
 @db.command()
-@_config
+@settings_file
 def status(config: Path) -> None:
     """Say which version the tables have. Exit code 1 unless it is this program's."""
     with _said("status"):
@@ -44,7 +33,7 @@ def status(config: Path) -> None:
 
 
 @db.command()
-@_config
+@settings_file
 def upgrade(config: Path) -> None:
     """Bring the tables to this program's version, or make them: all of it, or nothing."""
     # Alembic costs 0.4 s, which `status` need not pay.
