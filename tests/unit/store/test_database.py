@@ -168,6 +168,13 @@ def test_a_read_sees_every_write_that_has_returned(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_process_on_a_file_pays_for_no_server() -> None:
+    seen = "import sys, godwit.service.serve; print({'psycopg', 'alembic'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("writes", [1, 40, 200])
 def test_a_killed_process_loses_no_write_that_had_returned(tmp_path: Path, writes: int) -> None:
     path = tmp_path / "godwit.sqlite"
