@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import psycopg
 
-from godwit.store.postgres import Server
+from godwit.store.postgres import Server, ServerConnection
 from godwit.store.tables import metadata
 from godwit.store.upgrade import upgrade
 
@@ -44,6 +44,7 @@ class PostgresServer:
     process: "subprocess.Popen[bytes]" = field(init=False)
     count: int = 0
     tables: Server | None = None
+    cleaner: ServerConnection | None = None
 
     def url(self, database: str, **settings: str) -> str:
         """As Godwit's settings name it."""
@@ -69,12 +70,15 @@ class PostgresServer:
                 upgrade(connection, self.tables.name)
         emptied = [f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)]
         emptied += [f"SELECT setval('{name}', 1, false)" for name in SEQUENCES]
-        with closing(self.tables.connect()) as connection:
-            connection.execute("; ".join(emptied))  # ten times quicker than to truncate
+        if self.cleaner is None or self.cleaner.is_lost():
+            self.cleaner = self.tables.connect()
+        self.cleaner.execute("; ".join(emptied))  # ten times quicker than to truncate
         return self.tables
 
     def stop(self) -> None:
         """End it at once, as a crash does: what was not on its disk is lost."""
+        if self.cleaner is not None:
+            self.cleaner.close()
         self.process.send_signal(signal.SIGCONT)
         self.process.send_signal(signal.SIGQUIT)
         self.process.wait(timeout=30)

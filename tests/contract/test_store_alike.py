@@ -90,5 +90,5 @@ def test_both_answer_alike_to_any_sequence_also_with_stale_generations(
             return postgres.store()
 
     run_state_machine_as_test(
-        Here, settings=settings(max_examples=5, stateful_step_count=25, deadline=None)
+        Here, settings=settings(max_examples=4, stateful_step_count=20, deadline=None)
     )

@@ -44,7 +44,7 @@ pytestmark = pytest.mark.slow
 S = MigrationStatus
 GUESTS = range(1, 9)
 NEEDS = Needs(vcpus=1, memory_mib=512, vcpus_max=5, memory_max_mib=5 * 512)
-ROUNDS = 6
+ROUNDS = 3
 TRIES_MAX = 400
 
 Tale = Callable[[SqlStore, SqlStore], Awaitable[None]]
@@ -201,7 +201,7 @@ def test_no_host_is_given_more_than_it_has(server: Server) -> None:
         await with_guests(first, 1, 2)
         one, other = [await accepted(first, number) for number in (1, 2)]
         room_for_one = replace(NEEDS, vcpus_max=1)
-        for _ in range(25):
+        for _ in range(15):
             answers = await asyncio.gather(
                 first.claim_destination(one, B, room_for_one),
                 second.claim_destination(other, B, room_for_one),
@@ -216,7 +216,7 @@ def test_no_slot_is_given_twice(server: Server) -> None:
     async def tale(first: SqlStore, second: SqlStore) -> None:
         await with_guests(first, 1, 2)
         one, other = [await accepted(first, number) for number in (1, 2)]
-        for _ in range(25):
+        for _ in range(15):
             answers = await asyncio.gather(
                 first.take_slots(one, slots_max={A: 1, B: 1}),
                 second.take_slots(other, slots_max={A: 1, B: 1}),
@@ -231,7 +231,7 @@ def test_what_a_story_and_a_person_write_at_once_is_both_there(server: Server) -
     async def tale(first: SqlStore, second: SqlStore) -> None:
         await with_guests(first, 1)
         fence = await accepted(first, 1)
-        for revision in range(1, 26):
+        for revision in range(1, 16):
             node = f"node-{revision}"
             await asyncio.gather(
                 first.change_migration(fence, MigrationChanges(dest_node=node)),
