@@ -11,6 +11,8 @@ from godwit.rpc.contract import Call, calls_of
 
 DOT: Final = ":"
 """Stands for a dot in the name of a host; no name has it."""
+INBOXES: Final = "_INBOX."
+"""Replies go below here and nowhere else."""
 GROUP: Final = "answering"
 """Of several processes that answer at one address, one gets each message."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from godwit.model.ids import HostName
-from godwit.rpc.address import CONDUCTORS, agent_of, one_word
+from godwit.rpc.address import CONDUCTORS, INBOXES, agent_of, one_word
 from godwit.rpc.conductor import ComputeTaskApi
 from godwit.rpc.contract import calls_of
 from godwit.rpc.envelope import PAGES_MAX
@@ -53,7 +53,7 @@ def of_apis(key: str) -> BusUser:
 
 def inbox_of(key: str) -> str:
     """Where replies come to; by the key, which nobody else has."""
-    return f"_INBOX.{key}.>"
+    return f"{INBOXES}{key}.>"
 
 
 def server_part(users: Iterable[BusUser]) -> str:

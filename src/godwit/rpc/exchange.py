@@ -5,7 +5,6 @@ is queued or sent again: a letter is delivered now or is lost, and the story's l
 """
 
 import asyncio
-import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,13 +17,13 @@ import structlog
 from godwit.model.errors import Refused, Unreachable
 from godwit.model.reasons import Code, reason
 from godwit.rpc import codec
-from godwit.rpc.address import GROUP, Address
+from godwit.rpc.address import GROUP, INBOXES, Address
 from godwit.rpc.answering import Answering, no_answer, not_understood
 from godwit.rpc.contract import Call, calls_of
 from godwit.rpc.envelope import LETTERS, PAGES, Letter, Misread, Pile, opened, pages, seal
 from godwit.rpc.line import Delivery, Down, Line, TooLarge
 from godwit.runtime.clock import Clock
-from godwit.runtime.ids import new_request_id
+from godwit.runtime.ids import new_request_id, new_uuid
 
 P = TypeVar("P")
 
@@ -64,7 +63,6 @@ class Exchange:
         self._clock = clock
         self._tasks = tasks
         self._waiting: dict[str, _Waiting] = {}
-        self._numbers = itertools.count(1)
         self._gate = asyncio.Semaphore(AT_ONCE_MAX)
         self._answering_at: list[str] = []
         self._under_way: set[asyncio.Task[None]] = set()
@@ -137,7 +135,7 @@ class Exchange:
             await asyncio.sleep(SETTLING_PAUSE_S)
 
     async def _sent(self, subject: str, sealed: bytes) -> bytes:
-        token = str(next(self._numbers))
+        token = new_uuid()  # nobody can guess it, and answer in another's place
         waiting = _Waiting(asyncio.get_running_loop().create_future())
         self._waiting[token] = waiting
         try:
@@ -232,6 +230,10 @@ class Exchange:
         self, desk: Mapping[str, Answering], address: Address, delivery: Delivery
     ) -> None:
         reply = await self._replied(desk, address, delivery)
+        if not delivery.reply_to.startswith(INBOXES):
+            # Whoever asks names where the reply goes, and we may say more there than he may.
+            log.warning("answer not wanted at an inbox", subject=delivery.subject)
+            return
         try:
             for page in pages(reply):
                 await self._line.send(delivery.reply_to, seal(page), patience_s=PATIENCE_S)

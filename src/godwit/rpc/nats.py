@@ -19,6 +19,7 @@ from nats.aio.subscription import Subscription
 
 from godwit.model.errors import BadRequest, Refused
 from godwit.model.reasons import Code, reason
+from godwit.rpc.address import INBOXES
 from godwit.rpc.keys import public_key
 from godwit.rpc.line import Delivery, Down, Take, TooLarge
 from godwit.runtime.ids import new_uuid
@@ -49,7 +50,7 @@ class NatsLine:
         self._seed = _seed(settings)
         self._trust = _trust(settings)
         mine = f"{public_key(self._seed)}." if self._seed else ""
-        self.inbox = f"_INBOX.{mine}{new_uuid()}"
+        self.inbox = f"{INBOXES}{mine}{new_uuid()}"
         self._client = Client()
         self._listening: dict[tuple[str, str], Take] = {}
         """By subject and group."""

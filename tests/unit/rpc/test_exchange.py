@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
 from tests.contract.parrot import Answer, Ask, Parrot, repeat, scripted
+from tests.unit.rpc.memory_line import MemoryLine
 
 from godwit.model.errors import Refused, Unreachable
 from godwit.model.ids import HostName
@@ -15,60 +17,11 @@ from godwit.rpc import codec, envelope
 from godwit.rpc.address import CONDUCTORS, GROUP, Address, agent_of
 from godwit.rpc.contract import calls_of
 from godwit.rpc.exchange import AT_ONCE_MAX, SETTLING_S, Exchange
-from godwit.rpc.line import Delivery, Down, Take, TooLarge
+from godwit.rpc.line import Delivery, Down, TooLarge
 from godwit.sim.loop import VirtualClock, run
 
 PARROT = Address("parrot", "parrot")
 SAY, TAKE_ITS_TIME, SAY_AS = (calls_of(Parrot)[n] for n in ("say", "take_its_time", "say_as"))
-
-
-class MemoryLine:
-    """A bus with one connection, on which a test may hold up, double and forge letters."""
-
-    inbox = "inbox.1"
-
-    def __init__(self) -> None:
-        self.up_since_s = -60.0
-        self.takes: dict[tuple[str, str], Take] = {}
-        self.sent: list[Delivery] = []
-        self.trouble: Exception | None = None
-        self.held_s = 0.0
-        self.copies = 1
-
-    def on_return(self, told: Callable[[], None]) -> None:
-        self.returned = told
-
-    async def send(
-        self, subject: str, data: bytes, *, reply_to: str = "", patience_s: float
-    ) -> None:
-        if self.trouble is not None:
-            raise self.trouble
-        delivery = Delivery(subject, data, reply_to)
-        self.sent.append(delivery)
-        takes = [take for (at, _), take in self.takes.items() if matches(at, subject)]
-        if not takes and reply_to:
-            await self.takes[f"{self.inbox}.*", ""](Delivery(reply_to, b"", nobody_there=True))
-        for take in takes * self.copies:
-            asyncio.get_running_loop().call_later(self.held_s, _deliver, take, delivery)
-
-    async def listen(self, subject: str, take: Take, *, group: str = "") -> None:
-        self.takes[subject, group] = take
-
-    async def ignore(self, subject: str, *, group: str = "") -> None:
-        self.takes.pop((subject, group), None)
-
-
-def _deliver(take: Take, delivery: Delivery) -> None:
-    asyncio.ensure_future(take(delivery))  # noqa: RUF006 - a bus waits for nobody
-
-
-def matches(pattern: str, subject: str) -> bool:
-    """As a bus does: `*` is one word, `>` is all that follow."""
-    wanted, words = pattern.split("."), subject.split(".")
-    if wanted[-1] == ">":
-        return words[: len(wanted) - 1] == wanted[:-1]
-    same = (want in ("*", word) for want, word in zip(wanted, words, strict=False))
-    return len(wanted) == len(words) and all(same)
 
 
 Doing = Callable[[MemoryLine, Exchange, Parrot], Awaitable[Any]]
@@ -250,9 +203,9 @@ def forged(**changes: Any) -> bytes:
 )
 def test_a_message_of_another_release_is_refused_clearly(subject: str, data: bytes) -> None:
     async def doing(line: MemoryLine, _exchange: Exchange, _parrot: Parrot) -> None:
-        await line.send(subject, data, reply_to="elsewhere.1", patience_s=1)
+        await line.send(subject, data, reply_to="_INBOX.2.1", patience_s=1)
         await asyncio.sleep(1)
-        [answer] = [each for each in line.sent if each.subject == "elsewhere.1"]
+        [answer] = [each for each in line.sent if each.subject == "_INBOX.2.1"]
         page = envelope.opened(answer.data, envelope.PAGES)
         codec.decode_reply(page.part, msgspec.msgpack.Decoder(Answer))
 
@@ -292,9 +245,11 @@ def test_an_answer_of_another_release_is_said_to_be_one(data: bytes) -> None:
 def test_what_one_says_in_anothers_name_is_not_believed() -> None:
     async def doing(line: MemoryLine, _exchange: Exchange, _parrot: Parrot) -> None:
         body = codec.encode(Ask(("I am gone",), speaker="host-b"))
-        await line.send("parrot.say_as.host-a", forged(body=body), reply_to="x.1", patience_s=1)
+        await line.send(
+            "parrot.say_as.host-a", forged(body=body), reply_to="_INBOX.2.1", patience_s=1
+        )
         await asyncio.sleep(1)
-        [answer] = [each for each in line.sent if each.subject == "x.1"]
+        [answer] = [each for each in line.sent if each.subject == "_INBOX.2.1"]
         page = envelope.opened(answer.data, envelope.PAGES)
         codec.decode_reply(page.part, msgspec.msgpack.Decoder(Answer))
 
@@ -314,6 +269,26 @@ def test_whoever_overhears_hears_each_message_and_none_in_anothers_name() -> Non
 
     on_a_line(repeat, doing)
     assert heard == [Ask(("mine",), speaker="host-a")]
+
+
+def test_no_answer_goes_where_somebody_could_take_it_for_a_call() -> None:
+    async def doing(line: MemoryLine, _exchange: Exchange, _parrot: Parrot) -> list[str]:
+        await line.send("parrot.say", forged(), reply_to="compute.host-b.x", patience_s=1)
+        await asyncio.sleep(1)
+        return [each.subject for each in line.sent]
+
+    assert on_a_line(repeat, doing) == ["parrot.say"]
+
+
+def test_where_a_reply_is_awaited_cannot_be_guessed_from_another_call() -> None:
+    async def doing(line: MemoryLine, _exchange: Exchange, parrot: Parrot) -> list[str]:
+        for _ in range(2):
+            await parrot.say(Ask())
+        return [each.reply_to for each in line.sent if each.reply_to]
+
+    tokens = [UUID(reply_to.rpartition(".")[2]) for reply_to in on_a_line(repeat, doing)]
+    assert [token.version for token in tokens] == [4, 4]
+    assert tokens[0] != tokens[1]
 
 
 def test_only_so_many_messages_are_answered_at_once() -> None:
