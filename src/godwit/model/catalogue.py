@@ -159,6 +159,10 @@ ALL_BUT_CHECKS: Final[Mapping[Code, Entry]] = {
         "see that godwit compute runs there and reaches the bus; it says nothing of the host's "
         "hypervisor or its guests",
     ),
+    Code.AGENT_RUNNING: Entry(
+        "process {pid} acts on {host} from {folder}",
+        "one process acts on a host: stop that one first",
+    ),
     Code.CONDUCTOR_UNREACHABLE: Entry(
         "no conductor is on the bus", "start one, or see in its log why it does not reach the bus"
     ),

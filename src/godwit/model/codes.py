@@ -102,6 +102,7 @@ class Code(StrEnum):
     NO_ANSWER = "no-answer"
     # the bus
     AGENT_UNREACHABLE = "agent-unreachable"
+    AGENT_RUNNING = "agent-running"
     CONDUCTOR_UNREACHABLE = "conductor-unreachable"
     BUS_UNAVAILABLE = "bus-unavailable"
     BUS_REFUSED = "bus-refused"

@@ -14,7 +14,7 @@ from godwit.rpc.conductor import ComputeTaskApi
 from godwit.runtime.clock import SystemClock
 from godwit.runtime.settings import Settings
 from godwit.runtime.settings_table import bad
-from godwit.service.hosts import HostsHere
+from godwit.service.hosts import HostsHere, held
 from godwit.service.on_bus import exchange_on, joined
 from godwit.service.process import (
     DRAIN_S,
@@ -47,18 +47,20 @@ def compute(config: Path, hosts: tuple[str, ...]) -> None:
 async def _act(settings: Settings, hosts: tuple[HostName, ...]) -> None:
     """Act until a signal asks to stop; then end what is under way, and leave transfers running."""
     stop, clock = stop_asked(), SystemClock()
-    async with joined(settings, f"agent of {', '.join(hosts)}") as line, life() as tasks:
-        exchange = await exchange_on(line, clock, tasks)
-        here = HostsHere(settings, hosts, tasks=tasks, clock=clock)
-        for host, manager in here.managers.items():
-            answerer: ComputeRpc = manager
-            await exchange.answer(ComputeRpc, answerer, agent_of(host))
-            log.info("acting on", host=host)
-        here.report_to(exchange.reach(ComputeTaskApi, CONDUCTORS))
-        spare_the_collector()
-        await stop.wait()
-        await exchange.stop_answering(within_s=DRAIN_S)
-        await here.close()
+    name = f"agent of {', '.join(hosts)}"
+    with held(settings, hosts):
+        async with joined(settings, name) as line, life() as tasks:
+            exchange = await exchange_on(line, clock, tasks)
+            here = HostsHere(settings, hosts, tasks=tasks, clock=clock)
+            for host, manager in here.managers.items():
+                answerer: ComputeRpc = manager
+                await exchange.answer(ComputeRpc, answerer, agent_of(host))
+                log.info("acting on", host=host)
+            here.report_to(exchange.reach(ComputeTaskApi, CONDUCTORS))
+            spare_the_collector()
+            await stop.wait()
+            await exchange.stop_answering(within_s=DRAIN_S)
+            await here.close()
     log.info("stopped")
 
 

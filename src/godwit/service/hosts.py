@@ -1,13 +1,18 @@
 """The compute managers that live in a process, each with its reporter."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from godwit.compute.managers import ComputeManagers
 from godwit.compute.reporter import Hearer, Reporter
+from godwit.model.errors import Conflict, Refused
 from godwit.model.ids import HostName
+from godwit.model.reasons import Code, reason
 from godwit.runtime.clock import Clock
-from godwit.runtime.settings import Settings
+from godwit.runtime.process_lock import Held, ProcessLock
+from godwit.runtime.settings import Settings, SimulatedHostSettings
 from godwit.virt.registry import simulated_fleet
 
 
@@ -39,3 +44,31 @@ class HostsHere:
         for manager in self.managers.values():
             await manager.close()
         self._maker.close()
+
+
+@contextmanager
+def held(settings: Settings, hosts: Collection[HostName]) -> Iterator[None]:
+    """Keep any other process of this machine from acting on the same hosts: their fences are kept
+    by one. Raises `Conflict` (agent-running), or `Refused` if the state folder cannot be used.
+    """
+    with ExitStack() as stack:
+        for host in hosts:
+            if not isinstance(settings.hosts[host], SimulatedHostSettings):
+                folder = Path(settings.server.state_dir) / "hosts" / host
+                stack.callback(_hold(host, folder).release)
+        yield
+
+
+def _hold(host: HostName, folder: Path) -> ProcessLock:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return ProcessLock(folder / "lock")
+    except Held as error:
+        raise Conflict(
+            reason(Code.AGENT_RUNNING, host=host, pid=error.pid, folder=folder)
+        ) from error
+    except OSError as error:
+        problem = f"{folder}: {error.strerror}"
+        field, expected = "server.state_dir", "name one that this process may use"
+        said = reason(Code.INVALID_INPUT, field=field, problem=problem, expected=expected)
+        raise Refused(said) from error

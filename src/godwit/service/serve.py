@@ -19,7 +19,7 @@ from godwit.runtime.clock import Clock, SystemClock
 from godwit.runtime.ids import new_uuid
 from godwit.runtime.settings import Settings
 from godwit.service.door import answer_requests, open_door
-from godwit.service.hosts import HostsHere
+from godwit.service.hosts import HostsHere, held
 from godwit.service.process import life, run, settings_file, spare_the_collector, stop_asked
 from godwit.store.opening import open_store
 from godwit.store.sql import SqlStore
@@ -49,7 +49,8 @@ async def _serve(settings: Settings) -> None:
                 await serve_with_agents(serving)
             else:
                 await store.ensure_hosts(tuple(settings.hosts))
-                await _serve_with_hosts_here(serving)
+                with held(settings, settings.hosts):
+                    await _serve_with_hosts_here(serving)
     finally:
         store.close()
     log.info("stopped")

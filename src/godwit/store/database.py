@@ -4,14 +4,13 @@ One process at a time: a lock beside the file, held for life, makes a second one
 that whoever holds it may take over every story of the one before at once.
 """
 
-import fcntl
-import os
 import sqlite3
 from functools import partial
 from pathlib import Path
 
 from godwit.model.errors import Conflict
 from godwit.model.reasons import Code, reason
+from godwit.runtime.process_lock import Held, ProcessLock
 from godwit.store import schema
 from godwit.store.queries import Source
 from godwit.store.statements import SQLITE, Connection, transaction
@@ -31,26 +30,6 @@ class FileConnection(sqlite3.Connection):
         return False
 
 
-class ProcessLock:
-    """The hold of one process on a database file. Ends with the process, whatever its end."""
-
-    def __init__(self, path: Path) -> None:
-        """Raises `Conflict` (store-in-use) naming the process that holds it."""
-        self._file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            pid = os.pread(self._file, 20, 0).decode().strip() or "unknown"
-            os.close(self._file)
-            raise Conflict(reason(Code.STORE_IN_USE, path=path, pid=pid)) from error
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
-
-    def release(self) -> None:
-        """Let another process have it. Once."""
-        os.close(self._file)
-
-
 def lock(path: Path) -> ProcessLock:
     """Take the file for this process. Raises `Conflict` (store-in-use) if another one has it, and
     `Unreachable` (store-unavailable) if the file or its folder cannot be written.
@@ -59,7 +38,9 @@ def lock(path: Path) -> ProcessLock:
         # Root may write where the mode says nobody should; the operator's word counts all the same.
         if path.exists() and not path.stat().st_mode & 0o222:
             raise unavailable(str(path), "it is read-only")
-        return ProcessLock(path)
+        return ProcessLock(Path(f"{path}.lock"))
+    except Held as error:
+        raise Conflict(reason(Code.STORE_IN_USE, path=path, pid=error.pid)) from error
     except OSError as error:
         raise unavailable(str(path), error.strerror or str(error)) from error
 

@@ -16,6 +16,7 @@ from godwit.model.progress import Progress
 from godwit.model.reasons import Reason
 from godwit.model.steering import Steering
 from godwit.runtime.clock import Clock, iso
+from godwit.runtime.process_lock import ProcessLock
 from godwit.saga.log import Debt, Entry, Recorded, Story
 from godwit.store import database, moves, servers, stories
 from godwit.store.interface import Ending, Fence, InstanceChange, MigrationChanges, Needs
@@ -42,7 +43,7 @@ class SqlStore:
         queries: Queries,
         clock: Clock,
         *,
-        lock: database.ProcessLock | None = None,
+        lock: ProcessLock | None = None,
         tell: Tell | None = None,
     ) -> None:
         """Use `open`, `connect` or `in_memory`. `tell`: other processes, what this one writes."""
