@@ -1,13 +1,16 @@
 # Every target does its own set-up. `make help` is the list.
 PYTHON := .venv/bin/python
 
-.PHONY: help demo bench test test-quick sim lab docs clean
+.PHONY: help demo demo-cluster bench test test-quick sim lab docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
 demo: ## move three real guests between three real hosts and watch (SIMULATED=1: hosts in memory)
 	@tools/set-up && $(PYTHON) -m demo $(if $(SIMULATED),--simulated)
+
+demo-cluster: ## the same with PostgreSQL, NATS, two conductors and agents, while all of them are killed
+	@tools/set-up && $(PYTHON) -m demo --cluster
 
 bench: ## what it costs, and how it compares to virsh in the lab: a table, and build/bench.json
 	@tools/set-up quick && $(PYTHON) -m bench

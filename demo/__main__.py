@@ -15,14 +15,17 @@ def main() -> int:
     """Exit code 0 only if everything shown held."""
     parser = argparse.ArgumentParser(prog="demo", description=__doc__)
     parser.add_argument("--simulated", action="store_true", help="hosts in memory, no kill -9")
+    parser.add_argument(
+        "--cluster", action="store_true", help="many processes, and kill -9 of each"
+    )
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if not asked.simulated and not asked.inside:
         lab = [sys.executable, "-m", "godwit.lab", "run", "--hosts", "3", "--"]
-        inside = [sys.executable, "-m", "demo", "--inside"]
+        inside = [sys.executable, "-m", "demo", "--inside", *["--cluster"] * asked.cluster]
         return run_to_its_end([*lab, *inside])
     try:
-        return on_simulated_hosts() if asked.simulated else on_real_hosts()
+        return on_simulated_hosts() if asked.simulated else on_real_hosts(cluster=asked.cluster)
     except KeyboardInterrupt:
         print("\nthe demo was interrupted; its hosts and guests are gone", file=sys.stderr)
         return INTERRUPTED
@@ -38,15 +41,16 @@ def run_to_its_end(command: list[str]) -> int:
                 continue
 
 
-def on_real_hosts() -> int:
+def on_real_hosts(*, cluster: bool) -> int:
     """Tell it inside the lab; all its files are in the lab's folder and go with it."""
+    from demo.cluster_story import cluster_story
     from demo.real import real_story
     from godwit.lab.lab import Lab
 
     lab = Lab.here()
     folder = lab.base / "demo"
     folder.mkdir()
-    return real_story(lab, folder)
+    return cluster_story(lab, folder) if cluster else real_story(lab, folder)
 
 
 def on_simulated_hosts() -> int:

@@ -13,7 +13,51 @@ START_LIMIT_S = 20.0
 CLI_LIMIT_S = 120.0
 
 
-class ControlPlane:
+class Console:
+    """Where the command is typed. `url` is the API's."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._environment = {**os.environ, "GODWIT_URL": url}
+
+    def godwit(self, *words: str, quiet: bool = False) -> int:
+        """Type `godwit WORDS` and let the viewer see what it prints; its exit code."""
+        output = subprocess.DEVNULL if quiet else None
+        return subprocess.run(
+            [sys.executable, "-m", "godwit", *words],
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            timeout=CLI_LIMIT_S,
+            check=False,
+        ).returncode
+
+    def typed(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Type `godwit WORDS` unseen; its exit code and what it said."""
+        return subprocess.run(
+            [sys.executable, "-m", "godwit", *words],
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=CLI_LIMIT_S,
+            check=False,
+        )
+
+    def ask(self, *words: str) -> Any:
+        """What `godwit WORDS --json` answers."""
+        done = self.typed(*words, "--json")
+        if not done.stdout:
+            raise RuntimeError(f"godwit {' '.join(words)}: {done.stderr.strip()}")
+        return json.loads(done.stdout)
+
+    def last_words(self) -> str:
+        """What the processes behind the API have said at last."""
+        raise NotImplementedError
+
+
+class ControlPlane(Console):
     """One `godwit serve` on one settings file, started, killed and started again."""
 
     def __init__(self, folder: Path, settings: str) -> None:
@@ -22,8 +66,7 @@ class ControlPlane:
         self._settings.write_text(
             f'[server]\nlisten = "unix:{folder}/api"\nstate_dir = "{folder}/state"\n{settings}'
         )
-        self.url = f"unix:{folder}/api"
-        self._environment = {**os.environ, "GODWIT_URL": self.url}
+        super().__init__(f"unix:{folder}/api")
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -71,38 +114,6 @@ class ControlPlane:
         except subprocess.TimeoutExpired:
             self.kill()
         self._process = None
-
-    def godwit(self, *words: str, quiet: bool = False) -> int:
-        """Type `godwit WORDS` and let the viewer see what it prints; its exit code."""
-        output = subprocess.DEVNULL if quiet else None
-        return subprocess.run(
-            [sys.executable, "-m", "godwit", *words],
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            timeout=CLI_LIMIT_S,
-            check=False,
-        ).returncode
-
-    def typed(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Type `godwit WORDS` unseen; its exit code and what it said."""
-        return subprocess.run(
-            [sys.executable, "-m", "godwit", *words],
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=CLI_LIMIT_S,
-            check=False,
-        )
-
-    def ask(self, *words: str) -> Any:
-        """What `godwit WORDS --json` answers."""
-        done = self.typed(*words, "--json")
-        if not done.stdout:
-            raise RuntimeError(f"godwit {' '.join(words)}: {done.stderr.strip()}")
-        return json.loads(done.stdout)
 
     def last_words(self) -> str:
         """The end of its log."""

@@ -31,6 +31,7 @@ class NatsServer:
     folder: Path
     more: str = ""
     port: int = 0
+    address: str = "127.0.0.1"
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -42,11 +43,11 @@ class NatsServer:
     @property
     def url(self) -> str:
         """Where it listens, without TLS."""
-        return f"nats://127.0.0.1:{self.port}"
+        return f"nats://{self.address}:{self.port}"
 
     def write(self, more: str) -> None:
         """Another configuration; read at the next start, or at `reload`."""
-        self.config.write_text(f'listen: "127.0.0.1:{self.port}"\n{more}')
+        self.config.write_text(f'listen: "{self.address}:{self.port}"\n{more}')
 
     def start(self) -> None:
         """Start it and wait until it listens."""
@@ -81,7 +82,7 @@ class NatsServer:
 
     def _listens(self) -> bool:
         try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            socket.create_connection((self.address, self.port), timeout=1).close()
         except OSError:
             return False
         return True
