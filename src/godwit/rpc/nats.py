@@ -97,8 +97,6 @@ class NatsLine:
             await asyncio.sleep(RENEW_PAUSE_S)
             self._client = Client()
             await self._connect()
-            for (subject, group), take in list(self._listening.items()):
-                await self._subscribe(subject, take, group)
 
     async def close(self) -> None:
         """Send what is still to be sent and go, soon."""
@@ -127,6 +125,8 @@ class NatsLine:
             closed_cb=self._on_closed,
         )
         await self._on_connected()
+        for (subject, group), take in list(self._listening.items()):
+            await self._subscribe(subject, take, group)
 
     async def _on_connected(self) -> None:
         if self._trust is not None and not self._client._server_info.get("tls_required"):
@@ -178,7 +178,8 @@ class NatsLine:
     async def listen(self, subject: str, take: Take, *, group: str = "") -> None:
         """See `Line`. Whether it is allowed is seen in the log alone."""
         self._listening[subject, group] = take
-        await self._subscribe(subject, take, group)
+        if self._up_since_s:
+            await self._subscribe(subject, take, group)
 
     async def ignore(self, subject: str, *, group: str = "") -> None:
         """See `Line`."""

@@ -13,7 +13,7 @@ from godwit.rpc.conductor import ComputeTaskApi
 from godwit.runtime.clock import SystemClock
 from godwit.runtime.settings import Settings
 from godwit.service.door import answer_requests, open_door
-from godwit.service.on_bus import exchange_on, joined
+from godwit.service.on_bus import exchange_on, joining
 from godwit.service.process import life, run, settings_file, spare_the_collector, stop_asked
 from godwit.store.opening import open_queries
 
@@ -33,7 +33,7 @@ async def _answer(settings: Settings) -> None:
     queries = open_queries(settings)
     try:
         with open_door(settings.server.listen) as door:
-            async with joined(settings, "API") as line, life() as tasks:
+            async with life() as tasks, joining(settings, "API", tasks) as line:
                 exchange = await exchange_on(line, clock, tasks)
                 conductors = exchange.reach(ComputeTaskApi, CONDUCTORS)
                 spare_the_collector()

@@ -19,15 +19,34 @@ async def joined(settings: Settings, name: str) -> AsyncIterator[NatsLine]:
     """The line, connected and kept so. Raises `BadRequest` (no bus in the settings) or `Refused`
     (bus-refused); waits for a bus that is away.
     """
-    if not settings.bus.servers:
-        expected = 'name them, servers = ["tls://ADDRESS:4222"]: this process is reached over a bus'
-        raise bad("bus.servers", "there are none", expected)
-    line = NatsLine(settings.bus, name=name)
+    line = _line(settings, name)
     await line.connect()
     try:
         yield line
     finally:
         await line.close()
+
+
+@asynccontextmanager
+async def joining(
+    settings: Settings, name: str, tasks: asyncio.TaskGroup
+) -> AsyncIterator[NatsLine]:
+    """The same for a process that can do something without a bus: it does not wait for one. Being
+    refused there ends `tasks`.
+    """
+    line = _line(settings, name)
+    tasks.create_task(line.connect(), name="first connection to the bus")
+    try:
+        yield line
+    finally:
+        await line.close()
+
+
+def _line(settings: Settings, name: str) -> NatsLine:
+    if not settings.bus.servers:
+        expected = 'name them, servers = ["tls://ADDRESS:4222"]: this process is reached over a bus'
+        raise bad("bus.servers", "there are none", expected)
+    return NatsLine(settings.bus, name=name)
 
 
 async def exchange_on(line: NatsLine, clock: Clock, tasks: asyncio.TaskGroup) -> Exchange:

@@ -61,8 +61,26 @@ def run(verb: str, config: Path, main: Main) -> None:
         logs.configure(settings.server.log_level)
         asyncio.run(main(settings))
     except GodwitError as error:
-        print(f"godwit {verb}: {error.reason.words}; {error.reason.remedy}", file=sys.stderr)  # noqa: T201
-        sys.exit(EXIT_USAGE if isinstance(error, BadRequest) else EXIT_CANNOT)
+        _give_up(verb, error)
+    except BaseExceptionGroup as group:
+        trouble = _trouble_in(group)
+        if trouble is None:
+            raise
+        _give_up(verb, trouble)
+
+
+def _give_up(verb: str, error: GodwitError) -> NoReturn:
+    print(f"godwit {verb}: {error.reason.words}; {error.reason.remedy}", file=sys.stderr)  # noqa: T201
+    sys.exit(EXIT_USAGE if isinstance(error, BadRequest) else EXIT_CANNOT)
+
+
+def _trouble_in(group: BaseExceptionGroup[BaseException]) -> GodwitError | None:
+    """The first expected trouble of a task group, if there is nothing else in it."""
+    found, rest = group.split(GodwitError)
+    trouble: BaseException | None = found if rest is None else None
+    while isinstance(trouble, BaseExceptionGroup):
+        trouble = trouble.exceptions[0]
+    return trouble if isinstance(trouble, GodwitError) else None
 
 
 def stop_asked() -> asyncio.Event:
