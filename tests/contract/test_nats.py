@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from nats.aio.client import Client
 from tests.contract.bus import Gathering, Party, gathering
 from tests.contract.parrot import Answer, Ask, Parrot, repeat, scripted
 from tests.nats_server import NatsServer, nats_server, needs_nats_server
@@ -135,6 +136,28 @@ def test_all_come_back_by_themselves_after_the_bus_and_nothing_is_done_late(
     with nats_server(tmp_path) as server:
         asyncio.run(main(server))
     assert heard == ["after"]
+
+
+def test_a_client_that_goes_on_trying_to_connect_does_not_outlive_its_line() -> None:
+    """As the real one does if a try fails at the very moment at which it is told to stop."""
+
+    async def trying() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(60)
+
+    async def main() -> bool:
+        line = NatsLine(BusSettings(servers=("nats://127.0.0.1:1",)), name="somebody")
+        async with asyncio.TaskGroup() as tasks:
+            stubborn = tasks.create_task(trying())
+            line._client._reconnection_task = stubborn
+            line._client._status = Client.CLOSED
+            await asyncio.sleep(0)
+            await line.close()
+            return stubborn.done()
+
+    assert asyncio.run(main())
 
 
 # --- who may what ---------------------------------------------------------------------------------

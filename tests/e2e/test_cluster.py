@@ -145,3 +145,9 @@ def test_all_come_back_by_themselves_when_the_bus_was_away(cluster: Cluster) -> 
     until("the end", lambda: status(cluster, uuid) == "completed", timeout_s=TAKEOVER_S)
     guests = cluster.api.servers()
     assert len(guests) == 8
+
+
+def test_a_conductor_ends_although_the_bus_went_with_it(cluster: Cluster) -> None:
+    """As when a machine is shut down: the client of the bus is just trying to connect again."""
+    cluster.bus.kill()
+    assert [conductor.end() for conductor in cluster.conductors] == [0, 0]

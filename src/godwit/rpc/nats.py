@@ -33,6 +33,9 @@ PINGS_MAX: Final = 2
 FLUSH_S: Final = 5
 RENEW_PAUSE_S: Final = 1.0
 CLOSE_S: Final = 3.0
+END_TRIES: Final = 50
+END_PAUSE_S: Final = 0.03
+"""Not in step with `RECONNECT_WAIT_S`."""
 NOBODY_THERE: Final = "503"
 
 log = structlog.get_logger()
@@ -106,6 +109,19 @@ class NatsLine:
                 await self._client.close()
         except (TimeoutError, nats.errors.Error, OSError) as error:
             log.warning("bus connection not closed in order", problem=_words(error))
+        await self._end_reconnecting()
+
+    async def _end_reconnecting(self) -> None:
+        """The client loses its own request to stop if a try to connect fails at that very moment,
+        and tries on for ever: the process would not end.
+        """
+        trying = self._client._reconnection_task
+        for _ in range(END_TRIES):
+            if trying is None or trying.done():
+                return
+            trying.cancel()
+            await asyncio.wait((trying,), timeout=END_PAUSE_S)
+        log.error("the client of the bus goes on trying to connect", name=self._name)
 
     async def _connect(self) -> None:
         await self._client.connect(

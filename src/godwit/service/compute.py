@@ -47,7 +47,7 @@ def compute(config: Path, hosts: tuple[str, ...]) -> None:
 async def _act(settings: Settings, hosts: tuple[HostName, ...]) -> None:
     """Act until a signal asks to stop; then end what is under way, and leave transfers running."""
     stop, clock = stop_asked(), SystemClock()
-    name = f"agent of {', '.join(hosts)}"
+    name = f"agent of {hosts[0]}" + (f" and {len(hosts) - 1} more" if len(hosts) > 1 else "")
     with held(settings, hosts):
         async with joined(settings, name) as line, life() as tasks:
             exchange = await exchange_on(line, clock, tasks)
