@@ -30,7 +30,7 @@ from godwit.model.instance import PowerState, TaskState, VmState
 from godwit.model.migration import FINAL, IllegalTransition, MigrationStatus
 from godwit.model.progress import Progress, Statistics
 from godwit.model.reasons import Code, reason
-from godwit.model.refusals import grouped
+from godwit.model.refusals import by_themselves, grouped
 from godwit.model.sighting import GuestEnd
 from godwit.saga.log import Direction, Story
 from godwit.store.interface import Ending, Fence, HoldSource, MigrationChanges, Needs, NewHost
@@ -41,7 +41,10 @@ from godwit.store.tables import metadata
 
 S = MigrationStatus
 FULL = grouped(
-    reason(Code.NOT_ENOUGH_VCPUS, host=host, free=free, needed=4) for host, free in ((A, 1), (B, 2))
+    by_themselves(
+        reason(Code.NOT_ENOUGH_VCPUS, host=host, free=free, needed=4)
+        for host, free in ((A, 1), (B, 2))
+    )
 )
 
 

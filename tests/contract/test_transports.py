@@ -13,7 +13,7 @@ from tests.nats_server import BINARY, NatsServer, nats_server
 from godwit.model.errors import GodwitError, HypervisorError, Superseded, Unreachable
 from godwit.model.ids import HostName
 from godwit.model.reasons import Code, reason
-from godwit.model.refusals import grouped
+from godwit.model.refusals import by_themselves, grouped
 from godwit.rpc import codec, local
 from godwit.rpc.address import Address
 from godwit.rpc.exchange import Exchange
@@ -124,7 +124,7 @@ def test_the_answerer_sees_a_copy_as_it_came_over_the_wire(carrier: Carrier) -> 
 
 def test_an_expected_error_comes_out_as_it_went_in(carrier: Carrier) -> None:
     why = reason(Code.HOST_UNKNOWN, name="x")
-    refusals = grouped([reason(Code.UUID_TAKEN, host=HostName("y"), uuid="z")])
+    refusals = grouped(by_themselves([reason(Code.UUID_TAKEN, host=HostName("y"), uuid="z")]))
     kinds = [kind for kind in codec.KINDS.values() if kind is not GodwitError]
     left = list(kinds)
 

@@ -13,6 +13,7 @@ from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Platform, PowerState
 from godwit.model.migration import MigrationStatus
 from godwit.model.reasons import Code, reason
+from godwit.rpc.compute import CheckAnswer
 from godwit.rpc.conductor import CheckLiveMigration, SetHostEnabled
 from godwit.runtime.settings import GroupSettings, MigrationSettings
 from godwit.sim.loop import run
@@ -101,6 +102,22 @@ def test_no_valid_host_names_a_reason_for_every_host_it_asked_and_leaves_no_trac
             assert "refused by 2 of the 2 that" in failed.reason.words
             assert house.fleet.snapshot() == before
             await house.assert_sound()
+
+    run(story())
+
+
+def test_what_the_source_says_against_a_move_is_told_of_every_host_it_was_said_of() -> None:
+    async def story() -> None:
+        async with a_house() as house:
+            why = reason(Code.HAS_SNAPSHOTS, host=A, count=1)
+            house.wires[A].says["check_can_live_migrate_source"] = CheckAnswer(refusals=(why,))
+            failed = await house.migrate()
+            said = {B: Code.HAS_SNAPSHOTS, C: Code.HAS_SNAPSHOTS}
+            assert said_by(failed.refusals) == said
+            assert failed.reason is not None
+            assert "refused by 2 of the 2 that" in failed.reason.words
+            checked = await house.check()
+            assert said_by(checked.refusals) == said | {A: Code.UNABLE_TO_MIGRATE_TO_SELF}
 
     run(story())
 

@@ -19,7 +19,7 @@ from godwit.model.errors import GodwitError
 from godwit.model.host import HostFacts
 from godwit.model.instance import Instance
 from godwit.model.reasons import Code, Reason, reason
-from godwit.model.refusals import grouped
+from godwit.model.refusals import Against, by_themselves, grouped
 from godwit.model.request_spec import RequestSpec
 from godwit.rpc.conductor import CheckLiveMigration, Verdicts, Willing
 from godwit.scheduler.host_state import HostState, why_unavailable
@@ -35,7 +35,7 @@ class Found:
 
     willing: tuple[Willing, ...] = ()
     """The best choice first."""
-    refused: tuple[Reason, ...] = ()
+    refused: tuple[Against, ...] = ()
     reasons: tuple[Reason, ...] = ()
     """What no host can change."""
 
@@ -103,11 +103,11 @@ async def _asked(world: World, spec: RequestSpec, states: tuple[HostState, ...])
             tasks.create_task(_answer(world, spec, described[name], gate), name=f"check of {name}")
             for name in selection.hosts
         ]
-    answers = [task.result() for task in asked]
-    said = [why for each in answers if not isinstance(each, Willing) for why in each]
+    answers = [(name, task.result()) for name, task in zip(selection.hosts, asked, strict=True)]
+    said = [(name, why) for name, each in answers if not isinstance(each, Willing) for why in each]
     return Found(
-        willing=tuple(each for each in answers if isinstance(each, Willing)),
-        refused=(*selection.refusals, *said),
+        willing=tuple(each for _, each in answers if isinstance(each, Willing)),
+        refused=(*by_themselves(selection.refusals), *said),
     )
 
 

@@ -4,7 +4,6 @@ guest's place. The guest itself is not touched and nothing is left behind.
 
 import asyncio
 from collections.abc import Mapping
-from itertools import chain
 from typing import Final
 
 from msgspec.structs import replace
@@ -46,7 +45,7 @@ async def rehearse(world: World, ask: CheckLiveMigration) -> Verdicts:
         for each in found.willing
         if not said.get(each.host)
     ]
-    refused = (*found.refused, *chain.from_iterable(said.values()))
+    refused = (*found.refused, *((host, why) for host, each in said.items() for why in each))
     return Found(willing=tuple(willing), refused=refused).verdicts()
 
 

@@ -19,7 +19,7 @@ from godwit.model.host import HostFacts
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Guest, Instance, PowerState, TaskState, VmState
 from godwit.model.reasons import Code, reason
-from godwit.model.refusals import grouped
+from godwit.model.refusals import by_themselves, grouped
 from godwit.model.rehearsal import is_twin
 from godwit.model.request_spec import RequestSpec
 from godwit.rpc.compute import Destroyed, DestroyGuest, SpawnGuest
@@ -119,7 +119,7 @@ async def _place(
     )
     selection = select_destinations(spec, states, filters=PLACING)
     if not selection.hosts:
-        raise no_valid_host(grouped(considered(selection.refusals)))
+        raise no_valid_host(grouped(by_themselves(considered(selection.refusals))))
     return described(states, selection.hosts[0]), spec
 
 

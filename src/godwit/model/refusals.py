@@ -6,7 +6,8 @@ kept, sent and shown like this everywhere (`cli/refusals` turns them back into s
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 
 import msgspec
 
@@ -33,40 +34,51 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """What differs, one for each host, in their order."""
 
 
-def grouped(reasons: Iterable[Reason]) -> tuple[Refusal, ...]:
-    """All that hosts have said, by code: first what most of them have said. Nothing is lost: every
-    host keeps its own sentence.
+Against = tuple[HostName, Reason]
+"""A host that will not take the guest, and why: in the words of that host, or of the source."""
 
-    Each reason must be a host's: anything else is a defect.
+
+def grouped(against: Iterable[Against]) -> tuple[Refusal, ...]:
+    """All that was said against hosts, by code: first what was said of most. Nothing is lost: every
+    host keeps its own sentence.
     """
-    alike: defaultdict[tuple[Code, str, str], list[Reason]] = defaultdict(list)
-    for why in reasons:
-        alike[why.code, *_sentences(why)].append(why)
+    alike: defaultdict[tuple[Code, str, str], list[Against]] = defaultdict(list)
+    for host, why in against:
+        alike[why.code, *_sentences(host, why)].append((host, why))
     refusals = [_refusal(*key, members) for key, members in alike.items()]
     return tuple(sorted(refusals, key=_order))
+
+
+def by_themselves(reasons: Iterable[Reason]) -> Iterator[Against]:
+    """What hosts have said of themselves. A reason that is of no host is a defect."""
+    for why in reasons:
+        if why.host is None:
+            raise AssertionError(f"{why.code} is no refusal of a host: {why.words}")
+        yield why.host, why
 
 
 def _order(refusal: Refusal) -> tuple[int, HostName, Code]:
     return -len(refusal.hosts), refusal.hosts[0], refusal.code
 
 
-def _sentences(why: Reason) -> tuple[str, str]:
-    """Its words and its remedy before anything was filled in."""
+def _sentences(host: HostName, why: Reason) -> tuple[str, str]:
+    """Its words and its remedy before anything was filled in but another host's name."""
     sentences = sentences_of(why.code)
-    if sentences.forms.keys() == why.details.keys():
-        return sentences.words, sentences.remedy
-    return "{words}", "{remedy}"  # another version's: they stand for themselves
+    if sentences.forms.keys() != why.details.keys():
+        return "{words}", "{remedy}"  # another version's: they stand for themselves
+    known = {} if why.host in (None, host) else {HOST: str(why.host)}
+    return filled(sentences.words, known), filled(sentences.remedy, known)
 
 
-def _refusal(code: Code, words: str, remedy: str, members: list[Reason]) -> Refusal:
-    members = sorted(members, key=_host)
-    hosts = tuple(_host(why) for why in members)
+def _refusal(code: Code, words: str, remedy: str, members: list[Against]) -> Refusal:
+    members = sorted(members, key=itemgetter(0))
+    hosts = tuple(host for host, _ in members)
     if words == "{words}":
         said: list[Mapping[str, Detail]] = [
-            {"words": why.words, "remedy": why.remedy} for why in members
+            {"words": why.words, "remedy": why.remedy} for _, why in members
         ]
     else:
-        said = [why.details for why in members]
+        said = [why.details for _, why in members]
     columns = {name: tuple(details[name] for details in said) for name in said[0]}
     columns[HOST] = hosts
     same = {name: str(column[0]) for name, column in columns.items() if _is_same(column)}
@@ -77,12 +89,6 @@ def _refusal(code: Code, words: str, remedy: str, members: list[Reason]) -> Refu
         hosts=hosts,
         details={n: column for n, column in columns.items() if n not in same and n != HOST},
     )
-
-
-def _host(why: Reason) -> HostName:
-    if why.host is None:
-        raise AssertionError(f"{why.code} is no refusal of a host: {why.words}")
-    return why.host
 
 
 def _is_same(column: Sequence[Detail]) -> bool:

@@ -20,7 +20,7 @@ from godwit.model.errors import (
 )
 from godwit.model.ids import HostName
 from godwit.model.reasons import Code, reason
-from godwit.model.refusals import grouped
+from godwit.model.refusals import by_themselves, grouped
 from godwit.runtime.settings import ServerSettings
 
 ACTION = f"/v2.1/servers/{GUEST}/action"
@@ -50,7 +50,7 @@ def test_an_error_of_the_conductor_becomes_its_fault_with_code_and_remedy(
 ) -> None:
     house = FakeHouse()
     refusal = reason(Code.BRIDGE_MISSING, host=HostName("host-b"), bridge="brvm")
-    house.trouble = kind(WHY, refusals=grouped([refusal]))
+    house.trouble = kind(WHY, refusals=grouped(by_themselves([refusal])))
     status, name = EXPECTED[kind]
     said = asked(house, "POST", ACTION, body=MIGRATE)
     assert said.status == status

@@ -32,7 +32,7 @@ from godwit.model.migrate_data import (
 from godwit.model.migration import MigrationStatus
 from godwit.model.progress import Progress
 from godwit.model.reasons import Code, reason
-from godwit.model.refusals import grouped
+from godwit.model.refusals import by_themselves, grouped
 from godwit.model.steering import Steering, SteeringWish
 from godwit.rpc.conductor import (
     AbortMigration,
@@ -69,7 +69,7 @@ def under_way(**changes: Any) -> FakeHouse:
 def test_a_dry_run_answers_the_conductors_verdicts_and_changes_nothing() -> None:
     house = FakeHouse()
     refusal = reason(Code.BRIDGE_MISSING, host=HOST_B, bridge="brvm")
-    house.verdicts = Verdicts(refusals=grouped([refusal]))
+    house.verdicts = Verdicts(refusals=grouped(by_themselves([refusal])))
     body = {"host": "host-b", "godwit:steering": {"permit_post_copy": True}}
     said = asked(house, "POST", f"/godwit/v1/servers/{GUEST}/check", body=body)
     [refused] = said.body["verdicts"]["refusals"]

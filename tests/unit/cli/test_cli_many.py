@@ -23,7 +23,7 @@ from godwit.model.migrate_data import Guard
 from godwit.model.migration import Migration, MigrationStatus
 from godwit.model.progress import Statistics
 from godwit.model.reasons import Code, Reason, reason
-from godwit.model.refusals import grouped
+from godwit.model.refusals import by_themselves, grouped
 from godwit.rpc.conductor import (
     AbortMigration,
     CheckLiveMigration,
@@ -187,7 +187,7 @@ def test_one_that_became_busy_since_its_check_is_refused_by_itself() -> None:
 def test_where_nobody_can_go_nothing_is_asked_for() -> None:
     house = Fleet()
     for number in (2, 3):
-        house.unwilling[uuid_of(number)] = Verdicts(refusals=grouped((TOO_OLD,)))
+        house.unwilling[uuid_of(number)] = Verdicts(refusals=grouped(by_themselves((TOO_OLD,))))
     said = typed(house, "migrate", "guest-2", "guest-3")
     assert said.exit_code == Exit.REFUSED
     assert "none of them can go: nothing is moved" in said.stdout

@@ -16,7 +16,7 @@ from godwit.model.migrate_data import Guard
 from godwit.model.migration import MigrationStatus
 from godwit.model.progress import Progress, Statistics, TransferPhase
 from godwit.model.reasons import Code, Reason, reason
-from godwit.model.refusals import grouped
+from godwit.model.refusals import by_themselves, grouped
 from godwit.model.steering import Steering
 from godwit.rpc.conductor import LiveMigrate, Verdicts, Willing
 from godwit.saga.log import Direction, What
@@ -43,7 +43,7 @@ def frames_of(house: FakeHouse) -> list[Frame]:
         house.tell(line("hold_source_allocation", What.DONE))
 
     def destination() -> None:
-        house.change(dest_compute=HOST_B, refusals=grouped((ITSELF, TOO_OLD)))
+        house.change(dest_compute=HOST_B, refusals=grouped(by_themselves((ITSELF, TOO_OLD))))
         house.tell(line("find_destination", What.DONE), line("wait_for_turn", What.RESTS, "queued"))
 
     def copying() -> None:
@@ -270,7 +270,9 @@ def test_every_outcome_the_server_knows_has_an_exit_code() -> None:
 
 def test_a_refused_migration_prints_each_hosts_own_reason_and_remedy() -> None:
     house = FakeHouse()
-    ended = ends_with(house, MigrationStatus.FAILED, NO_HOST, refusals=grouped((ITSELF, TOO_OLD)))
+    ended = ends_with(
+        house, MigrationStatus.FAILED, NO_HOST, refusals=grouped(by_themselves((ITSELF, TOO_OLD)))
+    )
     said = typed(house, "migrate", "guest-1", frames=[ended])
     assert TOO_OLD.words in said.stdout
     assert TOO_OLD.remedy in said.stdout
@@ -330,7 +332,7 @@ def test_what_is_refused_at_once_is_one_line(trouble: Exception, code: Exit) -> 
 def verdicts(*willing: HostName) -> Verdicts:
     return Verdicts(
         willing=tuple(Willing(host=host, guard=Guard.PAUSED) for host in willing),
-        refusals=grouped((ITSELF, TOO_OLD)),
+        refusals=grouped(by_themselves((ITSELF, TOO_OLD))),
     )
 
 
@@ -360,7 +362,7 @@ def test_a_dry_run_in_which_no_host_would_do_is_exit_code_3() -> None:
 
 
 def test_a_dry_run_for_the_guests_own_host_says_why_not() -> None:
-    only = Verdicts(refusals=grouped((ITSELF,)))
+    only = Verdicts(refusals=grouped(by_themselves((ITSELF,))))
     code, shown = checked(only, "--to", "host-a")
     assert code == Exit.REFUSED
     assert ITSELF.words in shown

@@ -12,7 +12,7 @@ from godwit.model.ids import HostName
 from godwit.model.migrate_data import Guard
 from godwit.model.migration import MigrationStatus
 from godwit.model.reasons import Code, Reason, reason
-from godwit.model.refusals import grouped
+from godwit.model.refusals import by_themselves, grouped
 from godwit.rpc.conductor import Verdicts, Willing
 
 FLEET = [HostName(f"h{number:03}") for number in range(1, 1000)]
@@ -27,7 +27,7 @@ def disabled(host: HostName, why: str = "new disks") -> Reason:
     return reason(Code.COMPUTE_SERVICE_DISABLED, host=host, why=why)
 
 
-REFUSALS = grouped([*map(too_full, FLEET[:700]), *map(disabled, FLEET[700:998])])
+REFUSALS = grouped(by_themselves([*map(too_full, FLEET[:700]), *map(disabled, FLEET[700:998])]))
 
 TOO_FULL = "HOST has 0 to 399 MiB of memory left for guests, 512 MiB are needed"
 CHECKED = f"""\
@@ -113,7 +113,7 @@ def test_a_server_for_which_there_is_no_host_is_refused_with_every_code(*, as_js
 
 def shown(*reasons: Reason) -> list[str]:
     house = FakeHouse()
-    house.verdicts = Verdicts(refusals=grouped(reasons))
+    house.verdicts = Verdicts(refusals=grouped(by_themselves(reasons)))
     return typed(house, "migrate", "guest-1", "--check").stdout.splitlines()[1:]
 
 

@@ -10,7 +10,8 @@ from godwit.cli.answers import Refusal as Answered
 from godwit.cli.refusals import remedy_of, rows_of
 from godwit.model.ids import HostName
 from godwit.model.reasons import CATALOGUE, Code, Reason, reason, sentences_of
-from godwit.model.refusals import Refusal, grouped
+from godwit.model.refusals import Refusal, by_themselves
+from godwit.model.refusals import grouped as grouped_against
 
 FLEET = [HostName(f"host-{number:04}") for number in range(1000)]
 WORDS_OF_HOSTS = [code for code in CATALOGUE if "{host}" in CATALOGUE[code].words]
@@ -18,6 +19,11 @@ WORDS_OF_HOSTS = [code for code in CATALOGUE if "{host}" in CATALOGUE[code].word
 
 def full(host: HostName, free_mib: int) -> Reason:
     return reason(Code.NOT_ENOUGH_MEMORY, host=host, free_mib=free_mib, needed_mib=4096)
+
+
+def grouped(reasons: list[Reason]) -> tuple[Refusal, ...]:
+    """Of hosts that speak for themselves."""
+    return grouped_against(by_themselves(reasons))
 
 
 def as_answered(refusals: tuple[Refusal, ...]) -> tuple[Answered, ...]:
@@ -65,6 +71,15 @@ def test_what_is_the_same_for_all_is_said_once_and_what_differs_is_data() -> Non
         hosts=(FLEET[0], FLEET[1]),
         details={"free_mib": (10, 20)},
     )
+
+
+def test_what_the_source_says_against_a_host_is_that_hosts_refusal_in_the_sources_words() -> None:
+    source, *others = FLEET[:3]
+    why = reason(Code.REHEARSAL_FAILED, host=source, doing="sending", problem="expired")
+    (refusal,) = grouped_against((host, why) for host in others)
+    assert refusal.hosts == tuple(others)
+    assert (refusal.words, refusal.remedy) == (why.words, why.remedy)
+    assert refusal.details == {}
 
 
 def test_what_most_hosts_say_comes_first_whatever_the_order_they_said_it_in() -> None:

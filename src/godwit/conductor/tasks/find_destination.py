@@ -19,7 +19,7 @@ from godwit.model.host import HostFacts
 from godwit.model.ids import HostName
 from godwit.model.migrate_data import LiveMigrateData
 from godwit.model.reasons import Reason
-from godwit.model.refusals import Refusal, grouped
+from godwit.model.refusals import Refusal, by_themselves, grouped
 from godwit.model.request_spec import RequestSpec
 from godwit.scheduler.host_state import HostState, memory_max_mib, vcpus_max
 from godwit.scheduler.select import Selection, select_destinations
@@ -162,5 +162,8 @@ def all_refusals(
     selection: Selection, refused: Mapping[HostName, tuple[Reason, ...]]
 ) -> tuple[Refusal, ...]:
     """Of every host that could be asked: all that it said itself, else what the scheduler says."""
-    unasked = (why for why in considered(selection.refusals) if why.host not in refused)
-    return grouped((*unasked, *chain.from_iterable(refused.values())))
+    unasked = by_themselves(
+        why for why in considered(selection.refusals) if why.host not in refused
+    )
+    asked = ((host, why) for host, reasons in refused.items() for why in reasons)
+    return grouped(chain(unasked, asked))

@@ -53,7 +53,8 @@ async def _checked_again(context: Telling) -> LiveMigrationFacts:
     spec = await request_spec(context.world, context.facts)
     answer = await check_again(context.world, spec, state, destination)
     if answer.refusals or answer.migrate_data is None:
-        raise Refused(answer.refusals[0], refusals=grouped(answer.refusals))
+        against = [(destination.name, why) for why in answer.refusals]
+        raise Refused(answer.refusals[0], refusals=grouped(against))
     return replace(context.facts, migrate_data=answer.migrate_data)
 
 
