@@ -52,7 +52,7 @@ Tale = Callable[[SqlStore, SqlStore], Awaitable[None]]
 
 @pytest.fixture
 def server(postgres: PostgresServer) -> Server:
-    return replace(postgres.store(), bounds=Bounds(idle_in_transaction=1.0))
+    return postgres.store()
 
 
 def told(tale: Tale, server: Server) -> None:
@@ -102,13 +102,15 @@ def test_each_story_that_is_due_is_taken_by_one(server: Server) -> None:
 
 
 def test_a_story_that_stands_still_under_a_frozen_hand_is_passed_over(server: Server) -> None:
+    frozen_at = replace(server, bounds=Bounds(idle_in_transaction=2.0))
+
     async def tale(first: SqlStore, second: SqlStore) -> None:
         for uuid in ("held", "free"):
             await first.begin(Story(uuid=uuid, saga="s", step="a", facts=b"{}"))
-        with closing(server.connect()) as frozen:
+        with closing(frozen_at.connect()) as frozen:
             frozen.execute("begin")
             LOCK.hold(frozen, key="held")
-            async with asyncio.timeout(0.8):
+            async with asyncio.timeout(1.8):
                 assert await second.claim("held", owner="me", until_s=9.0, now_s=1.0) is None
                 assert await second.claim("free", owner="me", until_s=9.0, now_s=1.0) is not None
             assert await first.due(now_s=1.0, owner="other") == ("held",)
