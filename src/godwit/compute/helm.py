@@ -169,14 +169,23 @@ class Helm:
                 assert_never(action)
 
     async def _ask_to_stop(self) -> None:
-        """Ask now and then: an abort may be lost, and a hypervisor may take long."""
+        """Ask now and then: an abort may be lost, and a hypervisor may take long. A job that has
+        not begun yet is asked for at every sample: it must not run on for want of a question.
+        """
         asked_s = self._stopped.asked_s
         if asked_s is not None and _now_s() - asked_s < ABORT_AGAIN_S:
             return
         why = self._stopped.why.words if self._stopped.why else "by request"
-        log.info("asked to stop the job", why=why)
         self._stopped = replace(self._stopped, asked_s=_now_s())
-        await _is_done("abort", self._driver.abort())
+        try:
+            found = await self._driver.abort()
+        except GodwitError as error:
+            log.warning("the job was not stopped", why=why, words=error.reason.words)
+            return
+        if found:
+            log.info("asked to stop the job", why=why)
+        else:
+            self._stopped = replace(self._stopped, asked_s=None)
 
 
 async def _is_done(what: str, asking: Awaitable[None], **fields: object) -> bool:

@@ -257,10 +257,11 @@ class TransferDriver(Protocol):
         """What the source shows of the guest now. UNREACHABLE instead of raising."""
         ...
 
-    async def abort(self) -> None:
+    async def abort(self) -> bool:
         """Ask the source to stop the job. Returns at once; the call then ends by itself.
 
-        In post-copy it does nothing: there is no way back.
+        False: there is no job that could be stopped, not yet or not any more. In post-copy it does
+        nothing: there is no way back.
         """
         ...
 

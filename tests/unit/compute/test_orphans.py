@@ -64,8 +64,9 @@ class JobDriver:
     async def limit(self, limits: TransferLimits) -> None:
         self.limits.append(limits)
 
-    async def abort(self) -> None:
+    async def abort(self) -> bool:
         self.done.append("abort")
+        return True
 
     async def close(self) -> None:
         self.done.append("close")

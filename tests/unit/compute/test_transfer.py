@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 
 from godwit.compute.convergence import Policy
+from godwit.compute.helm import SAMPLE_S
 from godwit.compute.transfer import LET_RUN_ATTEMPTS, Terms, run_transfer
 from godwit.compute.transfer_folder import Mark, MemoryFolder, Sign
 from godwit.model.errors import GodwitError, HypervisorError, Unreachable
@@ -45,6 +46,8 @@ class ScriptedDriver:
     on_call: Callable[[str], None] = lambda call: None
     progress_takes_s: float = 0.0
     abort_works: bool = True
+    job_after_s: float = 0.0
+    """So long after the call began there is no job yet that could be stopped."""
     diary: list[str] = field(default_factory=list)
     limits: list[TransferLimits] = field(default_factory=list)
     _aborted: asyncio.Event = field(default_factory=asyncio.Event)
@@ -96,10 +99,14 @@ class ScriptedDriver:
     async def source_word(self) -> SourceWord:
         raise AssertionError("nothing here is a post-copy")
 
-    async def abort(self) -> None:
+    async def abort(self) -> bool:
         self._noted("abort")
+        now_s = asyncio.get_running_loop().time()
+        if self._began_s is None or now_s < self._began_s + self.job_after_s:
+            return False
         if self.abort_works:
             self._aborted.set()
+        return True
 
     async def source_is_gone(self) -> bool:
         self._noted("source_is_gone")
@@ -382,6 +389,13 @@ def test_an_abort_in_the_transfer_stops_it_within_a_second() -> None:
     assert after_s < 11.0
     assert result == TransferResult(error="canceled by client", aborted=True)
     assert driver.diary.count("abort") == 1
+
+
+def test_an_abort_before_there_is_a_job_stops_it_as_soon_as_there_is_one() -> None:
+    driver = ScriptedDriver(transfer_s=31.0, job_after_s=2.0)
+    after_s = run(abort_at(MemoryFolder(), 0.3, driver))
+    assert 1.7 <= after_s <= 1.7 + 2 * SAMPLE_S
+    assert driver.diary.count("abort") <= 2.0 / SAMPLE_S
 
 
 def test_an_abort_that_does_not_help_is_asked_for_again_now_and_then() -> None:

@@ -37,11 +37,14 @@ def set_autostart(libvirt: Libvirt, uuid: InstanceUuid, *, on: bool) -> None:
         _set_autostart(domain, on=on)
 
 
-def abort_job(libvirt: Libvirt, uuid: InstanceUuid) -> None:
-    """Ask the guest's migration out of here to stop; any other job of its is left alone."""
+def abort_job(libvirt: Libvirt, uuid: InstanceUuid) -> bool:
+    """Ask the guest's migration out of here to stop; any other job of its is left alone. False:
+    there is none.
+    """
     domain = find_domain(libvirt, uuid)
-    if domain is not None and job_operation(domain) == MIGRATION_OUT:
-        or_none(domain.abortJob, also=NO_JOB)
+    if domain is None or job_operation(domain) != MIGRATION_OUT:
+        return False
+    return or_none(domain.abortJob, also=NO_JOB) is not None
 
 
 def limit_transfer(libvirt: Libvirt, uuid: InstanceUuid, limits: TransferLimits) -> None:

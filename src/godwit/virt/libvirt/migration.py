@@ -198,9 +198,9 @@ class LibvirtTransferDriver:
             "starting post-copy", lambda libvirt: acts.start_post_copy(libvirt, self._uuid)
         )
 
-    async def abort(self) -> None:
+    async def abort(self) -> bool:
         """See `TransferDriver`. Harmless where no job runs."""
-        await self._source.call(
+        return await self._source.call(
             "aborting the job", lambda libvirt: acts.abort_job(libvirt, self._uuid)
         )
 

@@ -141,12 +141,14 @@ class SimulatedTransferDriver:
             half = self._fleet.half(self._source, self._uuid)
             return source_sighting(half, TransferEvidence(began=True)).word
 
-    async def abort(self) -> None:
+    async def abort(self) -> bool:
         """See `TransferDriver`."""
         async with self._fleet.calling(self._source, "abort"):
             half = self._fleet.half(self._source, self._uuid)
-            if half is None or half.stream is None:
+            can_be = half is None or half.stream is None
+            if can_be:
                 self._abort.set()
+            return can_be
 
     async def source_is_gone(self) -> bool:
         """See `TransferDriver`."""

@@ -79,7 +79,7 @@ def test_no_job_but_a_migration_out_of_here_is_stopped(job: int) -> None:
     host = FakeLibvirt()
     domain = host.add(UUID, (State.RUNNING, 1))
     domain.job = job
-    acts.abort_job(real(host), UUID)
+    assert acts.abort_job(real(host), UUID) is (job == MIGRATION_OUT)
     assert domain.done == (["abort"] if job == MIGRATION_OUT else [])
 
 
