@@ -50,14 +50,17 @@ def stuck(site: Site, uuid: str) -> Migration:
     return site.migration(uuid)
 
 
-def pace_of(site: Site, host: str) -> str:
-    """What libvirt holds the guest's moves to, as it stays with the guest."""
-    return site.host(host).run("virsh", "-q", "migrate-getspeed", BUSY.name).stdout
+def own_limits(site: Site, host: str) -> str:
+    """What libvirt and QEMU hold the guest's moves to, as it stays with the guest: its pace, and
+    its pause in ms.
+    """
+    asked = f"migrate-getspeed {BUSY.name}; migrate-getmaxdowntime {BUSY.name}"
+    return site.host(host).run("virsh", "-q", asked).stdout
 
 
 def test_a_guest_that_outruns_the_link_is_given_up_steered_and_forced(site: Site) -> None:
     with guests(site, a=(OUTRUNNING,)) as beats, slowed(site, LINK, "a", "b", "c"):
-        own_pace = pace_of(site, "host-a")
+        before = own_limits(site, "host-a")
         uuid = site.begin(OUTRUNNING.name, "host-b", **SHORT)
         progress = stuck(site, uuid).progress
         assert progress is not None
@@ -68,7 +71,7 @@ def test_a_guest_that_outruns_the_link_is_given_up_steered_and_forced(site: Site
         assert (ended.status, ended.direction) == ("failed", "ended"), site.story(ended)
         assert ended.reason is not None
         assert ended.reason.code == "memory-not-converging"
-        assert pace_of(site, "host-a") == own_pace
+        assert own_limits(site, "host-a") == before
         site.assert_at_rest({OUTRUNNING: "host-a"})
 
         # The same guest, and a longer pause allowed while it runs.

@@ -225,6 +225,7 @@ class Domain(Protocol):
     def abortJob(self) -> int: ...  # noqa: N802
     def migrateGetMaxSpeed(self, flags: int = 0) -> int: ...  # noqa: N802
     def migrateSetMaxSpeed(self, bandwidth: int, flags: int = 0) -> int: ...  # noqa: N802
+    def migrateGetMaxDowntime(self, flags: int = 0) -> int: ...  # noqa: N802
     def migrateSetMaxDowntime(self, downtime: int, flags: int = 0) -> int: ...  # noqa: N802
     def migrateStartPostCopy(self, flags: int = 0) -> int: ...  # noqa: N802
     def resume(self) -> int: ...

@@ -45,6 +45,7 @@ from godwit.virt.libvirt.abi import (
 from godwit.virt.libvirt.connection import FOR_EVER, Connection
 from godwit.virt.libvirt.departure import has_ended, has_left
 from godwit.virt.libvirt.errors import LibvirtError
+from godwit.virt.libvirt.own_limits import OwnLimits
 from godwit.virt.libvirt.pool_volumes import as_files
 from godwit.virt.libvirt.progress import in_post_copy, progress_of, statistics_of, with_disks
 from godwit.virt.libvirt.rewriting import destination_xml
@@ -99,8 +100,7 @@ class LibvirtTransferDriver:
         )
         self._disk_bytes = 0
         """The most that the source has shown of them, in its samples and at the job's end."""
-        self._own_pace: TransferLimits | None = None
-        """What the guest's transfers were held to before we set another pace."""
+        self._limits = OwnLimits(self._source, instance.uuid)
         self._sampled = Progress()
         self._stopped_as_migrated = False
         self._stopped_otherwise = False
@@ -182,15 +182,8 @@ class LibvirtTransferDriver:
         return sample
 
     async def limit(self, limits: TransferLimits) -> None:
-        """See `TransferDriver`. libvirt keeps a pace with the guest: what it had is put back."""
-        if limits.bandwidth_mib_per_s is not None and self._own_pace is None:
-            self._own_pace = await self._source.call(
-                "reading the guest's pace", lambda libvirt: reads.pace_of(libvirt, self._uuid)
-            )
-        await self._source.call(
-            "limiting the transfer",
-            lambda libvirt: acts.limit_transfer(libvirt, self._uuid, limits),
-        )
+        """See `TransferDriver`."""
+        await self._limits.limit(limits)
 
     async def start_post_copy(self) -> None:
         """See `TransferDriver`."""
@@ -241,9 +234,8 @@ class LibvirtTransferDriver:
 
     async def close(self) -> None:
         """See `TransferDriver`."""
-        if self._own_pace is not None:
-            with contextlib.suppress(Unreachable, LibvirtError):
-                await self.limit(self._own_pace)
+        if not self._came_back_without_error:
+            await self._limits.put_back()
         connections = (self._mover, self._source, self._destination)
         await asyncio.gather(*(connection.close() for connection in connections))
 

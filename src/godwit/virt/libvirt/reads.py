@@ -244,11 +244,17 @@ def bandwidth_limit(domain: Domain) -> int:
     return limit_mib * 2**20 if limit_mib < SPEED_UNLIMITED else 0
 
 
-def pace_of(libvirt: Libvirt, uuid: InstanceUuid) -> TransferLimits:
-    """The pace that stays with the guest; unlimited if it is not here."""
+def limits_of(libvirt: Libvirt, uuid: InstanceUuid) -> TransferLimits:
+    """The limits that stay with the guest: its pace (0: none), and the pause its QEMU may take, if
+    that can be had. None of a guest that is not here. May wait for QEMU.
+    """
     domain = find_domain(libvirt, uuid)
-    limit = bandwidth_limit(domain) if domain is not None else 0
-    return TransferLimits(bandwidth_mib_per_s=limit // 2**20)
+    if domain is None:
+        return TransferLimits()
+    return TransferLimits(
+        bandwidth_mib_per_s=bandwidth_limit(domain) // 2**20,
+        max_downtime_ms=or_none(domain.migrateGetMaxDowntime, also=NOT_NOW),
+    )
 
 
 def completed_stats(domain: Domain) -> dict[str, int] | None:

@@ -8,7 +8,16 @@ from xml.etree import ElementTree
 
 import libvirt
 
-from godwit.virt.libvirt.abi import DomainXml, JobType, Paused, Running, Shutoff, State, Trouble
+from godwit.virt.libvirt.abi import (
+    SPEED_UNLIMITED,
+    DomainXml,
+    JobType,
+    Paused,
+    Running,
+    Shutoff,
+    State,
+    Trouble,
+)
 
 
 class Refusal(libvirt.libvirtError):  # type: ignore[misc]
@@ -39,6 +48,8 @@ class FakeDomain:
     disks_of_next_boot: tuple[str, ...] | None = None
     """None: the same."""
     flag: bool = False
+    speed: int = SPEED_UNLIMITED
+    downtime: int = 300
     done: list[str] = field(default_factory=list)
 
     def UUIDString(self) -> str:  # noqa: N802 - libvirt's own name
@@ -81,12 +92,22 @@ class FakeDomain:
         self.done.append("abort")
         return 0
 
+    def migrateGetMaxSpeed(self, flags: int = 0) -> int:  # noqa: N802
+        return self.speed
+
     def migrateSetMaxSpeed(self, bandwidth: int) -> int:  # noqa: N802
         self.done.append(f"speed {bandwidth}")
+        self.speed = bandwidth
         return 0
+
+    def migrateGetMaxDowntime(self, flags: int = 0) -> int:  # noqa: N802
+        if not self.isActive():
+            raise Refusal(Trouble.OPERATION_INVALID)
+        return self.downtime
 
     def migrateSetMaxDowntime(self, downtime: int) -> int:  # noqa: N802
         self.done.append(f"downtime {downtime}")
+        self.downtime = downtime
         return 0
 
     def resume(self) -> int:

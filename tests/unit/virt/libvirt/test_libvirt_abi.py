@@ -42,6 +42,7 @@ def test_the_number_is_libvirts(name: str, value: int) -> None:
         ("VIR_STORAGE_POOL_RUNNING", abi.POOL_RUNNING),
         ("VIR_MIGRATE_PARAM_URI", abi.PARAM_URI),
         ("VIR_MIGRATE_PARAM_MIGRATE_DISKS", abi.PARAM_DISKS),
+        ("VIR_MIGRATE_PARAM_BANDWIDTH", abi.PARAM_BANDWIDTH),
         ("VIR_MIGRATE_PARAM_PARALLEL_CONNECTIONS", abi.PARAM_CONNECTIONS),
     ],
 )
