@@ -11,7 +11,8 @@ from tests.postgres_server import PostgresServer
 from godwit.model.errors import Refused, Unreachable
 from godwit.model.reasons import Code
 from godwit.runtime.clock import SystemClock
-from godwit.runtime.settings import Settings, parse_settings
+from godwit.runtime.settings import Settings
+from godwit.runtime.settings_file import parse_settings
 from godwit.store.opening import open_queries, open_store
 
 pytestmark = pytest.mark.slow

@@ -15,7 +15,7 @@ from godwit.api.answers import REQUEST_ID, VERSION, VERSION_HEADERS, answer, sta
 from godwit.api.errors import fault
 from godwit.model.reasons import Code, Reason, reason
 from godwit.runtime.ids import new_request_id
-from godwit.runtime.settings import is_loopback
+from godwit.runtime.settings_file import is_loopback
 
 log = structlog.get_logger(__name__)
 

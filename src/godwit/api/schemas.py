@@ -8,13 +8,14 @@ from msgspec import structs
 from godwit.api.errors import bad_input
 from godwit.model.ids import HostName
 from godwit.model.migration import BlockMigration
-from godwit.model.steering import SteeringWish
+from godwit.model.steering import CONNECTIONS_MAX, DOWNTIME_MAX_MS, SteeringWish
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"\S")]
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._-]*$")]
 Why = Annotated[str, msgspec.Meta(max_length=500)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
-Count = Annotated[int, msgspec.Meta(ge=1, le=2_000_000)]
+Pause = Annotated[int, msgspec.Meta(ge=1, le=DOWNTIME_MAX_MS)]
+Connections = Annotated[int, msgspec.Meta(ge=1, le=CONNECTIONS_MAX)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 NeededWhy = Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=r"\S")]
 
@@ -30,7 +31,7 @@ class Limits(Body, frozen=True, kw_only=True):
     """`PATCH /godwit/v1/migrations/{id}`: what can be changed while a transfer runs."""
 
     bandwidth_mib_per_s: NotNegative | None = None
-    max_downtime_ms: Count | None = None
+    max_downtime_ms: Pause | None = None
     completion_timeout_s: Seconds | None = None
 
     def wish(self) -> SteeringWish:
@@ -43,7 +44,7 @@ class SteeringBody(Limits, frozen=True, kw_only=True):
 
     auto_converge: bool | None = None
     permit_post_copy: bool | None = None
-    parallel_connections: Count | None = None
+    parallel_connections: Connections | None = None
 
 
 class MigrateLive(Body, frozen=True, kw_only=True):

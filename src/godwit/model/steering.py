@@ -10,6 +10,10 @@ from typing import Final
 import msgspec
 from msgspec import structs
 
+DOWNTIME_MAX_MS: Final = 2_000_000
+"""The longest pause that QEMU can be told to allow."""
+CONNECTIONS_MAX: Final = 255
+
 
 class ForceKind(StrEnum):
     """How a transfer is brought to its end at once."""

@@ -1,20 +1,13 @@
-"""The settings file: typed TOML, read once at the start. Errors name key, bad value and remedy.
-
-Every process reads the same file; `examples/godwit.toml` shows all keys with their defaults.
+"""What the settings file says, as types. `settings_file` reads it; `examples/godwit.toml` shows all
+keys with their defaults.
 """
 
-import ipaddress
-import re
-import tomllib
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Annotated, Final, Literal
-from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
 from godwit.model.ids import HostName
-from godwit.runtime.settings_table import bad, read_table
+from godwit.model.steering import CONNECTIONS_MAX, DOWNTIME_MAX_MS
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -34,6 +27,14 @@ Uri = Annotated[
     ),
 ]
 
+Address = Annotated[
+    str,
+    msgspec.Meta(
+        pattern="^([A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[^\\s]+)?)?$",
+        description="a host name or an IP address, without a port",
+    ),
+]
+Pause = Annotated[int, msgspec.Meta(ge=1, le=DOWNTIME_MAX_MS)]
 BusUrl = Annotated[
     str,
     msgspec.Meta(
@@ -44,7 +45,6 @@ BusUrl = Annotated[
 
 
 SQLITE: Final = "sqlite"
-_STORES: Final = f"allowed: {SQLITE!r}, or postgresql://USER@HOST/DATABASE"
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,7 +86,7 @@ class MigrationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     twice: some 200 ms less of outage."""
     bandwidth_mib_per_s: NotNegative = 0
     """Memory and disks of one guest are sent no faster; 0: as fast as the network takes them."""
-    max_downtime_ms: Count = 500
+    max_downtime_ms: Pause = 500
     """A guest may pause for so long at the switch, and no longer."""
     downtime_steps: Count = 5
     """The pause that is allowed rises to that in so many steps, each only if it is needed."""
@@ -94,10 +94,11 @@ class MigrationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """A transfer that is not over after so long is stopped; 0: it may go on while it gains."""
     auto_converge: bool = False
     """A guest that writes faster than can be sent may be slowed down."""
-    parallel_connections: Count = 1
+    parallel_connections: Annotated[int, msgspec.Meta(ge=1, le=CONNECTIONS_MAX)] = 1
     """So many connections carry a guest's memory."""
-    force_complete_max_pause_ms: Count = 5000
-    """For so long a guest may be paused by `godwit migration force-complete`."""
+    force_complete_max_pause_ms: Pause = 5000
+    """For so long a guest may be paused by `godwit migration force-complete`; no less than
+    `max_downtime_ms`, which is allowed without it."""
     lease_s: Annotated[float, msgspec.Meta(gt=0, le=120)] = 7.0
     """A conductor that has not renewed its hold on a story for so long is taken for dead; at most
     120."""
@@ -145,7 +146,7 @@ class LibvirtHostSettings(
     peer_uri: str = ""
     """How the other hosts' libvirtds reach it (control connection of a migration). Default: scheme
     and host of `uri`, without its parameters."""
-    migration_address: str = ""
+    migration_address: Address = ""
     """Where memory and disks are sent to. Default: the host of `uri`."""
     tls: bool = True
     """Encrypt memory and disks on their way into and out of this host (QEMU's native TLS)."""
@@ -155,7 +156,7 @@ class LibvirtHostSettings(
     """Other managers whose guests Godwit may move all the same."""
     nested: Literal["move", "refuse"] = "move"
     """Guests that may run guests of their own (CPU feature vmx or svm)."""
-    console_address: str = ""
+    console_address: Address = ""
     """Where the VNC and SPICE consoles of guests listen that listen on one address of their host.
     Default: the host of `uri`."""
     transfers_max: Count = 2
@@ -249,135 +250,3 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     flavors: dict[Name, FlavorSettings] = {}
     images: dict[Name, ImageSettings] = {}
     groups: dict[Name, GroupSettings] = {}
-
-
-def read_settings(path: Path) -> Settings:
-    """The settings in the file at `path`.
-
-    Raises `BadRequest` (invalid-input) naming the file or the key, the bad value and the remedy.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        problem = (isinstance(error, OSError) and error.strerror) or "cannot be read as UTF-8 text"
-        remedy = "name a readable settings file with --config; see examples/godwit.toml"
-        raise bad(str(path), problem, remedy) from error
-    return parse_settings(text)
-
-
-def parse_settings(text: str) -> Settings:
-    """The settings in `text`. Raises `BadRequest` as `read_settings` does."""
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise bad("the file", f"not TOML: {error}", "see examples/godwit.toml") from error
-    settings = read_table(raw, Settings, "")
-    _check_together(settings)
-    return settings
-
-
-def _check_together(settings: Settings) -> None:
-    """What no key can say by itself."""
-    if not settings.hosts and not settings.bus.servers:
-        raise bad("hosts", "there is none", 'add [hosts.NAME] with driver = "libvirt" and its uri')
-    _check_listen(settings.server.listen)
-    _check_store(settings.store)
-    _check_bus(settings.bus)
-    watch = settings.hosts_defaults
-    if watch.down_after_s <= watch.report_interval_s:
-        problem = f"{watch.down_after_s:g} is not allowed"
-        expected = f"allowed: more than report_interval_s ({watch.report_interval_s:g})"
-        raise bad("hosts_defaults.down_after_s", problem, expected)
-    _check_uris(settings)
-    for name, storage in settings.storages.items():
-        _check_path(f"storages.{name}.path", storage.path)
-        for host, path in storage.paths.items():
-            _check_path(f"storages.{name}.paths.{host}", path)
-        _check_hosts(settings, f"storages.{name}.hosts", storage.hosts)
-        _check_hosts(settings, f"storages.{name}.paths", storage.paths)
-    for name, network in settings.networks.items():
-        _check_hosts(settings, f"networks.{name}.bridges", network.bridges)
-
-
-def _check_store(store: StoreSettings) -> None:
-    """A URL is shown in messages and logs: what it may not hold must not be shown either."""
-    if store.url != SQLITE:
-        _check_server("store.url", store.url)
-    if store.read_url:
-        _check_server("store.read_url", store.read_url)
-
-
-def _check_server(key: str, url: str) -> None:
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise bad(key, "it is not a URL", _STORES) from error
-    if parts.scheme != "postgresql":
-        raise bad(key, "it names no database", _STORES)
-    if "password" in parse_qs(parts.query) or ":" in parts.netloc.rpartition("@")[0]:
-        raise bad(key, "it holds a password", "put it into a file, and name that in password_file")
-
-
-def _check_uris(settings: Settings) -> None:
-    """A host that is named twice would be counted twice."""
-    names: dict[str, HostName] = {}
-    for name, host in settings.hosts.items():
-        if isinstance(host, LibvirtHostSettings):
-            other = names.setdefault(host.uri, name)
-            if other != name:
-                problem = f"{host.uri!r} is not allowed: hosts.{other} has it, too"
-                raise bad(f"hosts.{name}.uri", problem, "allowed: a URI per host; name it once")
-
-
-def _check_path(key: str, path: str) -> None:
-    if not path.startswith("/"):
-        raise bad(key, f"{path!r} is not allowed", "allowed: an absolute path, /srv/shared")
-
-
-def _check_hosts(settings: Settings, key: str, named: Iterable[HostName]) -> None:
-    """With a bus, a file need not name the hosts of other machines."""
-    if settings.bus.servers:
-        return
-    for host in named:
-        if host not in settings.hosts:
-            known = f"known hosts: {', '.join(sorted(settings.hosts))}"
-            raise bad(key, f"there is no host {host!r}", known)
-
-
-def _check_bus(bus: BusSettings) -> None:
-    """Whoever is on the bus may move guests: past this machine, TLS and credentials are needed."""
-    for server in bus.servers:
-        scheme, _, place = server.partition("://")
-        if scheme == "nats" and not is_loopback(place.rpartition(":")[0] or place):
-            expected = "allowed: tls://ADDRESS:PORT; nats:// on 127.0.0.0/8, [::1] or localhost"
-            raise bad("bus.servers", f"{server!r} is not allowed without TLS", expected)
-    if len({server.partition(":")[0] for server in bus.servers}) > 1:
-        raise bad("bus.servers", "some are tls:// and some are not", "allowed: all alike")
-    if bus.is_encrypted and not bus.credentials:
-        expected = "name the file of this process that `godwit bus credentials` has made"
-        raise bad("bus.credentials", "there are none", expected)
-
-
-def _check_listen(listen: str) -> None:
-    """Whoever reaches the API may move guests: until there is a login, only this machine may."""
-    if listen.startswith("unix:"):
-        allowed = listen.startswith("unix:/")
-    else:
-        address, _, port = listen.rpartition(":")
-        allowed = is_loopback(address) and port.isascii() and port.isdigit() and int(port) < 65536
-    if not allowed:
-        expected = "allowed: ADDRESS:PORT with 127.0.0.0/8, [::1] or localhost, or unix:/PATH"
-        raise bad("server.listen", f"{listen!r} is not allowed without a login", expected)
-
-
-def is_name(text: str) -> bool:
-    """May a host, a storage or a network be called so?"""
-    return re.fullmatch(NAME_PATTERN, text) is not None
-
-
-def is_loopback(address: str) -> bool:
-    """Is this a name or address of this machine for itself alone? IPv6 with or without brackets."""
-    try:
-        return ipaddress.ip_address(address.removeprefix("[").removesuffix("]")).is_loopback
-    except ValueError:
-        return address == "localhost"

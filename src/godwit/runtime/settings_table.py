@@ -71,6 +71,8 @@ def _describe_annotated(kind: Any, metas: Iterable[Any]) -> str:
             words += f", at least {meta.ge:g}"
         if meta.gt is not None:
             words += f", more than {meta.gt:g}"
+        if meta.le is not None:
+            words += f", at most {meta.le}"
     return words
 
 

@@ -12,7 +12,7 @@ from godwit.model.ids import HostName
 from godwit.rpc import bus_users
 from godwit.rpc.bus_users import BusUser
 from godwit.rpc.keys import new_seed, public_key
-from godwit.runtime.settings import is_name
+from godwit.runtime.settings_file import is_name
 from godwit.service.process import EXIT_CANNOT, EXIT_USAGE
 
 CONDUCTOR: Final = "conductor.seed"

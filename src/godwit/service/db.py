@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from godwit.model.errors import BadRequest, GodwitError
-from godwit.runtime.settings import read_settings
+from godwit.runtime.settings_file import read_settings
 from godwit.service.process import EXIT_CANNOT, EXIT_USAGE, settings_file
 from godwit.store import opening
 from godwit.store.tables import SCHEMA_VERSION

@@ -13,7 +13,8 @@ import click
 
 from godwit.model.errors import BadRequest, GodwitError
 from godwit.runtime import logs
-from godwit.runtime.settings import Settings, read_settings
+from godwit.runtime.settings import Settings
+from godwit.runtime.settings_file import read_settings
 
 EXIT_CANNOT: Final = 1
 EXIT_USAGE: Final = 2

@@ -34,7 +34,7 @@ from godwit.rpc.conductor import (
     SteerMigration,
     Verdicts,
 )
-from godwit.runtime.settings import parse_settings
+from godwit.runtime.settings_file import parse_settings
 from godwit.saga.log import Debt, Entry, Story, What
 from godwit.sim.loop import START_S, VirtualClock, run
 from godwit.store.database import open_in_memory

@@ -23,10 +23,10 @@ from godwit.runtime.settings import (
     SimulatedHostSettings,
     StorageSettings,
     StoreSettings,
-    parse_settings,
-    read_settings,
 )
+from godwit.runtime.settings_file import parse_settings, read_settings
 
+ADDRESSES = ["", "a", "host-a.example", "10.0.0.1", "fd00::1", "::1", "fe80::1%eth0"]
 EXAMPLE = Path(__file__).parents[3] / "examples" / "godwit.toml"
 ONE_HOST = '[hosts.host-a]\ndriver = "simulated"\n'
 
@@ -202,6 +202,42 @@ WRONG = {
         "bus.servers: ['amqp://bus.example'] is not allowed",
         "allowed: a list, each a NATS server, tls://ADDRESS:PORT",
     ),
+    "more connections than QEMU knows": (
+        f"{ONE_HOST}[migration]\nparallel_connections = 256",
+        "migration.parallel_connections: 256 is not allowed",
+        "allowed: a whole number, at least 1, at most 255",
+    ),
+    "a longer pause than QEMU knows": (
+        f"{ONE_HOST}[migration]\nmax_downtime_ms = 9000000",
+        "migration.max_downtime_ms: 9000000 is not allowed",
+        "allowed: a whole number, at least 1, at most 2000000",
+    ),
+    "a forced pause shorter than the allowed one": (
+        f"{ONE_HOST}[migration]\nmax_downtime_ms = 900\nforce_complete_max_pause_ms = 899",
+        "migration.force_complete_max_pause_ms: 899 is not allowed",
+        "allowed: at least max_downtime_ms (900)",
+    ),
+    "two storages in one folder": (
+        f'{ONE_HOST}[storages.a]\npath = "/s"\n'
+        '[storages.b]\npath = "/b"\npaths = { host-a = "/s/" }',
+        "storages.b.path: '/s/' is not allowed: at host-a, storages.a has it, too",
+        "allowed: a folder of its own",
+    ),
+    "an address that is none": (
+        '[hosts.a]\ndriver = "libvirt"\nuri = "qemu:///system"\nmigration_address = "not an one"',
+        "hosts.a.migration_address: 'not an one' is not allowed",
+        "allowed: a host name or an IP address, without a port",
+    ),
+    "an address with a port": (
+        '[hosts.a]\ndriver = "libvirt"\nuri = "qemu:///system"\nconsole_address = "a.example:80"',
+        "hosts.a.console_address: 'a.example:80' is not allowed",
+        "allowed: a host name or an IP address, without a port",
+    ),
+    "nothing left for guests": (
+        f"{ONE_HOST}memory_mib = 512",
+        "hosts.host-a.reserved_memory_mib: 512 is not allowed",
+        "allowed: less than memory_mib (512)",
+    ),
     "no hosts": (
         "",
         "hosts: there is none",
@@ -243,6 +279,19 @@ def test_the_api_listens_nowhere_but_on_this_machine(listen: str) -> None:
 def test_the_api_may_listen_on_loopback_or_a_socket(listen: str) -> None:
     settings = parse_settings(f'{ONE_HOST}[server]\nlisten = "{listen}"')
     assert settings.server.listen == listen
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_hosts_are_reached_by_name_or_address(address: str) -> None:
+    host = '[hosts.a]\ndriver = "libvirt"\nuri = "qemu:///system"\n'
+    settings = parse_settings(f'{host}migration_address = "{address}"')
+    assert getattr(settings.hosts[HostName("a")], "migration_address", None) == address
+
+
+def test_two_storages_may_have_one_path_where_no_host_sees_both() -> None:
+    hosts = "".join(f'[hosts.{name}]\ndriver = "simulated"\n' for name in "ab")
+    storages = "".join(f'[storages.s{n}]\npath = "/s"\nhosts = ["{n}"]\n' for n in "ab")
+    assert len(parse_settings(hosts + storages).storages) == 2
 
 
 def test_a_file_that_is_not_toml_says_where() -> None:

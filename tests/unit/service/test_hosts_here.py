@@ -8,7 +8,8 @@ import pytest
 from godwit.model.errors import Conflict, Refused
 from godwit.model.ids import HostName
 from godwit.model.reasons import Code
-from godwit.runtime.settings import Settings, parse_settings
+from godwit.runtime.settings import Settings
+from godwit.runtime.settings_file import parse_settings
 from godwit.service.hosts import held
 
 A, B = HostName("host-a"), HostName("host-b")
