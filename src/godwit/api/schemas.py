@@ -16,7 +16,7 @@ Why = Annotated[str, msgspec.Meta(max_length=500)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
 Pause = Annotated[int, msgspec.Meta(ge=1, le=DOWNTIME_MAX_MS)]
 Connections = Annotated[int, msgspec.Meta(ge=1, le=CONNECTIONS_MAX)]
-Seconds = Annotated[float, msgspec.Meta(ge=0)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 NeededWhy = Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=r"\S")]
 
 _TRUE = frozenset({"true", "1", "on", "yes"})

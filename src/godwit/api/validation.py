@@ -136,8 +136,11 @@ def asked_by(request: Request, reason: str = "") -> Asked:
     claimed = unquote(request.headers.get("x-godwit-initiator", "")).removeprefix("local:")
     user = _NOT_OF_A_NAME.sub("", claimed)[:64] or "unknown"
     why = reason or unquote(request.headers.get("x-godwit-reason", ""))
+    if len(why) > REASON_MAX:
+        problem = f"{len(why)} characters are too many"
+        raise bad_input("X-Godwit-Reason", problem, f"at most {REASON_MAX}")
     return Asked(
         initiator=f"local:{user}",
-        reason=_NOT_PRINTABLE.sub(" ", why).strip()[:REASON_MAX],
+        reason=_NOT_PRINTABLE.sub(" ", why).strip(),
         request_id=RequestId(request.scope[REQUEST_ID]),
     )

@@ -184,6 +184,11 @@ class Server(Answer, frozen=True, kw_only=True):
     task_state: str | None = msgspec.field(name="OS-EXT-STS:task_state", default=None)
     godwit: OfGodwit = OfGodwit()
 
+    @property
+    def is_missing(self) -> bool:
+        """Nova's `UNKNOWN`: no host has the guest any more."""
+        return self.status == "UNKNOWN"
+
 
 class OneServer(Answer, frozen=True, kw_only=True):
     """`{"server": ...}`."""

@@ -7,9 +7,10 @@ import click
 from godwit.cli.answers import Hosts, OneHost
 from godwit.cli.asking import Asking, verb
 from godwit.cli.completion import complete_hosts
+from godwit.cli.options import NAME, REASON
 from godwit.cli.show import host_lines, host_table
 
-_HOST = click.argument("name", metavar="HOST", shell_complete=complete_hosts)
+_HOST = click.argument("name", type=NAME, metavar="HOST", shell_complete=complete_hosts)
 
 
 @click.group()
@@ -36,7 +37,7 @@ def show(asking: Asking, name: str) -> None:
 
 @host.command()
 @_HOST
-@click.option("--reason", default="", metavar="TEXT", help="Why; kept in the log.")
+@click.option("--reason", type=REASON, default="", metavar="TEXT", help="Why; kept in the log.")
 @verb
 def enable(asking: Asking, name: str, reason: str) -> None:
     """Let a host take guests again."""
@@ -47,7 +48,9 @@ def enable(asking: Asking, name: str, reason: str) -> None:
 
 @host.command()
 @_HOST
-@click.option("--reason", default="", metavar="TEXT", help="Why; shown to whoever is refused.")
+@click.option(
+    "--reason", type=REASON, default="", metavar="TEXT", help="Why; shown to whoever is refused."
+)
 @verb
 def disable(asking: Asking, name: str, reason: str) -> None:
     """Let no more guests come to a host. Those that are there stay."""

@@ -85,7 +85,9 @@ def _named(client: Client, order: Order) -> list[Move]:
                 )
     known = client.all_servers(host=order.source if not order.named else None)
     moves = [_move_of(name, known) for name in order.named]
-    moves += [Move(s.name, s) for s in known if order.source is not None and s.host == order.source]
+    if order.source is not None:
+        # One that no host has any more is left on record with the last host that had it.
+        moves += [Move(s.name, s) for s in known if s.host == order.source and not s.is_missing]
     once: dict[str, Move] = {}
     for move in moves:
         once.setdefault(move.server.id if move.server else move.named, move)

@@ -10,6 +10,7 @@ from godwit.cli.completion import complete_hosts, complete_servers
 from godwit.cli.exits import Exit, exit_of_outcome
 from godwit.cli.many import Order, migrate_many
 from godwit.cli.migration_answers import Migration
+from godwit.cli.options import NAME, REASON
 from godwit.cli.show import verdict_lines, would_do
 from godwit.cli.steering import steering_in, steering_options
 from godwit.cli.story import how_to_stop, how_to_watch
@@ -26,7 +27,9 @@ Wish = dict[str, Any]
     "130 interrupted by Ctrl-C: the migration goes on. "
     "Of many, the worst: 5, 4, 1, 3, 6, 0."
 )
-@click.argument("named", metavar="[SERVER]...", nargs=-1, shell_complete=complete_servers)
+@click.argument(
+    "named", type=NAME, metavar="[SERVER]...", nargs=-1, shell_complete=complete_servers
+)
 @click.option(
     "--from",
     "source",
@@ -58,7 +61,9 @@ Wish = dict[str, Any]
     help="A copied disk needs room for what it holds now, not for what it may grow to.",
 )
 @steering_options
-@click.option("--reason", default="", metavar="TEXT", help="Why; kept with the migration.")
+@click.option(
+    "--reason", type=REASON, default="", metavar="TEXT", help="Why; kept with the migration."
+)
 @click.option("--no-wait", is_flag=True, help="Return as soon as the migration is accepted.")
 @verb
 def migrate(

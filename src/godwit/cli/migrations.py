@@ -11,11 +11,14 @@ from godwit.cli.completion import complete_hosts, complete_migrations, complete_
 from godwit.cli.exits import Exit
 from godwit.cli.migrate import watched
 from godwit.cli.migration_answers import ForcedAnswer, Migrations
+from godwit.cli.options import NAME, REASON
 from godwit.cli.show import migration_table
 from godwit.cli.steering import forced_line, limit_options, steering_in
 from godwit.cli.story import how_to_watch, migration_lines
 
-_MIGRATION = click.argument("named", metavar="MIGRATION", shell_complete=complete_migrations)
+_MIGRATION = click.argument(
+    "named", type=NAME, metavar="MIGRATION", shell_complete=complete_migrations
+)
 
 
 @click.group()
@@ -62,7 +65,7 @@ def show(asking: Asking, named: str, watch: bool, all_hosts: bool) -> Exit | Non
 
 @migration.command()
 @_MIGRATION
-@click.option("--reason", default="", metavar="TEXT", help="Why; kept in the log.")
+@click.option("--reason", type=REASON, default="", metavar="TEXT", help="Why; kept in the log.")
 @verb
 def abort(asking: Asking, named: str, reason: str) -> None:
     """Ask a migration to stop. The guest stays at the source.
@@ -94,7 +97,7 @@ def set_limits(asking: Asking, /, named: str, **limits: Any) -> None:
 
 @migration.command("force-complete")
 @_MIGRATION
-@click.option("--reason", default="", metavar="TEXT", help="Why; kept in the log.")
+@click.option("--reason", type=REASON, default="", metavar="TEXT", help="Why; kept in the log.")
 @verb
 def force_complete(asking: Asking, named: str, reason: str) -> None:
     """Bring a migration that copies memory to its end now.
@@ -113,7 +116,9 @@ def force_complete(asking: Asking, named: str, reason: str) -> None:
 @_MIGRATION
 @click.option("--at", "at_host", metavar="HOST", help="The guest is at this host.")
 @click.option("--lost", is_flag=True, help="The guest is lost; nothing is touched.")
-@click.option("--reason", required=True, metavar="TEXT", help="How you know; kept for ever.")
+@click.option(
+    "--reason", type=REASON, required=True, metavar="TEXT", help="How you know; kept for ever."
+)
 @verb
 def resolve(asking: Asking, named: str, at_host: str | None, lost: bool, reason: str) -> None:
     """Say where the guest of a migration is that waits for a person, or that it is lost."""

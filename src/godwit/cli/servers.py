@@ -9,10 +9,11 @@ from godwit.cli.answers import OneServer, Servers
 from godwit.cli.asking import Asking, verb
 from godwit.cli.client import CREATE_S, DELETE_S
 from godwit.cli.completion import complete_flavors, complete_hosts, complete_servers
+from godwit.cli.options import NAME, REASON
 from godwit.cli.show import server_lines, server_table
 from godwit.cli.text import plain
 
-_SERVER = click.argument("named", metavar="SERVER", shell_complete=complete_servers)
+_SERVER = click.argument("named", type=NAME, metavar="SERVER", shell_complete=complete_servers)
 
 
 @click.group()
@@ -45,7 +46,7 @@ def show(asking: Asking, named: str) -> None:
 
 
 @server.command()
-@click.argument("name", metavar="NAME")
+@click.argument("name", type=NAME, metavar="NAME")
 @click.option(
     "--flavor",
     required=True,
@@ -90,7 +91,7 @@ def delete(asking: Asking, named: str) -> None:
 
 @server.command()
 @_SERVER
-@click.option("--reason", default="", metavar="TEXT", help="Why; kept in the log.")
+@click.option("--reason", type=REASON, default="", metavar="TEXT", help="Why; kept in the log.")
 @verb
 def forget(asking: Asking, named: str, reason: str) -> None:
     """Remove the record of a server that was found; its guest is left alone."""

@@ -16,6 +16,7 @@ from godwit.cli.refusals import (
 from godwit.cli.text import (
     ARROW,
     at,
+    begun,
     columns,
     duration,
     mib,
@@ -264,7 +265,7 @@ def migration_table(migrations: Sequence[Migration]) -> list[str]:
             downtime(migration),
             at(migration.created_at),
             migration.initiator,
-            migration.reason.code if migration.reason else migration.initiator_reason,
+            migration.reason.code if migration.reason else begun(migration.initiator_reason),
         )
         for migration in migrations
     ]

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from godwit.cli.migration_answers import Forced
+from godwit.cli.options import SECONDS
 from godwit.cli.text import duration
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -40,7 +41,7 @@ def limit_options(verb: F) -> F:
         ),
         click.option(
             "--timeout",
-            type=click.FloatRange(0),
+            type=SECONDS,
             metavar="S",
             help="Stop a transfer that is not over after so many seconds; 0: no limit.",
         ),

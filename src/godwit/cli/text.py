@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+CELL_MAX: Final = 60
 ARROW: Final = "→"
 _ENDINGS: Final = {1: "st", 2: "nd", 3: "rd"}
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -12,6 +13,11 @@ _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 def plain(text: str) -> str:
     """`text` without control characters: names come from guests, and terminals obey them."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def begun(text: str) -> str:
+    """As much of it as a cell of a table may hold."""
+    return text if len(text) <= CELL_MAX else f"{text[: CELL_MAX - 3]}..."
 
 
 def size(count: float) -> str:

@@ -105,7 +105,7 @@ ALL_BUT_CHECKS: Final[Mapping[Code, Entry]] = {
         "the guest runs on at the source; see libvirtd's log there, or migrate without post-copy",
     ),
     Code.TRANSFER_TOO_SLOW: Entry(
-        "it cannot be over within the {timeout_s:.0f} s given and was stopped after "
+        "it cannot be over within the {timeout_s:g} s given and was stopped after "
         "{elapsed_s:.0f} s: {left_mib:.0f} MiB are left at {rate_mib_per_s:.1f} MiB/s, the guest "
         "writes {dirty_mib_per_s:.1f} MiB/s",
         "the guest runs on at the source; give it more: --timeout, --bandwidth",

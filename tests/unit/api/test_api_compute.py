@@ -182,6 +182,16 @@ def test_a_reason_with_control_characters_becomes_one_line() -> None:
     assert house.asked[0].asked.reason == "a b [0m"
 
 
+@pytest.mark.parametrize("letters", [500, 501])
+def test_a_reason_is_kept_whole_or_refused(letters: int) -> None:
+    house, why = FakeHouse(), "r" * letters
+    said = asked(
+        house, "POST", ACTION, body={"os-migrateLive": {}}, headers={"X-Godwit-Reason": why}
+    )
+    kept = [wish.asked.reason for wish in house.asked]
+    assert (said.status, kept) == ((202, [why]) if letters == 500 else (400, []))
+
+
 def test_a_server_is_created_with_202_and_its_place() -> None:
     house = FakeHouse()
     body = {"server": {"name": "web", "flavorRef": "small", "imageRef": "tick", "networks": "auto"}}

@@ -18,7 +18,7 @@ from godwit.cli.many_lines import Row, board_lines
 from godwit.cli.terminal import TerminalBoard
 from godwit.model.errors import Conflict
 from godwit.model.ids import InstanceUuid, MigrationUuid
-from godwit.model.instance import Instance
+from godwit.model.instance import Instance, VmState
 from godwit.model.migrate_data import Guard
 from godwit.model.migration import Migration, MigrationStatus
 from godwit.model.progress import Statistics
@@ -246,6 +246,16 @@ def test_one_that_needs_a_person_does_not_keep_the_others_waiting() -> None:
 def test_an_empty_host_is_no_error() -> None:
     said = typed(Fleet(), "migrate", "--from", "host-c")
     assert (said.exit_code, said.stdout) == (0, "host-c has no servers: nothing is moved\n")
+
+
+def test_a_server_that_no_host_has_any_more_is_not_one_to_be_moved_off_its_last_host() -> None:
+    house = Fleet()
+    house.put(a_server(2, vm_state=VmState.MISSING))
+    said = typed(house, "migrate", "--from", "host-a", "--check")
+    assert said.exit_code == Exit.MOVED
+    assert "guest-2" not in said.stdout
+    named = typed(house, "migrate", "guest-2", "guest-3", "--check")
+    assert "guest-2" in named.stdout, "who names it is told of it"
 
 
 def test_a_host_that_nobody_knows_is_exit_code_1() -> None:

@@ -347,6 +347,36 @@ def test_new_limits_are_asked_for_by_their_units() -> None:
     assert typed(house, "migration", "set", "12").exit_code == Exit.WRONG_USAGE
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("migrate", "guest-1", "--timeout", "nan"),
+        ("migrate", "guest-1", "--timeout", "inf"),
+        ("migration", "set", "12", "--timeout", "-1"),
+        ("migrate", "guest-1", "--reason", "r" * 501),
+        ("migration", "abort", "12", "--reason", "r" * 501),
+        ("migrate", ""),
+        ("migrate", "guest-1", " "),
+        ("server", "delete", ""),
+        ("host", "show", ""),
+        ("migration", "show", ""),
+    ],
+)
+def test_what_means_nothing_is_wrong_usage_and_asks_nothing(words: tuple[str, ...]) -> None:
+    house = a_house()
+    assert typed(house, *words).exit_code == Exit.WRONG_USAGE
+    assert house.asked == []
+
+
+def test_a_long_reason_is_begun_in_the_list_and_whole_beside_its_migration() -> None:
+    house, why = a_house(), "because of " + "r" * 489
+    house.put(a_migration(status=MigrationStatus.RUNNING, initiator_reason=why))
+    row = typed(house, "migration", "list").stdout.splitlines()[1]
+    assert row.endswith("rrr...")
+    assert len(row) < 200
+    assert why in typed(house, "migration", "show", "12").stdout
+
+
 def test_forcing_says_which_way() -> None:
     said = typed(a_house(), "migration", "force-complete", "12")
     assert said.stdout == (
