@@ -18,8 +18,8 @@ from godwit.api.lookups import (
 from godwit.api.migrations import page_of_migrations
 from godwit.api.schemas import (
     CheckBody,
-    Limits,
     ResolveBody,
+    SteeringBody,
     WithReason,
     block_migration_of,
     disk_over_commit_of,
@@ -117,10 +117,10 @@ async def abort(request: Request) -> Response:
 
 async def steer(request: Request) -> Response:
     """`PATCH /migrations/{id}`: other limits, now or once the transfer runs."""
-    body = await read_body(request, Limits)
+    body = await read_body(request, SteeringBody)
     here = world_of(request)
     migration = await migration_or_404(here.queries, request.path_params["migration_id"])
-    ask = SteerMigration(asked=asked_by(request), migration_uuid=migration.uuid, wish=body.wish())
+    ask = SteerMigration(asked=asked_by(request), migration_uuid=migration.uuid, wish=body.limits())
     steered = await here.conductor.steer_live_migration(ask)
     return answer({"steering": steered.steering}, status=202)
 

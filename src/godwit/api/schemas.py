@@ -34,10 +34,6 @@ class Limits(Body, frozen=True, kw_only=True):
     max_downtime_ms: Pause | None = None
     completion_timeout_s: Seconds | None = None
 
-    def wish(self) -> SteeringWish:
-        """The same, as it is asked for."""
-        return SteeringWish(**structs.asdict(self))
-
 
 class SteeringBody(Limits, frozen=True, kw_only=True):
     """How a transfer is to be steered, where that differs from the settings."""
@@ -45,6 +41,23 @@ class SteeringBody(Limits, frozen=True, kw_only=True):
     auto_converge: bool | None = None
     permit_post_copy: bool | None = None
     parallel_connections: Connections | None = None
+
+    def wish(self) -> SteeringWish:
+        """The same, as it is asked for."""
+        return SteeringWish(**structs.asdict(self))
+
+    def limits(self) -> SteeringWish:
+        """The same, of a migration that may have begun. Raises `BadRequest` for what cannot be
+        changed then.
+        """
+        for name in sorted(structs.asdict(self).keys() - _LIMITS):
+            if getattr(self, name) is not None:
+                raise bad_input(name, _BEFORE_THE_START, "abort it, and migrate again with it")
+        return self.wish()
+
+
+_LIMITS = frozenset(field.name for field in structs.fields(Limits))
+_BEFORE_THE_START = "holds from before the start: QEMU takes it only while no migration goes on"
 
 
 class MigrateLive(Body, frozen=True, kw_only=True):

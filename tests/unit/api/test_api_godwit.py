@@ -244,6 +244,17 @@ def test_what_cannot_be_a_limit_is_refused_by_its_name(body: dict[str, Any]) -> 
     assert house.asked == []
 
 
+@pytest.mark.parametrize(
+    "body", [{"auto_converge": False}, {"permit_post_copy": True}, {"parallel_connections": 2}]
+)
+def test_what_holds_from_before_the_start_is_refused_with_the_reason(body: dict[str, Any]) -> None:
+    house = under_way()
+    said = asked(house, "PATCH", "/godwit/v1/migrations/12", body=body | {"max_downtime_ms": 900})
+    assert said.status == 400
+    assert "only while no migration goes on" in said.body["badRequest"]["message"]
+    assert house.asked == []
+
+
 def test_forcing_says_how_it_is_brought_to_its_end() -> None:
     house = under_way()
     said = asked(house, "POST", "/godwit/v1/migrations/12/force-complete", body={"reason": "now"})
