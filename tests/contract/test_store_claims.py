@@ -456,6 +456,8 @@ def test_who_waits_for_another_host_than_before_goes_to_the_end_of_the_line(tell
         assert await store.take_slots(first, slots_max={A: 1, B: 1})
         for fence in (second, third, second):
             assert not await store.take_slots(fence, slots_max={A: 1, B: 1})
+        usage = (await store.queries.usage())[A]
+        assert (usage.transfers, usage.waiting) == (1, 2)
         assert not await store.take_slots(second, slots_max={A: 1, C: 1})
         assert await store.give_slots_back(first) == (third.migration_uuid,)
 

@@ -262,7 +262,9 @@ class StoreMachine(RuleBasedStateMachine):
         for host in HOSTS:
             assert usage[host].vcpus == self.model.claimed(host)
             in_line = [move for move in self.model.line if host in move.wants]
-            assert usage[host].transfers == len(in_line)
+            moving = [move for move in in_line if move.slots]
+            assert usage[host].transfers == len(moving)
+            assert usage[host].waiting == len(in_line) - len(moving)
         for guest in GUESTS:
             server = self.do(self.store.queries.instance(InstanceUuid(f"guest-{guest}")))
             assert server is not None

@@ -65,6 +65,7 @@ class Usage(Answer, frozen=True, kw_only=True):
     vcpus: int = 0
     memory_mib: int = 0
     transfers: int = 0
+    waiting: int = 0
 
 
 class Storage(Answer, frozen=True, kw_only=True):

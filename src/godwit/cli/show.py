@@ -62,9 +62,15 @@ def _host_row(host: Host) -> tuple[str, ...]:
         str(host.servers),
         f"{host.usage.vcpus} of {_vcpus_max(facts)}" if facts else "-",
         _memory(host.usage, facts.memory_mib) if facts else "-",
-        str(host.usage.transfers),
+        _moving(host.usage),
         f"{facts.hypervisor_type} {version(facts.hypervisor_version)}" if facts else "-",
         host_note(host),
+    )
+
+
+def _moving(usage: Usage) -> str:
+    return (
+        f"{usage.transfers} (+{usage.waiting} waiting)" if usage.waiting else f"{usage.transfers}"
     )
 
 
@@ -129,7 +135,7 @@ def _fact_pairs(host: Host) -> list[tuple[str, str]]:
             "memory",
             f"{_memory(host.usage, facts.memory_mib)}, {mib(facts.reserved_memory_mib)} reserved",
         ),
-        ("migrations", f"{host.usage.transfers} under way, at most {facts.transfers_max} each way"),
+        ("migrations", f"{_moving(host.usage)} under way, at most {facts.transfers_max} each way"),
         ("migration address", facts.migration_address),
         ("moves", _moves(facts)),
         ("networks", ", ".join(facts.networks)),

@@ -63,6 +63,7 @@ class Hosts:
                 vcpus=state.usage.vcpus + vcpus,
                 memory_mib=state.usage.memory_mib + memory_mib,
                 transfers=state.usage.transfers + 1,
+                waiting=state.usage.waiting,
             )
             self._states[name] = replace(state, usage=usage)
 

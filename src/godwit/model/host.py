@@ -90,6 +90,9 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     vcpus: int = 0
     memory_mib: int = 0
     transfers: int = 0
+    """Migrations that hold a slot, out or in."""
+    waiting: int = 0
+    """Migrations in line for one."""
 
 
 def version_words(version: int) -> str:

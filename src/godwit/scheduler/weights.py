@@ -15,7 +15,7 @@ Weigher = Callable[[HostState], float]
 
 def fewest_transfers(state: HostState) -> float:
     """A host with fewer transfers in flight gets the guest sooner."""
-    return -state.usage.transfers
+    return -(state.usage.transfers + state.usage.waiting)
 
 
 def free_memory(state: HostState) -> float:

@@ -51,6 +51,7 @@ class _At:
     vcpus: int = 0
     memory_mib: int = 0
     transfers: int = 0
+    waiting: int = 0
 
 
 HOST = Reads(select(hosts).where(hosts.c.name == bindparam("key")), Host)
@@ -78,9 +79,14 @@ CLAIMED = Reads(
     _At,
 )
 IN_FLIGHT = Reads(
-    select(slots_table.c.host, func.count().label("transfers")).group_by(slots_table.c.host), _At
+    select(
+        slots_table.c.host,
+        func.count().filter(slots_table.c.held).label("transfers"),
+        func.count().filter(~slots_table.c.held).label("waiting"),
+    ).group_by(slots_table.c.host),
+    _At,
 )
-"""Per host, how many migrations hold a slot there or wait for one."""
+"""Per host, how many migrations hold a slot there, and how many wait for one."""
 
 
 class Reader(Protocol):
@@ -131,7 +137,7 @@ class Queries:
         return await self.glance(lambda c: HOST.first(c, key=name))
 
     async def usage(self) -> Mapping[HostName, Usage]:
-        """What is claimed at each known host; `transfers` counts those that run or wait there."""
+        """What is claimed at each known host, and how many moves hold a slot or stand in line."""
         return {host.name: usage for host, usage in await self.hosts_in_use()}
 
     async def hosts_in_use(self) -> tuple[tuple[Host, Usage], ...]:
@@ -347,12 +353,17 @@ def _instances_seen(
 
 
 def _hosts_in_use(connection: Connection) -> tuple[tuple[Host, Usage], ...]:
-    in_flight = {each.host: each.transfers for each in IN_FLIGHT.all(connection)}
+    in_flight = {each.host: each for each in IN_FLIGHT.all(connection)}
     claimed = {each.host: each for each in CLAIMED.all(connection)}
     found = []
     for host in HOSTS.all(connection):
         claim = claimed.get(host.name, _At(host.name))
-        transfers = in_flight.get(host.name, 0)
-        usage = Usage(vcpus=claim.vcpus, memory_mib=claim.memory_mib, transfers=transfers)
+        moving = in_flight.get(host.name, _At(host.name))
+        usage = Usage(
+            vcpus=claim.vcpus,
+            memory_mib=claim.memory_mib,
+            transfers=moving.transfers,
+            waiting=moving.waiting,
+        )
         found.append((host, usage))
     return tuple(found)

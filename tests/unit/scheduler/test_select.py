@@ -256,7 +256,7 @@ def test_a_host_that_has_what_is_needed_is_chosen(spec: RequestSpec, host: HostS
 def test_the_host_with_most_free_memory_comes_first_then_the_idle_one_then_by_name() -> None:
     states = [
         state("host-e", usage=Usage(memory_mib=1024)),
-        state("host-d", usage=Usage(transfers=1)),
+        state("host-d", usage=Usage(waiting=1)),
         state("host-c"),
         state("host-b"),
     ]
