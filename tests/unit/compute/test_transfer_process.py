@@ -72,6 +72,18 @@ def refused_port() -> int:
     return port
 
 
+@contextlib.contextmanager
+def standing_still(pid: int) -> Iterator[None]:
+    """That process is stopped. Were this one killed meanwhile, it would stand there for ever: a
+    shell sees to that.
+    """
+    words = ["sh", "-c", f"read -r _ || kill -KILL {pid}"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True) as keeper:
+        os.kill(pid, signal.SIGSTOP)
+        yield
+        keeper.communicate(b"over\n")
+
+
 def tell(
     tale: Tale,
     state: Path,
@@ -211,10 +223,10 @@ def test_a_process_that_gives_no_sign_of_life_is_ended_and_its_folder_closed(
 ) -> None:
     async def tale(transfers: ProcessTransfers) -> None:
         await transfers.start(START)
-        os.kill(await signed(in_folder(tmp_path)), signal.SIGSTOP)
-        closed = await transfers.close(UUID)
-        assert (closed.ended, closed.result) == (True, None)
-        assert in_folder(tmp_path).has(Mark.CLOSED)
+        with standing_still(await signed(in_folder(tmp_path))):
+            closed = await transfers.close(UUID)
+            assert (closed.ended, closed.result) == (True, None)
+            assert in_folder(tmp_path).has(Mark.CLOSED)
 
     tell(tale, tmp_path, silent_port, silent_s=1.0)
 
@@ -241,9 +253,9 @@ def test_a_process_that_falls_silent_is_ended_for_whoever_follows_it(
 ) -> None:
     async def tale(transfers: ProcessTransfers) -> None:
         await transfers.start(START)
-        os.kill(await signed(in_folder(tmp_path)), signal.SIGSTOP)
-        assert (await follow_to_the_end(transfers)).result is None
-        assert in_folder(tmp_path).has(Mark.CLOSED)
+        with standing_still(await signed(in_folder(tmp_path))):
+            assert (await follow_to_the_end(transfers)).result is None
+            assert in_folder(tmp_path).has(Mark.CLOSED)
 
     tell(tale, tmp_path, silent_port, silent_s=1.0)
 
@@ -289,11 +301,11 @@ def test_a_process_that_could_not_write_a_sign_of_life_is_not_ended_for_it(
 
     async def tale(transfers: ProcessTransfers) -> None:
         await transfers.start(START)
-        os.kill(await signed(in_folder(tmp_path)), signal.SIGSTOP)
-        (tmp_path / UUID / launch.TRIAL).mkdir()
-        assert not (await transfers.close(UUID)).ended
-        (tmp_path / UUID / launch.TRIAL).rmdir()
-        assert (await transfers.close(UUID)).ended
+        with standing_still(await signed(in_folder(tmp_path))):
+            (tmp_path / UUID / launch.TRIAL).mkdir()
+            assert not (await transfers.close(UUID)).ended
+            (tmp_path / UUID / launch.TRIAL).rmdir()
+            assert (await transfers.close(UUID)).ended
 
     tell(tale, tmp_path, silent_port, silent_s=0.2)
 
