@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -96,3 +97,22 @@ def words_of(typed: list[str]) -> list[str]:
         assert command is not None
         context = command.make_context(name, rest, parent=context)
     return same_words(context)
+
+
+PRESSED = """
+import os, runpy, signal, sys
+
+class Presses:
+    def find_spec(self, name, path=None, target=None):
+        if name == "godwit.lab.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Presses())
+runpy.run_module("godwit.lab", run_name="__main__")
+"""
+
+
+def test_ctrl_c_while_the_verbs_are_loaded_ends_it_without_a_word() -> None:
+    words = [sys.executable, "-c", PRESSED, "status"]
+    ended = subprocess.run(words, capture_output=True, timeout=20, check=False)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, b"")
