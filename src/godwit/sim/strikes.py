@@ -19,6 +19,7 @@ from godwit.virt.simulated.half import HalfState
 
 ASKED: Final = Asked(initiator="simulation", request_id=RequestId("req-sim"))
 STORM: Final = Weather(loss=0.2, twice=0.2, late=0.1, delay_s=2.0)
+GRACE_S: Final = 6.0
 DEATHS_S: Final = 40.0
 """An ordeal that has not come by then is called off."""
 
@@ -54,6 +55,19 @@ async def _conductor_dies(world: World, fault: Fault) -> None:
         process.kill()
     await asyncio.sleep(fault.for_s)
     world.begin_conductor(_seat(world, fault))
+
+
+async def _conductor_stops(world: World, fault: Fault) -> None:
+    """It hands its stories over, and its process ends soon after."""
+    seat = _seat(world, fault)
+    process = seat.process
+    if process is None or seat.conductor is None or not process.alive:
+        return
+    seat.conductor.stop()
+    await asyncio.sleep(GRACE_S)
+    process.kill()
+    await asyncio.sleep(fault.for_s)
+    world.begin_conductor(seat)
 
 
 async def _conductor_dies_at_record(world: World, fault: Fault) -> None:
@@ -210,6 +224,7 @@ async def _asked(world: World, request: Awaitable[object]) -> None:
 
 STRIKES: Final[Mapping[Kind, Callable[[World, Fault], Awaitable[None]]]] = {
     Kind.CONDUCTOR_DIES: _conductor_dies,
+    Kind.CONDUCTOR_STOPS: _conductor_stops,
     Kind.CONDUCTOR_DIES_AT_RECORD: _conductor_dies_at_record,
     Kind.CONDUCTOR_STANDS_STILL: _conductor_stands_still,
     Kind.CONDUCTOR_CLOCK_JUMPS: _clock_jumps,

@@ -19,7 +19,7 @@ from godwit.sim.journal import Defect, Journal
 from godwit.sim.strikes import ask_for, enable_all, strike
 from godwit.sim.world import World
 
-SETTLED_WITHIN_S: Final = 30.0
+SETTLED_WITHIN_S: Final = 21.0
 """Once every story has ended, record and truth agree within so long: two reports of every host."""
 AT_MOST_S: Final = 5_000.0
 
