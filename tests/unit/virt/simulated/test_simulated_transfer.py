@@ -142,6 +142,23 @@ def test_a_power_cut_mid_copy_ends_the_transfer(host: HostName) -> None:
     assert move.fleet.half(B, GUEST.uuid) is None
 
 
+def test_a_post_copy_is_not_resumed_towards_a_host_that_is_off() -> None:
+    move = Move(guard=Guard.POSTCOPY)
+
+    async def main() -> TransferOutcome:
+        driver = move.driver()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(driver.transfer())
+            await asyncio.sleep(1)
+            await driver.start_post_copy()
+            await asyncio.sleep(1)
+            move.fleet.power_off(B)
+        return await driver.resume_post_copy()
+
+    assert run(main()).error == "unable to connect to server: no route to host"
+    assert run(move.words())[0] is S.POSTCOPY_BROKEN
+
+
 def test_progress_grows_steadily_and_ends_with_the_job() -> None:
     move = Move()
 
