@@ -13,7 +13,7 @@ from godwit.sim.trial import report_of
 
 SEEDS = Path(__file__).with_name("seeds.txt")
 AT_A_TIME = 10
-RUNS = 150
+RUNS = 120
 
 
 def kept_seeds() -> list[int]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, func, select
 
 from godwit.model.errors import Unreachable
 from godwit.model.ids import InstanceUuid, MigrationUuid
@@ -44,6 +44,13 @@ OF_GUEST = Reads(
 SLOTS_LEFT = Reads(
     select(slots.c.migration_uuid).where(slots.c.migration_uuid.in_(_final)),
     "{} has a slot after its end".format,
+)
+TWO_MOVES = Reads(
+    select(migrations.c.instance_uuid)
+    .where(migrations.c.status.not_in(sorted(FINAL)))
+    .group_by(migrations.c.instance_uuid)
+    .having(func.count() > 1),
+    "{} is in two moves at once".format,
 )
 CLAIMS_LEFT = Reads(
     select(allocations.c.consumer).where(allocations.c.consumer.in_(_final)),
@@ -225,8 +232,8 @@ class Window:
 
 
 async def left_over(store: SqlStore) -> tuple[str, ...]:
-    """Claims and slots whose story has ended, or that belong to nobody."""
-    looks = (claims.leaks, SLOTS_LEFT.all, CLAIMS_LEFT.all)
+    """Claims and slots whose story has ended, or that belong to nobody; guests in two moves."""
+    looks = (claims.leaks, SLOTS_LEFT.all, CLAIMS_LEFT.all, TWO_MOVES.all)
     return tuple([words for look in looks for words in await store.queries.read(look)])
 
 
