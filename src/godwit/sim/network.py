@@ -10,15 +10,14 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, Final, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 import msgspec
 
-from godwit.model.errors import GodwitError, HypervisorError, Unreachable
-from godwit.model.reasons import Code, reason
 from godwit.rpc import codec
+from godwit.rpc.answering import Answering, no_answer
 from godwit.rpc.contract import Call, calls_of
-from godwit.sim.journal import Defect, Journal
+from godwit.sim.journal import Journal
 from godwit.sim.process import Process
 
 P = TypeVar("P")
@@ -122,7 +121,6 @@ class _Caller:
         self._find = find
         self._caller = caller
         self._who = who
-        self._messages = msgspec.msgpack.Decoder(call.message)
         self._answers = msgspec.msgpack.Decoder(call.answer)
 
     async def __call__(self, message: object) -> object:
@@ -135,10 +133,10 @@ class _Caller:
                 reply = await answer
         except TimeoutError as error:
             await self._caller.passing()
-            raise self._no_answer() from error
+            raise no_answer(self._call, self._who) from error
         await self._caller.passing()
         if reply == NOBODY:
-            raise self._no_answer()
+            raise no_answer(self._call, self._who)
         return codec.decode_reply(reply, self._answers)
 
     def _post(self, letter: bytes, answer: asyncio.Future[bytes]) -> None:
@@ -160,30 +158,12 @@ class _Caller:
     async def _answered(self, found: Address, letter: bytes, answer: asyncio.Future[bytes]) -> None:
         """The answerer's side. Never raises: a defect here must not end its process."""
         await found.process.passing()
-        reply = await self._reply(found.answerer, letter)
+        answer_call = getattr(found.answerer, self._call.name)
+        reply = await Answering(self._call, answer_call, self._who).reply(letter)
         await found.process.passing()
         what = f"answer to {self._call.name}"
         self._network.send(
             found.process.place, self._caller.place, what, lambda: _settle(answer, reply)
-        )
-
-    async def _reply(self, answerer: object, letter: bytes) -> bytes:
-        act: Callable[[Any], Any] = getattr(answerer, self._call.name)
-        try:
-            return codec.encode_answer(await act(self._messages.decode(letter)))
-        except GodwitError as error:
-            return codec.encode_trouble(error)
-        except Exception as defect:  # noqa: BLE001 - as every transport's top
-            problem = f"{self._call.name} at {self._who}: {type(defect).__name__}: {defect}"
-            self._network.journal.say(Defect(problem))
-            return codec.encode_trouble(
-                HypervisorError(reason(Code.INTERNAL_ERROR, problem=problem))
-            )
-
-    def _no_answer(self) -> Unreachable:
-        call = self._call
-        return Unreachable(
-            reason(Code.NO_ANSWER, who=self._who, call=call.name, timeout_s=call.remote.timeout_s)
         )
 
 
