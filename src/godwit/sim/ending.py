@@ -74,6 +74,8 @@ async def _resolve(world: World, migration: Migration) -> None:
     world.checkers.decided.add(migration.uuid)
     if at_host is None:
         world.lost.add(migration.instance_uuid)
+    else:
+        _remove_the_other(world, migration, at_host)
     ask = ResolveMigration(asked=ASKED, migration_uuid=migration.uuid, at_host=at_host)
     try:
         await world.api.resolve_live_migration(ask)
@@ -82,16 +84,26 @@ async def _resolve(world: World, migration: Migration) -> None:
 
 
 def _where_it_is(world: World, migration: Migration) -> HostName | None:
-    """Where its memory is whole; else where it is shut off. In two halves it is lost."""
+    """Where its newest memory is; else where it is shut off. In two halves it is lost."""
     ends = [migration.source_compute, migration.dest_compute]
     halves = [(host, world.fleet.half(host, migration.instance_uuid)) for host in ends if host]
-    if any(half is not None and half.stream is not None for _, half in halves):
+    there = [(half, host) for host, half in halves if half is not None]
+    if not there or any(half.stream is not None for half, _ in there):
         return None
+    newest = max(half.beat for half, _ in there)
     for states in (LIVES, WHOLE, frozenset({HalfState.OFF})):
-        for host, half in halves:
-            if half is not None and half.state in states:
+        for half, host in there:
+            if half.state in states and half.beat == newest:
                 return host
     return None
+
+
+def _remove_the_other(world: World, migration: Migration, at_host: HostName) -> None:
+    """By hand: a whole half from before the guest ran on at the other end is nobody's any more."""
+    for host in (migration.source_compute, migration.dest_compute):
+        half = world.fleet.half(host, migration.instance_uuid) if host else None
+        if host and host != at_host and half is not None and half.state is HalfState.ARRIVED:
+            world.fleet.remove(host, migration.instance_uuid)
 
 
 async def check_the_end(world: World) -> None:

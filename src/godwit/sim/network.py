@@ -2,7 +2,8 @@
 codec, and may be lost, late, doubled or overtaken.
 
 A request that finds nobody at its address is answered so at once, as a bus does it; whatever else
-goes wrong shows as a time-out at the caller, while the work goes on at the other end.
+goes wrong shows as a time-out at the caller, while the work goes on at the other end. A message
+that arrives after its deadline is not read.
 """
 
 import asyncio
@@ -47,6 +48,14 @@ class Address:
 
     process: Process
     answerer: object
+
+
+@dataclass(frozen=True)
+class _Letter:
+    """A request on its way, and until when it is read."""
+
+    text: bytes
+    deadline_s: float
 
 
 Find = Callable[[], Address | None]
@@ -145,9 +154,11 @@ class _Caller:
             _settle(answer, NOBODY)
             return
 
+        deadline_s = asyncio.get_running_loop().time() + self._call.remote.timeout_s
+
         def arrive() -> None:
             if found.process.alive:
-                work = self._answered(found, letter, answer)
+                work = self._answered(found, _Letter(letter, deadline_s), answer)
                 found.process.create_task(work, name=f"{self._who} {self._call.name}")
             else:
                 _settle(answer, NOBODY)
@@ -155,11 +166,16 @@ class _Caller:
         what = self._call.name
         self._network.send(self._caller.place, found.process.place, what, arrive)
 
-    async def _answered(self, found: Address, letter: bytes, answer: asyncio.Future[bytes]) -> None:
+    async def _answered(
+        self, found: Address, letter: _Letter, answer: asyncio.Future[bytes]
+    ) -> None:
         """The answerer's side. Never raises: a defect here must not end its process."""
         await found.process.passing()
+        if asyncio.get_running_loop().time() > letter.deadline_s:
+            self._network.journal.note(f"too late: {self._call.name}")
+            return
         answer_call = getattr(found.answerer, self._call.name)
-        reply = await Answering(self._call, answer_call, self._who).reply(letter)
+        reply = await Answering(self._call, answer_call, self._who).reply(letter.text)
         await found.process.passing()
         what = f"answer to {self._call.name}"
         self._network.send(
