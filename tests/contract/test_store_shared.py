@@ -333,7 +333,7 @@ def test_a_storm_of_moves_by_two_conductors_leaves_everything_in_its_place(
                         group.create_task(each.move(number), name=f"move {number}")
                     for host in HOSTS:
                         group.create_task(each.discover(host), name=f"reports of {host}")
-        assert min(storm.ended for storm in storms) > 0
+        assert sum(storm.ended for storm in storms) > 0
         moves = await first.queries.migrations()
         assert {move.status for move in moves} <= {S.COMPLETED, S.FAILED}
         usage = await first.queries.usage()
