@@ -50,6 +50,13 @@ class Nursery:
         Raises `OSError` if no answer came. Then a process may have been forked or not: whether one
         lives says the lock alone, which the nursery has let go of when this returns.
         """
+        try:
+            return self._asked(folder, lock)
+        except (BrokenPipeError, ConnectionResetError):
+            # It ended before it took the letter: had it read it, there would be an end of file.
+            return self._asked(folder, lock)
+
+    def _asked(self, folder: Path, lock: int) -> int:
         self.start()
         door = self._door
         if door is None:
