@@ -350,3 +350,38 @@ def test_a_dry_run_of_a_guest_that_cannot_move_says_so_and_asks_no_host() -> Non
             assert (verdicts.willing, verdicts.refusals) == ((), ())
 
     run(story())
+
+
+@pytest.mark.parametrize("host", [A, B])
+def test_a_host_that_has_just_come_back_is_not_refused_for_its_last_report(host: HostName) -> None:
+    async def story() -> None:
+        async with a_house() as house:
+            house.fleet.disconnect(host)
+            while not (await trouble_of(house, host)):  # noqa: ASYNC110 - in virtual time
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(3)
+            house.fleet.reconnect(host)
+            assert await trouble_of(house, host), "it has not reported since"
+            assert (await house.migrate(host=B)).status is S.COMPLETED
+            await house.assert_sound()
+
+    run(story())
+
+
+@pytest.mark.parametrize("host", [A, B])
+def test_a_host_that_stays_away_is_refused_a_moment_later(host: HostName) -> None:
+    async def story() -> None:
+        async with a_house() as house:
+            house.fleet.disconnect(host)
+            while not (await trouble_of(house, host)):  # noqa: ASYNC110 - in virtual time
+                await asyncio.sleep(0.1)
+            asked_s = asyncio.get_running_loop().time()
+            assert (await house.migrate(host=B)).status is S.FAILED
+            assert asyncio.get_running_loop().time() - asked_s < 5
+
+    run(story())
+
+
+async def trouble_of(house: House, host: HostName) -> str:
+    known = await house.store.queries.host(host)
+    return known.trouble if known is not None else ""

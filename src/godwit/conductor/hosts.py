@@ -18,6 +18,9 @@ from godwit.servicegroup import is_up, silent_s
 from godwit.store.queries import Queries
 
 KEPT_S: Final = 1.0
+HEARD_AGAIN_LOOKS: Final = 6
+HEARD_AGAIN_PAUSE_S: Final = 0.5
+"""A host whose hypervisor is away is looked for by its manager every two seconds."""
 
 
 class Hosts:
@@ -54,6 +57,18 @@ class Hosts:
         """One host as it is now, without what is claimed there. An unknown one never reported."""
         host = await self._queries.host(name) or Host(name=name)
         return self._state(host, Usage(), now_s=self._clock.now_s())
+
+    async def heard_again(self, name: HostName) -> HostState:
+        """The same. One whose hypervisor did not answer at its last report is given the time until
+        it would be heard again: who has just restarted it is not refused for what was.
+        """
+        state = await self.one(name)
+        for _ in range(HEARD_AGAIN_LOOKS):
+            if not (state.up and state.trouble):
+                break
+            await asyncio.sleep(HEARD_AGAIN_PAUSE_S)
+            state = await self.one(name)
+        return state
 
     def claimed(self, name: HostName, *, vcpus: int, memory_mib: int) -> None:
         """This much more is in use there from now on."""

@@ -46,6 +46,8 @@ async def find_destination(context: Telling) -> Told:
     """
     await drop_claims(context)
     world, attempts = context.world, 0
+    if context.facts.requested_host is not None:
+        await world.hosts.heard_again(context.facts.requested_host)
     refused: dict[HostName, tuple[Reason, ...]] = {}
     selection = Selection((), ())
     while attempts < world.settings.migration.attempts_max:

@@ -38,7 +38,7 @@ async def check_instance(context: Telling) -> LiveMigrationFacts:
     """The guest runs or is paused, is Godwit's to move, and its host's service is up. Raises
     `Refused`.
     """
-    source = await context.world.hosts.one(at_source(context.facts))
+    source = await context.world.hosts.heard_again(at_source(context.facts))
     instance = context.facts.instance
     for refusal in (against_the_guest(instance, source.facts), why_unavailable(source)):
         if refusal is not None:
