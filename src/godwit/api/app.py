@@ -101,6 +101,7 @@ def godwit_routes() -> list[BaseRoute]:
     one_migration = "/migrations/{migration_id}"
     return [
         Route("/servers/{server_id}/check", godwit.check, methods=["POST"]),
+        Route("/servers/{server_id}/whereis", godwit.whereis),
         Route("/servers/{server_id}/forget", godwit.forget, methods=["POST"]),
         Route("/migrations", godwit.list_migrations),
         Route(one_migration, godwit.show_migration, methods=["GET"]),

@@ -35,6 +35,7 @@ from godwit.model.migration import MigrationStatus
 from godwit.rpc.conductor import (
     AbortMigration,
     CheckLiveMigration,
+    FindServer,
     ForceComplete,
     ForServer,
     ResolveMigration,
@@ -65,6 +66,14 @@ async def check(request: Request) -> Response:
             else conductor.check_live_migration(ask)
         )
     return answer({"server_uuid": server.uuid, "source": server.host, "verdicts": verdicts})
+
+
+async def whereis(request: Request) -> Response:
+    """`GET /servers/{id}/whereis`: what every host shows of it now, beside the record."""
+    Query(request).nothing_else()
+    server = await instance_or_404(world_of(request).queries, request.path_params["server_id"])
+    found = await world_of(request).conductor.whereis(FindServer(instance_uuid=server.uuid))
+    return answer({"whereis": found})
 
 
 async def forget(request: Request) -> Response:

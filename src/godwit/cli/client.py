@@ -20,6 +20,7 @@ CHECK_S: Final = 75.0
 REHEARSAL_S: Final = 310.0
 CREATE_S: Final = 160.0
 DELETE_S: Final = 100.0
+WHEREIS_S: Final = 130.0
 POLL_WAIT_S: Final = 20.0
 PAGES_MAX: Final = 1000
 """So many pages of a list are read at most."""

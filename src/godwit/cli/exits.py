@@ -39,6 +39,9 @@ BY_OUTCOME: Final[Mapping[str, Exit]] = {
 }
 """The exit code for each outcome the server names."""
 
+KNOWN_PLACES: Final = frozenset({"as-recorded", "under-way", "elsewhere", "left-over"})
+"""The places that say for sure where a guest is."""
+
 WORST_FIRST: Final = (
     Exit.PERSON_NEEDED,
     Exit.FAILED,
@@ -65,6 +68,11 @@ UNKNOWN_NAMES: Final = frozenset(
 def exit_of_outcome(outcome: str) -> Exit:
     """The exit code for an outcome; a word we do not know needs a person to look."""
     return BY_OUTCOME.get(outcome, Exit.PERSON_NEEDED)
+
+
+def exit_of_place(place: str) -> Exit:
+    """The exit code for where a guest was found; a word we do not know needs a person to look."""
+    return Exit.MOVED if place in KNOWN_PLACES else Exit.PERSON_NEEDED
 
 
 def exit_of_fault(status: int, fault: Fault) -> Exit:

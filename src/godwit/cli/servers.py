@@ -7,11 +7,13 @@ import msgspec
 
 from godwit.cli.answers import OneServer, Servers
 from godwit.cli.asking import Asking, verb
-from godwit.cli.client import CREATE_S, DELETE_S
+from godwit.cli.client import CREATE_S, DELETE_S, WHEREIS_S
 from godwit.cli.completion import complete_flavors, complete_hosts, complete_servers
+from godwit.cli.exits import Exit, exit_of_place
 from godwit.cli.options import NAME, REASON
 from godwit.cli.show import server_lines, server_table
 from godwit.cli.text import plain
+from godwit.cli.whereis import WhereisAnswer, whereis_lines
 
 _SERVER = click.argument("named", type=NAME, metavar="SERVER", shell_complete=complete_servers)
 
@@ -43,6 +45,22 @@ def show(asking: Asking, named: str) -> None:
     found = asking.client.server(named)
     raw = asking.client.get(f"/v2.1/servers/{found.id}")
     asking.put(raw, lambda: server_lines(asking.client.read(raw, OneServer).server))
+
+
+@server.command()
+@_SERVER
+@verb
+def whereis(asking: Asking, named: str) -> Exit:
+    """Ask every host now whether it has the server's guest; changes nothing.
+
+    Exit code 5 where that does not say for sure that it is at one host alone.
+    """
+    found = asking.client.server(named)
+    path = f"/godwit/v1/servers/{quote(found.id)}/whereis"
+    raw = asking.client.get(path, timeout_s=WHEREIS_S)
+    where = asking.client.read(raw, WhereisAnswer).whereis
+    asking.put(raw, lambda: whereis_lines(where))
+    return exit_of_place(where.place)
 
 
 @server.command()

@@ -19,6 +19,8 @@ from godwit.rpc.compute import (
     EndRehearsal,
     FollowTransfer,
     ForTransfer,
+    GuestHere,
+    LookForGuest,
     Move,
     Nothing,
     PreparedAtDestination,
@@ -45,6 +47,10 @@ class ComputeManager:
         self._fence = fence
 
     # --- looks ------------------------------------------------------------------------------------
+
+    async def look_for_guest(self, ask: LookForGuest) -> GuestHere:
+        """See `ComputeRpc`."""
+        return await sighting.look_for_guest(self.driver, ask)
 
     async def check_can_live_migrate_destination(self, ask: CheckDestination) -> CheckAnswer:
         """See `ComputeRpc`."""

@@ -1,4 +1,6 @@
-"""A look at one end of a move: what the driver sees, weighed with what is on record here."""
+"""A look at one end of a move: what the driver sees, weighed with what is on record here. And a
+look for a guest that need not move at all.
+"""
 
 from msgspec.structs import replace
 
@@ -6,7 +8,8 @@ from godwit.compute.transfer_folder import Mark
 from godwit.compute.transfers import Transfers
 from godwit.model.errors import GodwitError
 from godwit.model.sighting import DestinationSighting, SourceSighting, SourceWord
-from godwit.rpc.compute import Move
+from godwit.model.whereis import shown
+from godwit.rpc.compute import GuestHere, LookForGuest, Move
 from godwit.virt.driver import ComputeDriver
 
 MAY_STILL_BEGIN = frozenset({SourceWord.KEPT})
@@ -34,6 +37,12 @@ async def sight_source(driver: ComputeDriver, transfers: Transfers, ask: Move) -
 async def sight_destination(driver: ComputeDriver, ask: Move) -> DestinationSighting:
     """What is there of the guest at its destination. UNREACHABLE instead of raising."""
     return await driver.sight_destination(ask.instance, ask.migrate_data)
+
+
+async def look_for_guest(driver: ComputeDriver, ask: LookForGuest) -> GuestHere:
+    """What this host shows of a guest now, whether it moves or not. Raises what a look raises."""
+    guests = await driver.guests()
+    return GuestHere(shows=shown(next((g for g in guests if g.uuid == ask.instance_uuid), None)))
 
 
 def _while_alive(seen: SourceSighting) -> SourceSighting:

@@ -2,17 +2,19 @@
 `rpc/conductor.py`. The work is done in the modules beside it.
 """
 
-from godwit.conductor import dry_run, rehearsal, requests, servers, steer
+from godwit.conductor import dry_run, rehearsal, requests, servers, steer, whereis
 from godwit.conductor.reports import Reports
 from godwit.conductor.world import World
 from godwit.model.host import HostReport
 from godwit.model.instance import Instance
 from godwit.model.migration import Migration
+from godwit.model.whereis import Whereis
 from godwit.rpc.compute import Destroyed, Nothing
 from godwit.rpc.conductor import (
     AbortMigration,
     CheckLiveMigration,
     CreateServer,
+    FindServer,
     ForceComplete,
     Forced,
     ForServer,
@@ -43,6 +45,10 @@ class ComputeTaskManager:
     async def rehearse_live_migration(self, ask: CheckLiveMigration) -> Verdicts:
         """The dry run with a rehearsal where the checks agree."""
         return await rehearsal.rehearse(self._world, ask)
+
+    async def whereis(self, ask: FindServer) -> Whereis:
+        """Every host's sighting of the server, and what follows. Raises `NotFound`."""
+        return await whereis.find(self._world, ask, self._reports.last_of)
 
     async def abort_live_migration(self, ask: AbortMigration) -> Migration:
         """The request is on record; it is too late (`Conflict`) once the guest has moved."""

@@ -66,6 +66,10 @@ class Reports:
         """Know what the host says, and leave it to another conductor to put it on record."""
         self._keep(Heard(report, self._world.clock.now_s()))
 
+    def last_of(self, host: HostName) -> Heard | None:
+        """The host's latest report, if it has reported to this process."""
+        return self._heard.get(host)
+
     def _concerned(self, known: tuple[Instance, ...], heard: Heard) -> dict[HostName, Heard]:
         """The reports of other hosts that say something of the same servers."""
         uuids = {record.uuid for record in known} | {guest.uuid for guest in heard.report.guests}

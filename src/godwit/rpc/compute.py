@@ -19,9 +19,11 @@ from godwit.model.rehearsal import TwinName
 from godwit.model.request_spec import RequestSpec
 from godwit.model.sighting import DestinationSighting, SourceSighting
 from godwit.model.steering import UNSTEERED, Steering
+from godwit.model.whereis import Shows
 from godwit.rpc.contract import remote
 
 ONLY_LOOKS: Final = "only looks"
+LOOK_FOR_GUEST_S: Final = 10.0
 FOLLOW_WAIT_S: Final = 10.0
 """How long `follow_transfer` waits for news before it answers that there is none."""
 
@@ -191,8 +193,23 @@ class Destroyed(msgspec.Struct, frozen=True, kw_only=True):
     left: tuple[str, ...] = ()
 
 
+class LookForGuest(msgspec.Struct, frozen=True, kw_only=True):
+    """What does this hypervisor show of that guest now?"""
+
+    instance_uuid: InstanceUuid
+
+
+class GuestHere(msgspec.Struct, frozen=True, kw_only=True):
+    """The hypervisor's own answer of this moment."""
+
+    shows: Shows
+
+
 class ComputeRpc(Protocol):
     """The compute manager of one host. Any call may raise `Unreachable` (no answer in time)."""
+
+    @remote(timeout_s=LOOK_FOR_GUEST_S, repeat=ONLY_LOOKS)
+    async def look_for_guest(self, ask: LookForGuest) -> GuestHere: ...
 
     @remote(timeout_s=20, repeat=ONLY_LOOKS)
     async def check_can_live_migrate_destination(self, ask: CheckDestination) -> CheckAnswer: ...

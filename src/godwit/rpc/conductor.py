@@ -12,11 +12,14 @@ from godwit.model.migration import BlockMigration, Migration
 from godwit.model.reasons import Reason
 from godwit.model.refusals import Refusal
 from godwit.model.steering import NO_WISH, Force, SteeringWish
+from godwit.model.whereis import Whereis
 from godwit.rpc.compute import Destroyed, Nothing
 from godwit.rpc.contract import remote
 
 REHEARSAL_S: Final = 300.0
 """Several hosts, a few at a time."""
+WHEREIS_S: Final = 120.0
+"""Every host, many at a time, some of them silent, and what alarms is looked at again."""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +133,12 @@ class ForServer(msgspec.Struct, frozen=True, kw_only=True):
     instance_uuid: InstanceUuid
 
 
+class FindServer(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask every host what it shows of this server now."""
+
+    instance_uuid: InstanceUuid
+
+
 class ComputeTaskApi(Protocol):
     """Any conductor. Refusals are raised as `model.errors`, with their reason."""
 
@@ -141,6 +150,9 @@ class ComputeTaskApi(Protocol):
 
     @remote(timeout_s=REHEARSAL_S, repeat="rehearses again")
     async def rehearse_live_migration(self, ask: CheckLiveMigration) -> Verdicts: ...
+
+    @remote(timeout_s=WHEREIS_S, repeat="only looks")
+    async def whereis(self, ask: FindServer) -> Whereis: ...
 
     @remote(timeout_s=10, repeat="the request is already on record")
     async def abort_live_migration(self, ask: AbortMigration) -> Migration: ...

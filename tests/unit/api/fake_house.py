@@ -20,11 +20,13 @@ from godwit.model.instance import Disk, Instance, Nic, PowerState, TaskState, Vm
 from godwit.model.migration import Migration
 from godwit.model.reasons import Code, Reason, reason
 from godwit.model.steering import Force, ForceKind
+from godwit.model.whereis import HostShows, Place, Shows, Whereis, holders
 from godwit.rpc.compute import Destroyed, Nothing
 from godwit.rpc.conductor import (
     AbortMigration,
     CheckLiveMigration,
     CreateServer,
+    FindServer,
     ForceComplete,
     Forced,
     ForServer,
@@ -153,6 +155,8 @@ class FakeHouse:
         self.asked: list[Any] = []
         self.settings = SETTINGS
         self.trouble: Exception | None = None
+        self.place = Place.AS_RECORDED
+        self.sightings: tuple[HostShows, ...] = (HostShows(host=HOST_A, shows=Shows.RUNS),)
         self.left: tuple[str, ...] = ()
         """Raised by every change that is asked for."""
         for name in (HOST_B, HOST_A, HOST_C):
@@ -252,6 +256,20 @@ class FakeHouse:
         self._ask(ask)
         willing = [replace(each, rehearsed=True) for each in self.verdicts.willing]
         return replace(self.verdicts, willing=tuple(willing))
+
+    async def whereis(self, ask: FindServer) -> Whereis:
+        self._ask(ask)
+        server = await self.server(ask.instance_uuid)
+        return Whereis(
+            server_uuid=server.uuid,
+            server=server.name,
+            recorded_host=server.host,
+            task_state=server.task_state,
+            place=self.place,
+            at_hosts=tuple(each.host for each in holders(self.sightings)),
+            sightings=self.sightings,
+            looked_at=AT,
+        )
 
     async def abort_live_migration(self, ask: AbortMigration) -> Migration:
         self._ask(ask)

@@ -5,6 +5,7 @@ import json
 import pytest
 from msgspec.structs import replace
 from tests.unit.api.fake_house import (
+    AT,
     GUEST,
     HOST_A,
     HOST_B,
@@ -26,6 +27,7 @@ from godwit.model.instance import Platform, TaskState
 from godwit.model.migration import MigrationStatus
 from godwit.model.reasons import Code, reason
 from godwit.model.steering import SteeringWish
+from godwit.model.whereis import ALARMING, HostShows, LastHeard, Place, Shows
 from godwit.rpc.conductor import (
     AbortMigration,
     CreateServer,
@@ -43,6 +45,7 @@ EVERY_LOOK = [
     ("host", "show", "host-a"),
     ("server", "list"),
     ("server", "show", "guest-1"),
+    ("server", "whereis", "guest-1"),
     ("migration", "list"),
     ("migration", "show", "12"),
 ]
@@ -260,6 +263,40 @@ def test_a_name_that_fits_several_servers_lists_their_uuids() -> None:
     assert f"{GUEST} on host-a" in said.stderr
     assert f"{OTHER} on host-b" in said.stderr
     assert house.asked == []
+
+
+def test_where_a_server_is_names_each_host_and_what_a_silent_one_said_last() -> None:
+    house = FakeHouse()
+    last = LastHeard(at=AT, shows=Shows.RUNS)
+    silent = HostShows(host=HOST_A, shows=Shows.UNREACHABLE, words="no answer", last=last)
+    house.place = Place.UNKNOWN
+    house.sightings = (silent, HostShows(host=HOST_B, shows=Shows.NOTHING))
+    said = typed(house, "server", "whereis", "guest-1")
+    assert said.stdout.splitlines() == [
+        "guest-1: it cannot be told where it is; what is recorded is host-a",
+        "  host-a  does not answer  recorded  no answer; at 2026-01-02 03:04:05 UTC: runs",
+        "  host-b  not there",
+    ]
+
+
+@pytest.mark.parametrize("place", Place)
+def test_a_guest_that_is_not_for_sure_at_one_host_needs_a_person(place: Place) -> None:
+    house = FakeHouse()
+    house.place = place
+    said = typed(house, "server", "whereis", "guest-1")
+    unsure = {Place.UNKNOWN, Place.TWICE, Place.NOWHERE}
+    assert said.exit_code == (Exit.PERSON_NEEDED if place in unsure else 0)
+    assert said.stdout.startswith("guest-1: ")
+    assert place not in said.stdout.splitlines()[0]
+    assert ("ALARM" in said.stdout) == (place in ALARMING)
+
+
+def test_hosts_that_have_nothing_of_a_server_share_a_line_where_they_are_many() -> None:
+    house = FakeHouse()
+    without = [HostShows(host=HostName(f"host-{n:03}"), shows=Shows.NOTHING) for n in range(40)]
+    house.sightings = (*house.sightings, *without)
+    lines = typed(house, "server", "whereis", "guest-1").stdout.splitlines()
+    assert lines[1:] == ["  host-a          runs       recorded", "  40 other hosts  not there"]
 
 
 def test_a_server_is_made_from_flavor_and_image() -> None:
