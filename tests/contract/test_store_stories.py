@@ -112,7 +112,10 @@ def test_a_record_keeps_the_story_as_it_is_but_for_the_abort_and_numbers_its_ent
             attempts=3,
             failure=WHY,
         )
-        entries = (Entry(step="a", what=What.DONE, words="w"), Entry(step="b", what=What.BEGAN))
+        done = Entry(
+            step="a", what=What.DONE, words="w", attempt=2, by="me", where="here", code="code"
+        )
+        entries = (done, Entry(step="b", what=What.BEGAN))
         await store.record(replace(story, abort=WHY), *entries)
         assert await store.story_of(NEW.uuid) == story
         await store.record(story, Entry(step="b", what=What.DONE, at="then"))
@@ -122,6 +125,7 @@ def test_a_record_keeps_the_story_as_it_is_but_for_the_abort_and_numbers_its_ent
             (3, "b", What.BEGAN, ""),
             (4, "b", What.DONE, ""),
         ]
+        assert timeline[0] == replace(done, at=timeline[0].at, sequence=2)
         assert timeline[0].at != ""
         assert timeline[2].at == "then"
         late = replace(story, generation=0)

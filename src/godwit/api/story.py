@@ -147,6 +147,10 @@ def entry_views(timeline: Sequence[Entry]) -> list[dict[str, Any]]:
             "what": entry.what,
             "kind": Kind.UNDO if entry.what is What.UNDONE else kinds[entry.step],
             "words": entry.words,
+            "code": entry.code,
+            "attempt": entry.attempt,
+            "by": entry.by,
+            "where": entry.where,
         }
         for entry in timeline
     ]

@@ -137,6 +137,10 @@ class Entry(Answer, frozen=True, kw_only=True):
     what: str = ""
     kind: str = ""
     words: str = ""
+    code: str = ""
+    attempt: int = 0
+    by: str = ""
+    where: str = ""
 
 
 class Timeline(Answer, frozen=True, kw_only=True):

@@ -8,9 +8,10 @@ import click
 
 from godwit.cli.asking import Asking, verb
 from godwit.cli.completion import complete_hosts, complete_migrations, complete_servers
+from godwit.cli.events import event_table
 from godwit.cli.exits import Exit
 from godwit.cli.migrate import watched
-from godwit.cli.migration_answers import ForcedAnswer, Migrations
+from godwit.cli.migration_answers import ForcedAnswer, Migrations, Timeline
 from godwit.cli.options import NAME, REASON
 from godwit.cli.show import migration_table
 from godwit.cli.steering import forced_line, limit_options, steering_in
@@ -48,15 +49,26 @@ def list_migrations(
 @_MIGRATION
 @click.option("--watch", is_flag=True, help="Go on showing the story until it ends.")
 @click.option("--all", "all_hosts", is_flag=True, help="Each host that refused by itself.")
+@click.option(
+    "--timeline", "every_event", is_flag=True, help="Every event: when, where, who, which attempt."
+)
 @verb
-def show(asking: Asking, named: str, watch: bool, all_hosts: bool) -> Exit | None:
+def show(
+    asking: Asking, named: str, watch: bool, all_hosts: bool, every_event: bool
+) -> Exit | None:
     """The whole story of one migration; what to type where a person is needed.
 
     With --watch the exit code is that of godwit migrate.
     """
+    if every_event and (watch or all_hosts):
+        raise click.UsageError("--timeline stands alone")
     found, raw = asking.client.migration(named)
     if watch:
         return watched(asking, found)
+    if every_event:
+        events = asking.client.get(f"/godwit/v1/migrations/{quote(found.uuid)}/timeline")
+        asking.put(events, lambda: event_table(asking.client.read(events, Timeline).entries))
+        return None
     timeline = asking.client.timeline(found.uuid)
     story = partial(migration_lines, timeline.migration, timeline.entries, all_hosts=all_hosts)
     asking.put(raw, story)

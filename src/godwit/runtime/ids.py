@@ -1,5 +1,7 @@
 """The door to chance, for names that must be new."""
 
+import os
+import platform
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +13,11 @@ _uuid: ContextVar[Callable[[], uuid.UUID]] = ContextVar("uuid", default=uuid.uui
 def new_uuid() -> str:
     """A uuid that nobody has."""
     return str(_uuid.get()())
+
+
+def new_life() -> str:
+    """A name for this life of this process that says where it is: `MACHINE:PID:EIGHT-DIGITS`."""
+    return f"{platform.node()}:{os.getpid()}:{new_uuid()[:8]}"
 
 
 def new_request_id() -> str:

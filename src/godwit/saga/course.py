@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from godwit.model.reasons import Reason
-from godwit.saga.log import Debt, Direction, Story
+from godwit.saga.log import Debt, Direction, Entry, Story, What
 from godwit.saga.step import Context, F, Forward, NothingToUndo, Pivot, Saga, Step, Undo, W, Where
 
 PERSON_NEEDED: Final = "person_needed"
@@ -53,6 +53,18 @@ class Course(Generic[W, F]):
         where: Where[F] | None = self.part(story.step).where
         return "" if where is None else where(self.facts(story))
 
+    def signed(self, story: Story, entries: tuple[Entry, ...], by: str) -> tuple[Entry, ...]:
+        """The lines with who told them, and at which host the step of each was to act."""
+        facts: F | None = None
+        signed = []
+        for entry in entries:
+            at_host = self.part(entry.step).where
+            if at_host is not None and facts is None:
+                facts = self.facts(story)
+            where = at_host(facts) if at_host is not None and facts is not None else ""
+            signed.append(replace(entry, by=by, where=where))
+        return tuple(signed)
+
     def onward(self, story: Story) -> Story:
         """At the beginning of the next step, or at the end."""
         names = list(self._parts)
@@ -94,6 +106,14 @@ class Course(Generic[W, F]):
         parts: tuple[Step[W, F] | Pivot[W, F] | Forward[W, F], ...]
         parts = (*self.saga.before, self.saga.pivot, *self.saga.after)
         return {part.name: part for part in parts}
+
+
+def told(
+    story: Story, what: What, why: Reason | None = None, *, attempt: int = 0, at: str = ""
+) -> Entry:
+    """A line of the timeline about the step at the position, and the reason for it."""
+    words, code = ("", "") if why is None else (why.words, str(why.code))
+    return Entry(step=story.step, what=what, words=words, code=code, attempt=attempt, at=at)
 
 
 def moved(story: Story, direction: Direction, step: str) -> Story:

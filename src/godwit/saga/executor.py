@@ -24,6 +24,7 @@ from godwit.saga.course import (
     learned,
     moved,
     rests,
+    told,
 )
 from godwit.saga.course import Pace as Pace
 from godwit.saga.log import Debt, Direction, Entry, SagaLog, Story, What
@@ -122,7 +123,8 @@ class Executor(Generic[W, F]):
             try:
                 story = await self._next(story)
             except Rest as rest:
-                story = await self._rests(story, rest.why, rest.why, rest.again_after_s)
+                entry = replace(told(story, What.RESTS), words=rest.why)
+                story = await self._rests(story, rest.why, entry, rest.again_after_s)
 
     async def _next(self, story: Story) -> Story:
         match story.direction:
@@ -163,25 +165,24 @@ class Executor(Generic[W, F]):
             return self._advance_unrecorded(story)
         try:
             # Heard with the record itself: a pivot's do cannot be called off from here.
-            return await self._advance(story, What.DONE, along=write, unless_aborted=True)
+            over = told(story, What.DONE)
+            return await self._advance(story, over, along=write, unless_aborted=True)
         except _CalledOff as called_off:
             return await self._turn_back(story, called_off.reason)
 
     async def _turn_back(self, story: Story, failure: Reason) -> Story:
         """The step at the position is undone, too: it may have happened."""
         story = moved(replace(story, failure=failure), Direction.BACKWARD, story.step)
-        return await self._record(
-            story, Entry(step=story.step, what=What.FAILED, words=failure.words)
-        )
+        return await self._record(story, told(story, What.FAILED, failure))
 
     async def _pivot(self, story: Story, pivot: Pivot[W, F]) -> Story:
         facts = await outcome_of(pivot.do, self._context(story))
         if isinstance(facts, Failed):
             story = replace(story, failure=facts.reason)
-            entry = Entry(step=pivot.name, what=What.FAILED, words=facts.reason.words)
+            entry = told(story, What.FAILED, facts.reason)
         else:
             story = learned(story, facts)
-            entry = Entry(step=pivot.name, what=What.DONE)
+            entry = told(story, What.DONE)
         return await self._record(moved(story, Direction.RESOLVING, pivot.name), entry)
 
     async def _resolve(self, story: Story) -> Story:
@@ -189,17 +190,17 @@ class Executor(Generic[W, F]):
         match found:
             case Happened():
                 story = learned(replace(story, failure=None), found.facts)
-                return await self._advance(story, What.RESOLVED)
+                return await self._advance(story, told(story, What.RESOLVED))
             case DidNotHappen(reason=failure, facts=facts):
                 story = story if facts is None else learned(story, facts)
                 story = moved(replace(story, failure=failure), Direction.BACKWARD, story.step)
-                entry = Entry(step=story.step, what=What.RESOLVED, words=failure.words)
-                return await self._record(story, entry)
+                return await self._record(story, told(story, What.RESOLVED, failure))
             case Undecided(again_after_s=again_after_s, reason=seen, facts=facts):
                 story = story if facts is None else learned(story, facts)
                 why = ASKING_AGAIN if seen is None else PERSON_NEEDED
-                words = why if seen is None else seen.words
-                return await self._rests(story, why, words, again_after_s)
+                entry = told(story, What.RESTS, seen)
+                entry = replace(entry, words=why) if seen is None else entry
+                return await self._rests(story, why, entry, again_after_s)
             case Failed(reason=failure):
                 return await self._retries_later(story, failure)
             case _:
@@ -209,11 +210,12 @@ class Executor(Generic[W, F]):
         outcome = await self._insist(forward.do, story)
         if not isinstance(outcome, Failed):
             facts, write = parted(outcome)
-            return await self._advance(learned(story, facts), What.DONE, along=write)
+            return await self._advance(learned(story, facts), told(story, What.DONE), along=write)
         debt = self._debt(story, outcome.reason)
         if debt is None:
             return await self._retries_later(story, outcome.reason)
-        return await self._advance(story, What.OWED, owed=debt)
+        entry = told(story, What.OWED, outcome.reason, attempt=debt.attempts)
+        return await self._advance(story, entry, owed=debt)
 
     async def _backward(self, story: Story) -> Story:
         undo = self._course.undo(story.step)
@@ -222,21 +224,19 @@ class Executor(Generic[W, F]):
             return back
         done = await self._insist(undo, story)
         if not isinstance(done, Failed):
-            return await self._record(back, Entry(step=story.step, what=What.UNDONE))
+            return await self._record(back, told(story, What.UNDONE))
         debt = self._debt(story, done.reason)
         if debt is None:
             return await self._retries_later(story, done.reason)
-        entry = Entry(step=story.step, what=What.OWED, words=debt.words)
+        entry = told(story, What.OWED, done.reason, attempt=debt.attempts)
         return await self._record(back, entry, owed=debt)
 
     async def _unwound(self, story: Story) -> Story:
         done = await self._insist(self._saga.unwound, story)
         if isinstance(done, Failed):
             return await self._retries_later(story, done.reason)
-        words = "" if story.failure is None else story.failure.words
         story = moved(story, Direction.ENDED, story.step)
-        entry = Entry(step=story.step, what=What.ENDED, words=words)
-        return await self._record(story, entry, along=done)
+        return await self._record(story, told(story, What.ENDED, story.failure), along=done)
 
     async def _pay(self, debt: Debt, story: Story) -> None:
         act: Callable[[Context[W, F]], Awaitable[object]] | None
@@ -247,7 +247,14 @@ class Executor(Generic[W, F]):
             done = Failed(reason(Code.INTERNAL_ERROR, problem=f"a debt cannot rest: {rest.why}"))
         if not isinstance(done, Failed):
             logger.info("debt_paid", story=story.uuid, step=debt.step, where=debt.where)
-            entry = Entry(step=debt.step, what=What.PAID, words=debt.where)
+            entry = Entry(
+                step=debt.step,
+                what=What.PAID,
+                words=debt.where,
+                attempt=debt.attempts + 1,
+                by=self.owner,
+                where=debt.where,
+            )
             return await self.log.pay(debt, entry, generation=story.generation)
         attempts = debt.attempts + 1
         due_at_s = self.clock.now_s() + self._pace.rest_s(attempts)
@@ -257,18 +264,16 @@ class Executor(Generic[W, F]):
     async def _advance(
         self,
         story: Story,
-        what: What,
+        over: Entry,
         *,
         owed: Debt | None = None,
         along: object = None,
         unless_aborted: bool = False,
     ) -> Story:
         """On to the step after this one: one ended and the next begun in one write."""
-        words = "" if owed is None else owed.words
-        over = Entry(step=story.step, what=what, words=words)
         story = self._course.onward(story)
         ended = story.direction is Direction.ENDED
-        then = Entry(step=story.step, what=What.ENDED if ended else What.BEGAN)
+        then = told(story, What.ENDED if ended else What.BEGAN)
         return await self._record(
             story, over, then, owed=owed, along=along, unless_aborted=unless_aborted
         )
@@ -278,22 +283,21 @@ class Executor(Generic[W, F]):
         told with the next record.
         """
         onward = self._course.onward(story)
-        over = Entry(step=story.step, what=What.DONE, at=iso(self.clock.now_s()))
+        over = told(story, What.DONE, at=iso(self.clock.now_s()))
         then = replace(over, step=onward.step, what=What.BEGAN)
         self._untold[story.uuid] = (*self._untold.get(story.uuid, ()), over, then)
         return onward
 
-    async def _rests(self, story: Story, why: str, words: str, again_after_s: float) -> Story:
+    async def _rests(self, story: Story, why: str, entry: Entry, again_after_s: float) -> Story:
         """Give the lease back for a while. One entry per rest, however often it is looked at."""
-        entry = Entry(step=story.step, what=What.RESTS, words=words)
-        told = story.resting != why
+        is_news = story.resting != why
         story = rests(story, why, until_s=self.clock.now_s() + again_after_s)
-        return await self._record(story, *((entry,) if told else ()))
+        return await self._record(story, *((entry,) if is_news else ()))
 
     async def _retries_later(self, story: Story, why: Reason) -> Story:
         attempts = story.attempts + 1
         until_s = self.clock.now_s() + self._pace.rest_s(attempts)
-        entry = Entry(step=story.step, what=What.FAILED, words=why.words)
+        entry = told(story, What.FAILED, why, attempt=attempts)
         story = rests(story, RETRYING, until_s=until_s, attempts=attempts)
         return await self._record(story, *((entry,) if is_told(attempts) else ()))
 
@@ -309,6 +313,7 @@ class Executor(Generic[W, F]):
         if self._stopping and story.owner:
             story = replace(story, owner="", wake_at_s=0.0)
         entries = (*self._untold.get(story.uuid, ()), *entries)
+        entries = self._course.signed(story, entries, self.owner)
         recorded = await self.log.record(
             story, *entries, owed=owed, along=along, unless_aborted=unless_aborted
         )

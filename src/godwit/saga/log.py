@@ -72,6 +72,14 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     words: str = ""
     at: str = ""
     sequence: int = 0
+    attempt: int = 0
+    """Of what failed, is owed or was paid: the how manieth in a row."""
+    by: str = ""
+    """The owner of the lease under which it was told; empty: it was no conductor's act."""
+    where: str = ""
+    """The host that was to act, of a step that acts at one."""
+    code: str = ""
+    """The reason's code, where `words` are a reason's."""
 
 
 class Debt(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from godwit.rpc.conductor import ComputeTaskApi
 from godwit.rpc.contract import calls_of
 from godwit.rpc.exchange import Exchange
 from godwit.runtime.clock import Clock, SystemClock
-from godwit.runtime.ids import new_uuid
+from godwit.runtime.ids import new_life
 from godwit.runtime.settings import Settings
 from godwit.service.on_bus import Agents, exchange_on, joined
 from godwit.service.process import (
@@ -67,7 +67,7 @@ async def answering_conductor(
     guest rests on the latest of every host.
     """
     world = World(store, store.queries, Agents(exchange), clock, settings)
-    made = Conductor(world, owner=new_uuid(), alone=store.alone)
+    made = Conductor(world, owner=new_life(), alone=store.alone)
     answerer: ComputeTaskApi = made.manager
     reports = calls_of(ComputeTaskApi)["report_host"]
     await exchange.overhear(reports, CONDUCTORS, made.manager.overhear_report)

@@ -16,7 +16,7 @@ from godwit.rpc import local
 from godwit.rpc.compute import ComputeRpc
 from godwit.rpc.conductor import ComputeTaskApi
 from godwit.runtime.clock import Clock, SystemClock
-from godwit.runtime.ids import new_uuid
+from godwit.runtime.ids import new_life
 from godwit.runtime.settings import Settings
 from godwit.service.door import answer_requests, open_door
 from godwit.service.hosts import HostsHere, held
@@ -84,7 +84,7 @@ async def _serve_with_hosts_here(serving: Serving) -> None:
         hosts = HostsHere(settings, settings.hosts, tasks=tasks, clock=clock)
         computes = {host: _compute(manager, tasks) for host, manager in hosts.managers.items()}
         world = World(store, store.queries, computes, clock, settings)
-        conductor = Conductor(world, owner=new_uuid(), alone=store.alone)
+        conductor = Conductor(world, owner=new_life(), alone=store.alone)
         hosts.report_to(_conductor(conductor.manager, tasks))
         await serving.tell_and_answer(conductor, tasks)
         await hosts.close()

@@ -37,6 +37,7 @@ waits for it once that clock has been set right.
 
 STORY = tuple(stories.c[name] for name in Story.__struct_fields__)
 DEBT = tuple(debts.c[name] for name in Debt.__struct_fields__)
+TOLD = tuple(name for name in Entry.__struct_fields__ if name != "sequence")
 ENTRY = tuple(story_entries.c[name] for name in Entry.__struct_fields__)
 RECORDED = tuple(
     name for name in Story.__struct_fields__ if name not in ("uuid", "saga", "generation", "abort")
@@ -109,14 +110,11 @@ DUE = Reads(
 )
 ADD_ENTRY = Writes(
     insert(story_entries).from_select(
-        ["story_uuid", "sequence", "step", "what", "words", "at"],
+        ["story_uuid", "sequence", *TOLD],
         select(
             bindparam("key", type_=String),
             func.coalesce(func.max(story_entries.c.sequence), 0) + 1,
-            *(
-                bindparam(name, type_=story_entries.c[name].type)
-                for name in ("step", "what", "words", "at")
-            ),
+            *(bindparam(name, type_=story_entries.c[name].type) for name in TOLD),
         ).where(story_entries.c.story_uuid == bindparam("key")),
     )
 )
@@ -190,7 +188,7 @@ def claim(connection: Connection, uuid: str, lease: Lease, *, at: str) -> Story 
         return None
     if story.owner not in ("", lease.owner):
         words = f"{lease.owner} goes on where {story.owner} stopped"
-        entry = Entry(step=story.step, what=What.TAKEN_OVER, words=words)
+        entry = Entry(step=story.step, what=What.TAKEN_OVER, words=words, by=lease.owner)
         _add_entries(connection, uuid, (entry,), at)
     return _lease(connection, story, lease)
 
@@ -313,14 +311,8 @@ def _fenced(connection: Connection, uuid: str, generation: int) -> None:
 def _add_entries(connection: Connection, uuid: str, entries: tuple[Entry, ...], at: str) -> None:
     """At the end of the timeline, in order."""
     for entry in entries:
-        ADD_ENTRY.run(
-            connection,
-            key=uuid,
-            step=entry.step,
-            what=entry.what,
-            words=entry.words,
-            at=entry.at or at,
-        )
+        line = {name: getattr(entry, name) for name in TOLD}
+        ADD_ENTRY.run(connection, key=uuid, **line | {"at": entry.at or at})
 
 
 def _is(debt: Debt) -> dict[str, object]:

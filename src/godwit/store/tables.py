@@ -29,7 +29,7 @@ from godwit.model.steering import Steering
 from godwit.saga.log import Direction, What
 from godwit.store.columns import Json, Word
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 metadata: Final = MetaData()
 
@@ -162,6 +162,10 @@ story_entries = Table(
     Column("what", Word(What), nullable=False),
     Column("words", Text, nullable=False),
     Column("at", NAME, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("by", NAME, nullable=False),
+    Column("where", NAME, nullable=False),
+    Column("code", NAME, nullable=False),
 )
 
 debts = Table(

@@ -36,7 +36,7 @@ from godwit.rpc.conductor import (
     SetHostEnabled,
     SteerMigration,
 )
-from godwit.saga.log import Debt, What
+from godwit.saga.log import Debt, Entry, What
 
 OTHER = "22222222-2222-4222-8222-222222222222"
 
@@ -48,6 +48,7 @@ EVERY_LOOK = [
     ("server", "whereis", "guest-1"),
     ("migration", "list"),
     ("migration", "show", "12"),
+    ("migration", "show", "12", "--timeline"),
 ]
 EVERY_VERB = [
     *EVERY_LOOK,
@@ -361,6 +362,38 @@ def test_an_unknown_migration_cannot_be_asked_for(verb: str) -> None:
     said = typed(a_house(), "migration", verb, "99")
     assert said.exit_code == Exit.CANNOT_ASK
     assert "no migration is known as 99; godwit migration list" in said.stderr
+
+
+def test_every_event_is_shown_with_where_who_attempt_and_reason() -> None:
+    house = a_house()
+    house.tell(
+        Entry(step="check_instance", what=What.BEGAN),
+        Entry(
+            step="post_live_migration_at_source",
+            what=What.OWED,
+            words="host-a does not answer",
+            attempt=1,
+            by="box:7:1a2b3c4d",
+            where="host-a",
+            code="no-answer",
+        ),
+    )
+    said = typed(house, "migration", "show", "12", "--timeline")
+    assert [" ".join(line.split()) for line in said.stdout.splitlines()] == [
+        "WHEN (UTC) STEP WHAT ATTEMPT WHERE WHO REASON EVIDENCE",
+        "2026-01-02 03:04:05.000006 check_instance began",
+        "2026-01-02 03:04:05.000006 post_live_migration_at_source owed 1 host-a box:7:1a2b3c4d "
+        "no-answer host-a does not answer",
+    ]
+    said = typed(house, "migration", "show", "12", "--timeline", "--json")
+    told = json.loads(said.stdout)["entries"][1]
+    assert (told["attempt"], told["by"], told["where"]) == (1, "box:7:1a2b3c4d", "host-a")
+    assert (told["code"], told["words"]) == ("no-answer", "host-a does not answer")
+
+
+def test_every_event_is_not_shown_while_one_watches() -> None:
+    said = typed(a_house(), "migration", "show", "12", "--timeline", "--watch")
+    assert said.exit_code == Exit.WRONG_USAGE
 
 
 def test_aborting_says_how_to_watch() -> None:
