@@ -95,6 +95,10 @@ class Cluster(Console):
                 raise RuntimeError(f"not all hosts are heard:\n{self.last_words()}")
             time.sleep(0.2)
 
+    def silent_s(self) -> float:
+        """How long the host that was heard least lately has not reported."""
+        return max(float(host["silent_s"]) for host in self.ask("host", "list")["hosts"])
+
     def stop(self) -> None:
         """End everything; PostgreSQL is ended by who started it."""
         for process in self.processes:

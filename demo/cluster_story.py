@@ -94,6 +94,7 @@ def while_everything_dies(cluster: Cluster, beats: Heartbeats, guest: str, to: s
     time.sleep(QUIET_AFTER_COPY_S)
     cluster.postgres.start()
     cluster.start()
+    until("every host has reported again", lambda: cluster.silent_s() < QUIET_AFTER_COPY_S)
     print("everything is back")
     until("the story has ended", lambda: is_final(cluster, uuid))
     cluster.godwit("migration", "show", uuid)

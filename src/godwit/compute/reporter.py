@@ -20,6 +20,9 @@ this: a look at all guests costs as much as the checks of one that moves. A calm
 as the last wait ends it."""
 LOOK_TIMEOUT_S = 30.0
 """A driver's look is bounded by itself; this is the bound if it breaks its promise."""
+AGAIN_S = 1.0
+"""So soon a report is made again that nobody has heard: a host is known as soon as anybody is there
+to know it."""
 CHANGES_AGAIN_S = 5.0
 TIDY_S = 3600.0
 
@@ -50,16 +53,18 @@ class Reporter:
             tasks.create_task(self._listen(), name=f"changes at {self._manager.host}")
             tasks.create_task(self._tidy(), name=f"tidy {self._manager.host}")
             while True:
-                await self.report()
-                await self._pause()
+                heard = await self.report()
+                await self._pause(self._interval_s if heard else min(self._interval_s, AGAIN_S))
 
-    async def report(self) -> None:
-        """Look once and tell the conductor. Trouble at either end is only logged."""
+    async def report(self) -> bool:
+        """Look once and tell the conductor; did it hear? Trouble at either end is only logged."""
         report = await self._looked()
         try:
             await self._conductor.report_host(report)
         except GodwitError as error:
             log.warning("report not delivered", host=report.host, words=error.reason.words)
+            return False
+        return True
 
     async def _looked(self) -> HostReport:
         """The report of this moment. Half guests that are still arriving are not here yet."""
@@ -75,12 +80,12 @@ class Reporter:
         here = tuple(guest for guest in guests if not guest.arriving)
         return HostReport(host=host, facts=facts, guests=here)
 
-    async def _pause(self) -> None:
+    async def _pause(self, at_most_s: float) -> None:
         """Until the next report is due, or something has changed and settled."""
         now_s = asyncio.get_running_loop().time
         calm_since_s = now_s()
         try:
-            async with asyncio.timeout(self._interval_s):
+            async with asyncio.timeout(at_most_s):
                 await self._changed.wait()
         except TimeoutError:
             self._settle_s = SETTLE_S

@@ -149,6 +149,10 @@ def test_a_conductor_that_does_not_answer_ends_no_reporter() -> None:
     assert len(reported(quiet, listener=Listener(deaf=2)).heard) >= 2
 
 
+def test_a_report_that_nobody_has_heard_is_made_again_soon() -> None:
+    assert reported(quiet, listener=Listener(deaf=4)).times[0] < 4.5
+
+
 def test_half_a_guest_that_is_still_arriving_is_not_reported() -> None:
     async def arrive(fleet: SimulatedFleet) -> None:
         other = simulated_guest("arriving")
