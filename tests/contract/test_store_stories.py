@@ -76,6 +76,19 @@ def test_a_lease_is_renewed_only_by_who_holds_it(tell: Tell) -> None:
     tell(tale)
 
 
+def test_a_record_leaves_the_lease_as_long_as_it_was_renewed(tell: Tell) -> None:
+    async def tale(store: SqlStore) -> None:
+        await store.begin(NEW)
+        story = await claimed(store)
+        assert await store.renew(NEW.uuid, generation=story.generation, until_s=50.0)
+        await store.record(replace(story, step="b"))
+        assert await store.due(now_s=49.0, owner="other") == ()
+        assert await store.claim(NEW.uuid, owner="other", until_s=99.0, now_s=49.0) is None
+        assert await store.due(now_s=51.0, owner="other") == (NEW.uuid,)
+
+    tell(tale)
+
+
 HOUR_S = 3600.0
 
 

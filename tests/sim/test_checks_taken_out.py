@@ -37,6 +37,12 @@ CHECKS = {
         "    or_(",
         "the store obeyed an old generation",
     ),
+    "the lease at a record": Check(
+        "store/stories.py",
+        '"abort", "lease_until_s"})',
+        '"abort"})',
+        "before its lease was over",
+    ),
     "the sighting at the pivot": Check(
         "conductor/tasks/pivot.py",
         "    return await CARRY_OUT[verdict](context, seen)\n\n\nasync def _as_a",

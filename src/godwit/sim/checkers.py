@@ -8,7 +8,8 @@ from typing import Final
 from godwit.compute.fence import Deed
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
 from godwit.saga.log import Direction, What
-from godwit.sim.journal import Acting, Changed, Defect, Event, Held, Moved, Recorded, Said
+from godwit.sim.journal import Acting, Changed, Defect, Event, Held, Moved, Recorded, Renewed, Said
+from godwit.store.stories import FAR_S
 from godwit.virt.simulated.fleet import SimulatedFleet
 from godwit.virt.simulated.half import Half, HalfState
 
@@ -32,6 +33,8 @@ class Checkers:
         self._heard_of_fleet = 0
         self._newest: dict[MigrationUuid, int] = {}
         """By the leases that were given."""
+        self._leased_until_s: dict[MigrationUuid, float] = {}
+        """As it was claimed or renewed last, by the clock of whoever did."""
         self._obeyed: dict[tuple[HostName, MigrationUuid], int] = {}
         """By the acts that a host let pass."""
         self._guest_of: dict[MigrationUuid, InstanceUuid] = {}
@@ -51,6 +54,8 @@ class Checkers:
                 self._on_act(event)
             case Held():
                 self._on_lease(event)
+            case Renewed():
+                self._leased_until_s[event.migration] = event.until_s
             case Recorded():
                 self._on_record(event)
             case Defect():
@@ -97,6 +102,10 @@ class Checkers:
         if event.generation <= self._newest.get(event.migration, 0):
             self._find(f"two leases of one generation: {event}")
         self._newest[event.migration] = event.generation
+        left_s = self._leased_until_s.get(event.migration, 0.0) - event.now_s
+        if event.over not in ("", event.by) and 0 <= left_s <= FAR_S:
+            self._find(f"taken from {event.over} {left_s:.1f} s before its lease was over: {event}")
+        self._leased_until_s[event.migration] = event.until_s
 
     def _on_record(self, event: Recorded) -> None:
         uuid = event.migration

@@ -62,14 +62,31 @@ class Acting:
 
 @dataclass(frozen=True)
 class Held:
-    """A conductor has the lease of a story."""
+    """A conductor has the lease of a story. `over`: who had it until then, if anybody."""
 
     by: str
     migration: MigrationUuid
     generation: int
+    over: str
+    now_s: float
+    """By its own clock."""
+    until_s: float
 
     def __str__(self) -> str:
         return f"{self.by} holds {self.migration[:8]}/{self.generation}"
+
+
+@dataclass(frozen=True)
+class Renewed:
+    """A conductor has prolonged the lease of a story."""
+
+    by: str
+    migration: MigrationUuid
+    generation: int
+    until_s: float
+
+    def __str__(self) -> str:
+        return f"{self.by} still holds {self.migration[:8]}/{self.generation}"
 
 
 @dataclass(frozen=True)
@@ -113,7 +130,7 @@ class Defect:
         return f"DEFECT {self.words}"
 
 
-Event = Said | Changed | Acting | Held | Recorded | Moved | Defect
+Event = Said | Changed | Acting | Held | Renewed | Recorded | Moved | Defect
 
 
 class Journal:

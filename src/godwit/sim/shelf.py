@@ -126,6 +126,11 @@ class Shelf:
         )
         return story
 
+    async def renew(self, uuid: str, **lease: Any) -> bool:
+        """See `SagaLog.renew`."""
+        ours: bool = await self._reached("renew", lambda: self._renew(uuid, **lease))
+        return ours
+
     async def record(self, story: Story, *entries: Entry, **more: Any) -> Recorded:
         """See `SagaLog.record`."""
         ordeal = self.ordeal
@@ -146,16 +151,32 @@ class Shelf:
     # --- behind the link --------------------------------------------------------------------------
 
     async def _claim(self, uuid: str, **lease: Any) -> Story | None:
-        return self._held(await self._store.claim(uuid, **lease))
+        before = await self._store.queries.story(uuid)
+        return self._held(before, await self._store.claim(uuid, **lease), **lease)
 
     async def _claim_debt(self, debt: Debt, **lease: Any) -> Story | None:
-        return self._held(await self._store.claim_debt(debt, **lease))
+        before = await self._store.queries.story(debt.story_uuid)
+        return self._held(before, await self._store.claim_debt(debt, **lease), **lease)
 
-    def _held(self, story: Story | None) -> Story | None:
-        if story is not None:
-            uuid = MigrationUuid(story.uuid)
-            self._journal.say(said.Held(self._process.name, uuid, story.generation))
+    def _held(self, before: Story | None, story: Story | None, **lease: Any) -> Story | None:
+        if before is not None and story is not None:
+            event = said.Held(
+                by=self._process.name,
+                migration=MigrationUuid(story.uuid),
+                generation=story.generation,
+                over=before.owner,
+                now_s=lease["now_s"],
+                until_s=story.lease_until_s,
+            )
+            self._journal.say(event)
         return story
+
+    async def _renew(self, uuid: str, *, generation: int, until_s: float) -> bool:
+        ours = await self._store.renew(uuid, generation=generation, until_s=until_s)
+        if ours:
+            by, migration = self._process.name, MigrationUuid(uuid)
+            self._journal.say(said.Renewed(by, migration, generation, until_s))
+        return ours
 
     async def _record(self, story: Story, entries: tuple[Entry, ...], **more: Any) -> Recorded:
         recorded = await self._store.record(story, *entries, **more)

@@ -39,10 +39,11 @@ STORY = tuple(stories.c[name] for name in Story.__struct_fields__)
 DEBT = tuple(debts.c[name] for name in Debt.__struct_fields__)
 TOLD = tuple(name for name in Entry.__struct_fields__ if name != "sequence")
 ENTRY = tuple(story_entries.c[name] for name in Entry.__struct_fields__)
-RECORDED = tuple(
-    name for name in Story.__struct_fields__ if name not in ("uuid", "saga", "generation", "abort")
-)
-"""What a record changes of a story."""
+KEPT: Final = frozenset({"uuid", "saga", "generation", "abort", "lease_until_s"})
+RECORDED = tuple(name for name in Story.__struct_fields__ if name not in KEPT)
+"""What a record changes of a story. The lease is claims' and renewals' alone: whoever records knows
+only how long it was when it was claimed.
+"""
 
 _this = stories.c.uuid == bindparam("key")
 _held = (
