@@ -348,6 +348,68 @@ def test_who_is_not_let_in_or_does_not_trust_the_server_is_told_so_at_once(
     assert asyncio.run(main()) < 4 * AT_ONCE_S
 
 
+class Impostor:
+    """Somebody at the bus's address, without TLS, who hands out a letter to whoever comes."""
+
+    INFO = b'INFO {"server_id":"i","headers":true,"max_payload":1000000,"nonce":"of my choice"}\r\n'
+    LETTER = b"PONG\r\nMSG compute.host-a.say 1 6\r\nforged\r\n"
+
+    def __init__(self) -> None:
+        self.visits = asyncio.Queue[bytes]()
+        """What each visitor had said when it left, or when it was answered."""
+
+    async def receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(self.INFO)
+        said = await reader.read(10_000)
+        self.visits.put_nowait(said)
+        if said:
+            writer.write(self.LETTER)
+            await reader.read(10_000)
+        writer.close()
+
+    async def two_visits(self) -> list[bytes]:
+        async with asyncio.timeout(5):
+            return [await self.visits.get() for _ in range(2)]
+
+
+def test_who_comes_first_to_an_impostor_without_tls_tells_it_nothing(secured: Secured) -> None:
+    impostor = Impostor()
+
+    async def main() -> list[bytes]:
+        door = await asyncio.start_server(impostor.receive, "127.0.0.1", 0)
+        port = door.sockets[0].getsockname()[1]
+        mine = secured.settings(A)
+        settings = BusSettings(
+            servers=(f"tls://127.0.0.1:{port}",), tls_ca=mine.tls_ca, credentials=mine.credentials
+        )
+        async with door, gathering() as here:
+            with pytest.raises(Refused):
+                await here.join(settings)
+            async with asyncio.timeout(5):
+                return [await impostor.visits.get()]
+
+    assert asyncio.run(main()) == [b""]
+
+
+def test_who_comes_back_to_an_impostor_without_tls_neither_tells_nor_takes(
+    secured: Secured,
+) -> None:
+    impostor, delivered = Impostor(), Overheard()
+
+    async def main() -> list[bytes]:
+        async with gathering() as here:
+            agent = await here.join(secured.settings(A))
+            await agent.line.listen("compute.host-a.*", delivered.take)
+            secured.server.kill()
+            async with await asyncio.start_server(
+                impostor.receive, "127.0.0.1", secured.server.port
+            ):
+                return await impostor.two_visits()
+
+    assert asyncio.run(main()) == [b"", b""]
+    assert delivered.subjects == []
+
+
 @pytest.mark.parametrize("text", ["", "SUAB", "not a seed at all\n"])
 def test_a_file_that_is_no_seed_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "mine.seed"

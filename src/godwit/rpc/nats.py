@@ -41,6 +41,20 @@ NOBODY_THERE: Final = "503"
 log = structlog.get_logger()
 
 
+class _WaryClient(Client):
+    """Where TLS is wanted, the client as it comes goes on without if a server asks for none."""
+
+    def _connect_command(self) -> bytes:
+        """The first that is said to a server, signed by this process. Nothing that the server says
+        is acted on before. Raises instead, at a first connection and at any other.
+        """
+        if self.options.get("tls") is not None and not self._server_info.get("tls_required"):
+            if self._transport is not None:
+                self._transport.close()  # type: ignore[no-untyped-call]
+            raise nats.errors.SecureConnRequiredError
+        return super()._connect_command()
+
+
 class NatsLine:
     """A connection to the servers of [bus]. `connect` first, `keep` beside all else."""
 
@@ -54,7 +68,7 @@ class NatsLine:
         self._trust = _trust(settings)
         mine = f"{public_key(self._seed)}." if self._seed else ""
         self.inbox = f"{INBOXES}{mine}{new_uuid()}"
-        self._client = Client()
+        self._client: Client = _WaryClient()
         self._listening: dict[tuple[str, str], Take] = {}
         """By subject and group."""
         self._subscriptions: dict[tuple[str, str], Subscription] = {}
@@ -98,7 +112,7 @@ class NatsLine:
             await self._lost.wait()
             self._lost.clear()
             await asyncio.sleep(RENEW_PAUSE_S)
-            self._client = Client()
+            self._client = _WaryClient()
             await self._connect()
 
     async def close(self) -> None:
@@ -145,10 +159,6 @@ class NatsLine:
             await self._subscribe(subject, take, group)
 
     async def _on_connected(self) -> None:
-        if self._trust is not None and not self._client._server_info.get("tls_required"):
-            await self._on_error(nats.errors.SecureConnRequiredError())
-            await self._client.close()
-            return
         if self._up_since_s and self._told is not None:
             self._told()
         self._up_since_s = asyncio.get_running_loop().time()
