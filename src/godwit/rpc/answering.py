@@ -31,7 +31,7 @@ class Answering:
         """
         try:
             message = self._messages.decode(letter)
-        except msgspec.MsgspecError as error:
+        except codec.UNREADABLE as error:
             raise not_understood(self.call.name, self._who, str(error)) from error
         said = getattr(message, self.call.remote.by) if self.call.remote.by else ""
         if sender is not None and said != sender:
@@ -55,10 +55,13 @@ class Answering:
             return codec.encode_trouble(error)
         except Exception as defect:
             log.exception("call failed by a defect", who=self._who, call=self.call.name)
-            problem = f"{self.call.name} at {self._who}: {type(defect).__name__}: {defect}"
-            return codec.encode_trouble(
-                HypervisorError(reason(Code.INTERNAL_ERROR, problem=problem))
-            )
+            return codec.encode_trouble(failed(self.call.name, self._who, defect))
+
+
+def failed(call: str, who: str, defect: Exception) -> HypervisorError:
+    """What a caller is told whose message has met a defect."""
+    problem = f"{call} at {who}: {type(defect).__name__}: {defect}"
+    return HypervisorError(reason(Code.INTERNAL_ERROR, problem=problem))
 
 
 def no_answer(call: Call, who: str) -> Unreachable:

@@ -4,7 +4,7 @@ Every transport uses this, also the one within a process, so that nothing ever c
 would not carry.
 """
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -53,6 +53,11 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     trouble: Trouble | None = None
 
 
+UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+"""What a decoder raises for bytes that are no message, whoever has sent them: noise and other
+shapes, a list in a list in a list, and words that are no text.
+"""
+
 _encoder = msgspec.msgpack.Encoder()
 _reply_decoder = msgspec.msgpack.Decoder(Reply)
 
@@ -76,7 +81,7 @@ def encode_trouble(error: GodwitError) -> bytes:
 
 
 def decode_reply(reply: bytes, answers: msgspec.msgpack.Decoder[T]) -> T:
-    """The answer that `reply` brings, or raises the error that it brings."""
+    """The answer that `reply` brings. Raises the error that it brings, or one of `UNREADABLE`."""
     opened = _reply_decoder.decode(reply)
     if opened.trouble is not None:
         trouble = opened.trouble

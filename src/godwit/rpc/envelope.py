@@ -10,6 +10,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from godwit.rpc.codec import UNREADABLE
+
 FORMAT: Final = 1
 """Raised only when an older Godwit would misread a message; a new field with a default is none."""
 PAGE_BYTES_MAX: Final = 512 * 1024
@@ -62,13 +64,13 @@ def opened(sealed: bytes, kind: msgspec.msgpack.Decoder[S]) -> S:
     """What has come. Raises `Misread`, with words, if it is newer than this release, or nothing."""
     try:
         stamp = _stamps.decode(sealed)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Misread(f"it is no message: {error}") from error
     if stamp.format > FORMAT:
         raise Misread(f"it has format {stamp.format}, up to {FORMAT} is known")
     try:
         return kind.decode(sealed)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Misread(str(error)) from error
 
 

@@ -18,7 +18,7 @@ from godwit.model.errors import Refused, Unreachable
 from godwit.model.reasons import Code, reason
 from godwit.rpc import codec
 from godwit.rpc.address import GROUP, INBOXES, Address
-from godwit.rpc.answering import Answering, no_answer, not_understood
+from godwit.rpc.answering import Answering, failed, no_answer, not_understood
 from godwit.rpc.contract import Call, calls_of
 from godwit.rpc.envelope import LETTERS, PAGES, Letter, Misread, Pile, opened, pages, seal
 from godwit.rpc.line import Delivery, Down, Line, TooLarge
@@ -239,16 +239,32 @@ class Exchange:
                 await self._line.send(delivery.reply_to, seal(page), patience_s=PATIENCE_S)
         except Down as error:
             log.warning("answer not delivered", subject=delivery.subject, problem=str(error))
+        except TooLarge:
+            log.warning("answer too large for the bus", subject=delivery.subject)
 
     async def _replied(
         self, desk: Mapping[str, Answering], address: Address, delivery: Delivery
     ) -> bytes:
-        """What is said to a letter. Never raises."""
+        """What is said to a letter. Never raises: no letter may end whoever reads it."""
         name, sender = address.call_and_sender(delivery.subject)
         try:
             letter = opened(delivery.data, LETTERS)
+            return await self._said_to(letter, desk, address, name=name, sender=sender)
         except Misread as error:
             return codec.encode_trouble(not_understood(name, address.who, str(error)))
+        except Exception as defect:
+            log.exception("letter met a defect", who=address.who, call=name)
+            return codec.encode_trouble(failed(name, address.who, defect))
+
+    async def _said_to(
+        self,
+        letter: Letter,
+        desk: Mapping[str, Answering],
+        address: Address,
+        *,
+        name: str,
+        sender: str,
+    ) -> bytes:
         if name not in desk:
             problem = "there is no such call here"
             return codec.encode_trouble(not_understood(name, address.who, problem))
@@ -274,7 +290,7 @@ class _Caller:
         reply = await self._exchange.ask(self._call, self._address, message)
         try:
             return codec.decode_reply(reply, self._answers)
-        except msgspec.MsgspecError as error:
+        except codec.UNREADABLE as error:
             said = f"the answer to {self._call.name}"
             raise not_understood(said, "the caller", str(error)) from error
 

@@ -10,7 +10,7 @@ import pytest
 from tests.contract.parrot import Answer, Ask, Parrot, repeat, scripted
 from tests.unit.rpc.memory_line import MemoryLine
 
-from godwit.model.errors import Refused, Unreachable
+from godwit.model.errors import HypervisorError, Refused, Unreachable
 from godwit.model.ids import HostName
 from godwit.model.reasons import Code
 from godwit.rpc import codec, envelope
@@ -190,6 +190,11 @@ def forged(**changes: Any) -> bytes:
     return msgspec.msgpack.encode(letter | changes)
 
 
+DEEP = b"\x81\xa1x" + b"\x91" * 5_000 + b"\xc0"
+"""A field that nobody knows, with a list in a list in a list."""
+NO_TEXT = forged().replace(b"req-1", b"\xff" * 5)
+
+
 @pytest.mark.parametrize(
     ("subject", "data"),
     [
@@ -198,8 +203,22 @@ def forged(**changes: Any) -> bytes:
         ("parrot.say", forged(deadline_s="soon")),
         ("parrot.say", b"\xc1"),
         ("parrot.sing", forged()),
+        ("parrot.say", forged(body=codec.encode({"words": ["hello"]})[:-5] + b"\xff" * 5)),
+        ("parrot.say", DEEP),
+        ("parrot.say", NO_TEXT),
+        ("parrot.say", forged(body=DEEP)),
     ],
-    ids=["newer", "other shape", "other envelope", "noise", "unknown call"],
+    ids=[
+        "newer",
+        "other shape",
+        "other envelope",
+        "noise",
+        "unknown call",
+        "no text within",
+        "too deep",
+        "no text",
+        "too deep within",
+    ],
 )
 def test_a_message_of_another_release_is_refused_clearly(subject: str, data: bytes) -> None:
     async def doing(line: MemoryLine, _exchange: Exchange, _parrot: Parrot) -> None:
@@ -210,6 +229,37 @@ def test_a_message_of_another_release_is_refused_clearly(subject: str, data: byt
         codec.decode_reply(page.part, msgspec.msgpack.Decoder(Answer))
 
     assert refusal(never, doing) is Code.MESSAGE_NOT_UNDERSTOOD
+
+
+def test_a_letter_that_meets_a_defect_ends_nobody() -> None:
+    class Broken:
+        """No clock."""
+
+        def now_s(self) -> float:
+            raise OverflowError("a defect")
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            line = MemoryLine()
+            broken = Exchange(line, clock=Broken(), tasks=tasks)
+            await broken.answer(Parrot, scripted(never), PARROT)
+            asking = Exchange(line, clock=VirtualClock(), tasks=tasks)
+            await asking.open()
+            with pytest.raises(HypervisorError, match="OverflowError: a defect") as caught:
+                await asking.reach(Parrot, PARROT).take_its_time(Ask())
+            assert caught.value.reason.code is Code.INTERNAL_ERROR
+
+    run(main())
+
+
+def test_an_answer_that_a_bus_does_not_carry_ends_nobody() -> None:
+    async def doing(line: MemoryLine, _exchange: Exchange, _parrot: Parrot) -> None:
+        await line.send("parrot.say", forged(), reply_to="_INBOX.2.1", patience_s=1)
+        line.trouble = TooLarge()
+        await asyncio.sleep(1)
+        assert [each.subject for each in line.sent] == ["parrot.say"]
+
+    on_a_line(repeat, doing)
 
 
 def test_a_field_that_only_a_later_release_knows_harms_nobody() -> None:
@@ -228,7 +278,16 @@ def test_a_field_that_only_a_later_release_knows_harms_nobody() -> None:
     assert heard == [Ask(("hello",))]
 
 
-@pytest.mark.parametrize("data", [forged(format=envelope.FORMAT + 1), b"\xc1"])
+def paged(reply: bytes) -> bytes:
+    [page] = envelope.pages(reply)
+    return envelope.seal(page)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [forged(format=envelope.FORMAT + 1), b"\xc1", DEEP, paged(b"\xc1"), paged(DEEP)],
+    ids=["newer", "noise", "too deep", "noise within", "too deep within"],
+)
 def test_an_answer_of_another_release_is_said_to_be_one(data: bytes) -> None:
     async def doing(line: MemoryLine, _exchange: Exchange, parrot: Parrot) -> None:
         await line.ignore("parrot.*", group=GROUP)
@@ -263,7 +322,8 @@ def test_whoever_overhears_hears_each_message_and_none_in_anothers_name() -> Non
         await exchange.overhear(SAY_AS, PARROT, heard.append)
         await parrot.say_as(Ask(("mine",), speaker="host-a"))
         body = codec.encode(Ask(("forged",), speaker="host-b"))
-        for data in (forged(body=body), forged(format=2), b"\xc1"):
+        strange = (forged(format=2), b"\xc1", DEEP, NO_TEXT, forged(body=DEEP))
+        for data in (forged(body=body), *strange):
             await line.send("parrot.say_as.host-a", data, patience_s=1)
         await asyncio.sleep(1)
 
