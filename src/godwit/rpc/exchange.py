@@ -209,16 +209,19 @@ class Exchange:
 
     async def overhear(self, call: Call, address: Address, hear: Callable[[Any], object]) -> None:
         """Have `hear` called with every message of one call that anybody answers at `address`.
-        What cannot be read is left to who answers it.
+        What cannot be read, or is read too late to be news, is left to who answers it.
         """
         reading = Answering(call, _never, address.who)
 
         async def take(delivery: Delivery) -> None:
             _, sender = address.call_and_sender(delivery.subject)
             try:
-                hear(reading.read(opened(delivery.data, LETTERS).body, sender=sender))
+                letter = opened(delivery.data, LETTERS)
+                message = reading.read(letter.body, sender=sender)
             except (Misread, Refused, Unreachable):
                 return
+            if self._late_s(letter) <= 0:
+                hear(message)
 
         await self._line.listen(f"{address.subject}.{call.name}.*", take)
 
@@ -268,13 +271,17 @@ class Exchange:
         if name not in desk:
             problem = "there is no such call here"
             return codec.encode_trouble(not_understood(name, address.who, problem))
-        late_s = self._clock.now_s() - letter.deadline_s
+        late_s = self._late_s(letter)
         if late_s > 0:
             late = reason(Code.MESSAGE_TOO_LATE, call=name, who=address.who, late_s=late_s)
             log.warning("message came too late", words=late.words, request_id=letter.request_id)
             return codec.encode_trouble(Unreachable(late))
         structlog.contextvars.bind_contextvars(request_id=letter.request_id)
         return await desk[name].reply(letter.body, sender=sender)
+
+    def _late_s(self, letter: Letter) -> float:
+        """A process that stood still finds old letters in its socket, and must not believe them."""
+        return self._clock.now_s() - letter.deadline_s
 
 
 class _Caller:

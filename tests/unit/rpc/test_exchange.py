@@ -331,6 +331,23 @@ def test_whoever_overhears_hears_each_message_and_none_in_anothers_name() -> Non
     assert heard == [Ask(("mine",), speaker="host-a")]
 
 
+def test_whoever_stood_still_does_not_take_what_was_said_meanwhile_for_news() -> None:
+    heard: list[Ask] = []
+
+    async def doing(line: MemoryLine, exchange: Exchange, parrot: Parrot) -> None:
+        await exchange.overhear(SAY_AS, PARROT, heard.append)
+        line.held_s = 60.0
+        with pytest.raises(Unreachable):
+            await parrot.say_as(Ask(("old",), speaker="host-a"))
+        await asyncio.sleep(61)
+        line.held_s = 0.0
+        await parrot.say_as(Ask(("new",), speaker="host-a"))
+        await asyncio.sleep(1)
+
+    on_a_line(repeat, doing)
+    assert heard == [Ask(("new",), speaker="host-a")]
+
+
 def test_no_answer_goes_where_somebody_could_take_it_for_a_call() -> None:
     async def doing(line: MemoryLine, _exchange: Exchange, _parrot: Parrot) -> list[str]:
         await line.send("parrot.say", forged(), reply_to="compute.host-b.x", patience_s=1)
