@@ -334,8 +334,23 @@ def test_after_its_end_a_migration_takes_nothing_and_drops_nothing_of_the_next_o
         await store.give_back_source_allocation(over)
         await store.give_slots_back(over)
         await along(store, over, Ending(S.FAILED, WHY))
-        await store.record_progress(over.migration_uuid, Progress(iteration=9))
+        await store.record_progress(over, Progress(iteration=9))
         assert await store.queries.read(everything) == before
+
+    tell(tale)
+
+
+def test_a_sample_of_who_was_taken_over_does_not_replace_a_newer_one(tell: Tell) -> None:
+    async def tale(store: SqlStore) -> None:
+        await with_guests(store, 1)
+        old = await accepted(store, 1)
+        await store.record_progress(old, Progress(iteration=3))
+        new = await held(store, old.migration_uuid, "other")
+        for fence, iteration in ((new, 5), (old, 4)):
+            await store.record_progress(fence, Progress(iteration=iteration))
+            move = await store.queries.migration(old.migration_uuid)
+            assert move is not None
+            assert move.progress == Progress(iteration=5)
 
     tell(tale)
 
@@ -355,7 +370,7 @@ def test_a_status_goes_only_where_the_table_lets_it(tell: Tell) -> None:
         forgotten = await store.change_migration(fence, MigrationChanges(forget_destination=True))
         assert (forgotten.dest_compute, forgotten.dest_node) == (None, None)
         assert (forgotten.status, forgotten.refusals) == (S.QUEUED, FULL)
-        await store.record_progress(fence.migration_uuid, Progress(iteration=3))
+        await store.record_progress(fence, Progress(iteration=3))
         measured = MigrationChanges(statistics=Statistics(total_ms=1))
         move = await store.change_migration(fence, measured)
         assert move.progress == Progress(iteration=3)

@@ -153,8 +153,10 @@ class Store(SagaLog, Protocol):
         """Apply `changes`; the status only along `MAY_FOLLOW`."""
         ...
 
-    async def record_progress(self, uuid: MigrationUuid, progress: Progress) -> None:
-        """Best effort and unfenced: the newest sample replaces the one before."""
+    async def record_progress(self, fence: Fence, progress: Progress) -> None:
+        """Best effort: the newest sample replaces the one before. One of an old generation, or
+        that comes after the end, is dropped.
+        """
         ...
 
     async def give_back_source_allocation(self, fence: Fence) -> None:

@@ -70,8 +70,17 @@ FIND = Reads(select(migrations).where(_this), Migration)
 NUMBER = Reads(select(migrations.c.id).where(_this), int)
 ACCEPT = Writes(insert(migrations), *(name for name in FIELDS if name != "id"))
 SAVE = Writes(update(migrations).where(_this), *(name for name in FIELDS if name not in LASTING))
+_newest = (
+    select(stories_table.c.generation)
+    .where(stories_table.c.uuid == bindparam("key"))
+    .scalar_subquery()
+)
 SAY_PROGRESS = Writes(
-    update(migrations).where(_this, *(migrations.c.status != each for each in sorted(FINAL))),
+    update(migrations).where(
+        _this,
+        _newest == bindparam("held"),
+        *(migrations.c.status != each for each in sorted(FINAL)),
+    ),
     "progress",
 )
 DECIDE = Writes(insert(decisions), *decisions.c.keys())
@@ -163,9 +172,9 @@ def _change(
     return _save(connection, migration)
 
 
-def record_progress(connection: Connection, uuid: MigrationUuid, progress: Progress) -> None:
-    """See `Store.record_progress`. A sample that comes after the end is dropped."""
-    SAY_PROGRESS.run(connection, key=uuid, progress=progress)
+def record_progress(connection: Connection, fence: Fence, progress: Progress) -> None:
+    """See `Store.record_progress`."""
+    SAY_PROGRESS.run(connection, key=fence.migration_uuid, held=fence.generation, progress=progress)
 
 
 def _hold_source(connection: Connection, migration: Standing) -> None:

@@ -243,9 +243,11 @@ class SqlStore:
             fence.migration_uuid, lambda c: moves.change(c, fence, changes, at=at)
         )
 
-    async def record_progress(self, uuid: MigrationUuid, progress: Progress) -> None:
+    async def record_progress(self, fence: Fence, progress: Progress) -> None:
         """See `Store.record_progress`."""
-        await self._write_of(uuid, lambda c: moves.record_progress(c, uuid, progress))
+        await self._write_of(
+            fence.migration_uuid, lambda c: moves.record_progress(c, fence, progress)
+        )
 
     async def give_back_source_allocation(self, fence: Fence) -> None:
         """See `Store.give_back_source_allocation`."""

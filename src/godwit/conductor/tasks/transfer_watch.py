@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 from typing import Final
 
-from godwit.conductor.tasks.facts import Telling, act, at_source, uuid_of
+from godwit.conductor.tasks.facts import Telling, act, at_source, fence, uuid_of
 from godwit.model.errors import GodwitError, HypervisorError, Superseded, Unreachable
 from godwit.rpc.compute import FollowTransfer, ForTransfer, SteerTransfer, TransferNews
 
@@ -58,7 +58,7 @@ async def _keep_progress(context: Telling, news: TransferNews) -> None:
     """Best effort: a store that cannot be written now must not end the watch of a transfer."""
     if news.progress is not None:
         with contextlib.suppress(GodwitError):
-            await context.world.store.record_progress(uuid_of(context), news.progress)
+            await context.world.store.record_progress(fence(context), news.progress)
 
 
 async def _next_news(context: Telling, after_sequence: int) -> TransferNews | None:
