@@ -98,6 +98,7 @@ async def see_through(driver: TransferDriver, outcome: TransferOutcome) -> Trans
                 attempts += 1
                 log.warning("post-copy is broken, resuming", attempt=attempts, was=outcome.error)
                 outcome = await _resumed(driver)
+                heard_s = loop.time()
             case SourceWord.UNREACHABLE if loop.time() < heard_s + SILENT_S:
                 pass
             case _:

@@ -242,6 +242,12 @@ def test_a_source_that_hangs_on_its_guest_is_not_waited_for_longer_than_one_that
     assert driver.done == [], "in post-copy nothing is asked to stop"
 
 
+def test_a_source_whose_resumptions_take_long_is_asked_again_after_each_that_broke() -> None:
+    driver = SlowResumptionDriver(SILENT_S * 1.5, broken=2)
+    run(_sees_through(driver, TransferOutcome(error="the stream broke")))
+    assert driver.done == ["resume_post_copy"] * 3
+
+
 async def _sees_through(driver: JobDriver, lost: TransferOutcome) -> None:
     assert (await see_through(driver, lost)).error == ""
 
@@ -274,3 +280,21 @@ class LostCallDriver(JobDriver):
     async def resume_post_copy(self) -> TransferOutcome:
         self.done.append("resume_post_copy")
         return TransferOutcome()
+
+
+class SlowResumptionDriver(JobDriver):
+    """A post-copy that flows for so long after each resumption; the first few times it breaks."""
+
+    def __init__(self, flows_s: float, *, broken: int) -> None:
+        super().__init__()
+        self._flows_s = flows_s
+        self._broken = broken
+
+    async def source_word(self) -> SourceWord:
+        await asyncio.sleep(0.1)
+        return SourceWord.POSTCOPY_BROKEN
+
+    async def resume_post_copy(self) -> TransferOutcome:
+        await asyncio.sleep(self._flows_s)
+        self.done.append("resume_post_copy")
+        return TransferOutcome(error="broken again" if len(self.done) <= self._broken else "")
