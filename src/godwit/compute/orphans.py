@@ -82,14 +82,15 @@ class Orphans:
         if uuid not in self._watches:
             log.warning("a transfer has lost its process, watching in its place", migration=uuid)
             self._watches[uuid] = _Watch(self._make_driver(order), order)
-        watch = self._watches[uuid]
+        watch, is_over = self._watches[uuid], False
         try:
             asked = await self._disk.run(self._host, "read the requests", partial(_asked, folder))
             found = await watch.look(asked, self._clock.now_s())
             await self._disk.run(self._host, "note what was seen", partial(_note, folder, found))
+            is_over = found.ended is not None
         except GodwitError as error:
             log.warning("an orphaned transfer cannot be watched", words=error.reason.words)
-        if not watch.had_job:
+        if is_over or not watch.had_job:
             await self._let_go(uuid)
 
     async def let_go_of_idle(self) -> None:

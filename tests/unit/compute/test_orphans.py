@@ -235,6 +235,7 @@ def test_how_the_guest_ended_at_the_source_is_put_on_record(
     run(tale())
     marks = {mark for mark in Mark if folder.has(mark)}
     assert marks == {Mark.BEGAN} | ({mark} if mark else set())
+    assert driver.done == (["close"] if mark else []), "nothing is left to be watched"
 
 
 def test_one_that_nobody_asks_about_any_more_is_let_go_of(tmp_path: Path) -> None:

@@ -54,7 +54,9 @@ class OwnLimits:
             )
 
     def _set(self, libvirt: Libvirt, limits: TransferLimits) -> None:
-        """In a thread. Noted before it is replaced: the answer to this call may be lost."""
-        if self._own is None:
+        """In a thread. Noted before it is replaced: the answer to this call may be lost. What is
+        found while the guest moves is not its own, but was set for that move.
+        """
+        if self._own is None and not reads.is_moving_out(libvirt, self._uuid):
             self._own = reads.limits_of(libvirt, self._uuid)
         acts.limit_transfer(libvirt, self._uuid, limits)

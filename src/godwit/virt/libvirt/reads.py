@@ -13,6 +13,7 @@ from typing import Final
 from godwit.model.ids import InstanceUuid
 from godwit.model.steering import TransferLimits
 from godwit.virt.libvirt.abi import (
+    MIGRATION_OUT,
     POOL_RUNNING,
     SPEED_UNLIMITED,
     Domain,
@@ -255,6 +256,12 @@ def limits_of(libvirt: Libvirt, uuid: InstanceUuid) -> TransferLimits:
         bandwidth_mib_per_s=bandwidth_limit(domain) // 2**20,
         max_downtime_ms=or_none(domain.migrateGetMaxDowntime, also=NOT_NOW),
     )
+
+
+def is_moving_out(libvirt: Libvirt, uuid: InstanceUuid) -> bool:
+    """Does a migration of the guest out of here run? May wait for QEMU."""
+    domain = find_domain(libvirt, uuid)
+    return domain is not None and job_operation(domain) == MIGRATION_OUT
 
 
 def completed_stats(domain: Domain) -> dict[str, int] | None:

@@ -14,7 +14,7 @@ from godwit.model.instance import Instance, PowerState, VmState
 from godwit.model.migrate_data import LibvirtLiveMigrateData
 from godwit.model.steering import UNSTEERED, TransferLimits
 from godwit.runtime.settings import LibvirtHostSettings
-from godwit.virt.libvirt.abi import SPEED_UNLIMITED, Libvirt, State
+from godwit.virt.libvirt.abi import MIGRATION_OUT, SPEED_UNLIMITED, Libvirt, State
 from godwit.virt.libvirt.connection import Connection
 from godwit.virt.libvirt.errors import LibvirtUnreachable
 from godwit.virt.libvirt.migration import End, LibvirtTransferDriver
@@ -107,6 +107,22 @@ def test_a_limit_whose_setting_was_not_answered_is_put_back_too() -> None:
 
     asyncio.run(tale())
     assert domain.downtime == 300
+
+
+def test_what_is_found_in_the_middle_of_a_move_is_not_put_back_as_the_guests_own() -> None:
+    """Whoever takes a move over finds what its process had set; the next move may run by then."""
+    host = FakeLibvirt()
+    domain = host.add(UUID, RUNNING, job=MIGRATION_OUT, speed=8, downtime=20)
+
+    async def tale() -> None:
+        own = OwnLimits(StraightConnection(host), UUID)
+        await own.limit(TransferLimits(max_downtime_ms=60))
+        assert domain.downtime == 60
+        domain.job, domain.speed, domain.downtime = 0, SPEED_UNLIMITED, 300
+        await own.put_back()
+
+    asyncio.run(tale())
+    assert (domain.speed, domain.downtime) == (SPEED_UNLIMITED, 300)
 
 
 class StraightTransfer(LibvirtTransferDriver):
