@@ -1,6 +1,7 @@
 import pytest
 
-from godwit.conductor.tasks.verdict_reason import why_it_did_not_happen
+from godwit.conductor.tasks.verdict_reason import why_it_did_not_happen, why_it_needs_words
+from godwit.model.ids import HostName
 from godwit.model.instance import PowerState
 from godwit.model.reasons import Code, Reason, reason
 from godwit.model.sighting import GuestEnd, SourceSighting, SourceWord
@@ -68,3 +69,22 @@ def test_a_failed_transfer_says_what_is_known(
     failed = why(SourceWord.KEPT, result, failure=failure, never_begun=never_begun)
     assert failed.code is Code.TRANSFER_FAILED
     assert words in failed.words
+
+
+CRASHED = GuestEnd(how="it has crashed", power_state=PowerState.CRASHED)
+SHUT_DOWN = GuestEnd(
+    how="it has shut itself down", power_state=PowerState.SHUTDOWN, on_purpose=True
+)
+WORD = reason(Code.RESOLVED_BY_A_PERSON, initiator="ana", choice="at host-b", why="seen there")
+
+
+def test_only_an_end_that_nobody_wanted_is_told_of_a_guest_that_has_moved() -> None:
+    told = why_it_needs_words(CRASHED, host=HostName("host-b"), decided=None)
+    assert told == reason(Code.GUEST_ENDED_THERE, host=HostName("host-b"), how="it has crashed")
+    assert why_it_needs_words(SHUT_DOWN, host=HostName("host-b"), decided=None) is None
+    assert why_it_needs_words(None, host=HostName("host-b"), decided=None) is None
+
+
+@pytest.mark.parametrize("end", [CRASHED, SHUT_DOWN, None])
+def test_a_persons_word_is_what_stays_on_record(end: GuestEnd | None) -> None:
+    assert why_it_needs_words(end, host=HostName("host-b"), decided=WORD) == WORD

@@ -26,9 +26,10 @@ from godwit.conductor.tasks.far_half import FarHalf, far_half
 from godwit.conductor.tasks.find_destination import drop_claims, find_destination
 from godwit.conductor.tasks.pivot import find_the_guest, live_migration
 from godwit.conductor.tasks.slots import give_slots_back, wait_for_turn
+from godwit.conductor.tasks.verdict_reason import why_it_needs_words
 from godwit.model.errors import Refused
 from godwit.model.migration import MigrationStatus
-from godwit.model.reasons import Code, reason
+from godwit.model.reasons import Code
 from godwit.saga.step import Forward, NothingToUndo, Pivot, Saga, Step
 from godwit.scheduler.host_state import why_unavailable
 from godwit.store.interface import Ending, HoldSource, MigrationChanges, NewHost
@@ -122,11 +123,12 @@ async def post_live_migration_at_source(context: Telling) -> LiveMigrationFacts:
 
 async def finish(context: Telling) -> Told:
     """Nothing is held any more, the server is in no task: completed."""
-    decided, end = await decision_of(context), context.facts.end
-    why = decided.why if decided else None
-    if end is not None:
-        host = at_destination(context.facts)
-        why = reason(Code.GUEST_ENDED_THERE, host=host, how=end.how)
+    decided = await decision_of(context)
+    why = why_it_needs_words(
+        context.facts.end,
+        host=at_destination(context.facts),
+        decided=decided.why if decided else None,
+    )
     return Told(context.facts, Ending(MigrationStatus.COMPLETED, why))
 
 

@@ -1,9 +1,10 @@
-"""Why a move did not happen, in a reason of the catalogue. Pure; asked by the pivot when the guest
-turned out to be at the source.
+"""Why a move did not happen, or what is to be told of one that did, in a reason of the catalogue.
+Pure; asked by the pivot when the guest turned out to be at the source, and at the story's end.
 """
 
+from godwit.model.ids import HostName
 from godwit.model.reasons import Code, Reason, reason
-from godwit.model.sighting import SourceSighting, SourceWord
+from godwit.model.sighting import GuestEnd, SourceSighting, SourceWord
 from godwit.rpc.compute import TransferResult
 
 S = SourceWord
@@ -30,6 +31,19 @@ def why_it_did_not_happen(
     if result is not None and result.reason is not None:
         return result.reason
     return reason(Code.TRANSFER_FAILED, problem=_problem(source, result, failure))
+
+
+def why_it_needs_words(
+    end: GuestEnd | None, *, host: HostName, decided: Reason | None
+) -> Reason | None:
+    """Of a guest that has moved to `host`: a person's word, if there was one, or that it has ended
+    there and nobody wanted that. A guest that was ended on purpose has simply moved.
+    """
+    if decided is not None:
+        return decided
+    if end is None or end.on_purpose:
+        return None
+    return reason(Code.GUEST_ENDED_THERE, host=host, how=end.how)
 
 
 def _problem(source: SourceSighting, result: TransferResult | None, failure: Reason | None) -> str:
