@@ -308,6 +308,15 @@ def or_none(ask: Callable[[], T], *, also: frozenset[int] = frozenset()) -> T | 
         raise
 
 
+def unless_refused(ask: Callable[[], T]) -> T | None:
+    """What `ask` answers; `None` if libvirtd answers with an error of any kind: for what would be
+    good to know, and is never in the way of what is to be done.
+    """
+    with contextlib.suppress(libvirt.libvirtError):
+        return ask()
+    return None
+
+
 def refusal_of(ask: Callable[[], object], numbers: frozenset[int]) -> str:
     """The message if libvirtd answers `ask` with an error of these numbers; otherwise empty."""
     try:

@@ -10,7 +10,7 @@ from godwit.model.ids import InstanceUuid
 from godwit.model.steering import TransferLimits
 from godwit.virt.libvirt import acts, reads
 from godwit.virt.libvirt.abi import Libvirt
-from godwit.virt.libvirt.connection import Connection
+from godwit.virt.libvirt.connection import Connection, unless_refused
 from godwit.virt.libvirt.errors import LibvirtError
 
 PUT_BACK_S: Final = 2.0
@@ -54,9 +54,15 @@ class OwnLimits:
             )
 
     def _set(self, libvirt: Libvirt, limits: TransferLimits) -> None:
-        """In a thread. Noted before it is replaced: the answer to this call may be lost. What is
-        found while the guest moves is not its own, but was set for that move.
+        """In a thread. Noted before it is replaced: the answer to this call may be lost. Where the
+        guest's own cannot be had, ours stay behind.
         """
-        if self._own is None and not reads.is_moving_out(libvirt, self._uuid):
-            self._own = reads.limits_of(libvirt, self._uuid)
+        if self._own is None:
+            self._own = unless_refused(lambda: self._found(libvirt))
         acts.limit_transfer(libvirt, self._uuid, limits)
+
+    def _found(self, libvirt: Libvirt) -> TransferLimits | None:
+        """In a thread. What is there while the guest moves is not its own, but was set for that."""
+        if reads.is_moving_out(libvirt, self._uuid):
+            return None
+        return reads.limits_of(libvirt, self._uuid)

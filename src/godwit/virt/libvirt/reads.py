@@ -25,7 +25,7 @@ from godwit.virt.libvirt.abi import (
     State,
     Trouble,
 )
-from godwit.virt.libvirt.connection import ask_qemu, or_none
+from godwit.virt.libvirt.connection import ask_qemu, or_none, unless_refused
 from godwit.virt.libvirt.pool_volumes import as_files
 from godwit.virt.libvirt.sighting import Reading, qemu_status
 from godwit.virt.libvirt.storages import PoolLook
@@ -254,7 +254,7 @@ def limits_of(libvirt: Libvirt, uuid: InstanceUuid) -> TransferLimits:
         return TransferLimits()
     return TransferLimits(
         bandwidth_mib_per_s=bandwidth_limit(domain) // 2**20,
-        max_downtime_ms=or_none(domain.migrateGetMaxDowntime, also=NOT_NOW),
+        max_downtime_ms=unless_refused(domain.migrateGetMaxDowntime),
     )
 
 

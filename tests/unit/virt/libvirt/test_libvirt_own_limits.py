@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import TypeVar, cast
 
 import pytest
-from tests.unit.virt.libvirt.fake_libvirt import FakeDomain, FakeLibvirt
+from tests.unit.virt.libvirt.fake_libvirt import FakeDomain, FakeLibvirt, Refusal
 
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Instance, PowerState, VmState
 from godwit.model.migrate_data import LibvirtLiveMigrateData
 from godwit.model.steering import UNSTEERED, TransferLimits
 from godwit.runtime.settings import LibvirtHostSettings
-from godwit.virt.libvirt.abi import MIGRATION_OUT, SPEED_UNLIMITED, Libvirt, State
+from godwit.virt.libvirt.abi import MIGRATION_OUT, SPEED_UNLIMITED, Libvirt, State, Trouble
 from godwit.virt.libvirt.connection import Connection
 from godwit.virt.libvirt.errors import LibvirtUnreachable
 from godwit.virt.libvirt.migration import End, LibvirtTransferDriver
@@ -123,6 +123,30 @@ def test_what_is_found_in_the_middle_of_a_move_is_not_put_back_as_the_guests_own
 
     asyncio.run(tale())
     assert (domain.speed, domain.downtime) == (SPEED_UNLIMITED, 300)
+
+
+class CloseMouthedDomain(FakeDomain):
+    """Its QEMU does not say what it may do, and does what it is told."""
+
+    def migrateGetMaxDowntime(self, flags: int = 0) -> int:  # noqa: N802
+        raise Refusal(Trouble.INTERNAL_ERROR)
+
+
+class SecretiveDomain(CloseMouthedDomain):
+    """Neither does it say whether it moves."""
+
+    def jobStats(self, flags: int = 0) -> dict[str, int]:  # noqa: N802
+        raise Refusal(Trouble.INTERNAL_ERROR)
+
+
+@pytest.mark.parametrize(("kind", "speed_after"), [(CloseMouthedDomain, 7), (SecretiveDomain, 8)])
+def test_a_guest_whose_own_limits_cannot_be_had_is_moved_all_the_same(
+    kind: type[FakeDomain], speed_after: int
+) -> None:
+    host = FakeLibvirt()
+    domain = host.domains[UUID] = kind(host, UUID, RUNNING, speed=7)
+    run(host, [TransferLimits(bandwidth_mib_per_s=8, max_downtime_ms=20)])
+    assert (domain.speed, domain.downtime) == (speed_after, 20)
 
 
 class StraightTransfer(LibvirtTransferDriver):
