@@ -30,12 +30,11 @@ async def has_left(source: Connection, uuid: InstanceUuid) -> bool:
 
 async def has_ended(source: Connection, uuid: InstanceUuid, *, unseen: bool) -> bool:
     """Was the guest seen to end here? Whoever looks later may find it undefined as well, which
-    alone would look as if it had left. `unseen`: the answer where nothing is seen.
+    alone would look as if it had left. `unseen`: the answer where it is there no more.
+
+    Raises `Unreachable` whenever the look fails.
     """
-    try:
-        reading = await _looked(source, uuid)
-    except Unreachable:
-        return unseen
+    reading = await _looked(source, uuid)
     if reading is None:
         return unseen
     return reading.state == State.SHUTOFF and reading.reason in ENDINGS

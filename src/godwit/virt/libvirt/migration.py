@@ -162,7 +162,11 @@ class LibvirtTransferDriver:
 
     async def explained(self, outcome: TransferOutcome) -> TransferOutcome:
         """See `TransferDriver`. What does not answer explains nothing."""
-        ended = await has_ended(self._source, self._uuid, unseen=self._stopped_otherwise)
+        ended = self._stopped_otherwise
+        try:
+            ended = await has_ended(self._source, self._uuid, unseen=ended)
+        except Unreachable:
+            self._limits.leave()
         why = outcome.reason or await self._full_disk()
         return change(outcome, reason=why, guest_ended=ended)
 

@@ -53,6 +53,10 @@ class OwnLimits:
                 timeout_s=PUT_BACK_S,
             )
 
+    def leave(self) -> None:
+        """Put nothing back: the source does not answer, and the guest may be waiting."""
+        self._own = None
+
     def _set(self, libvirt: Libvirt, limits: TransferLimits) -> None:
         """In a thread. Noted before it is replaced: the answer to this call may be lost. Where the
         guest's own cannot be had, ours stay behind.

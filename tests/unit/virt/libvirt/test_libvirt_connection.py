@@ -219,12 +219,14 @@ def test_a_look_for_the_source_that_fails_is_no_answer_and_may_be_asked_again() 
         async with a_connection("qemu+unix:///system?socket=/nowhere/socket") as nowhere:
             with pytest.raises(Unreachable):
                 await has_left(nowhere, INSTANCE.uuid)
-            for unseen in (True, False):
-                assert await has_ended(nowhere, INSTANCE.uuid, unseen=unseen) is unseen
+            with pytest.raises(Unreachable):
+                await has_ended(nowhere, INSTANCE.uuid, unseen=True)
         async with a_connection("test:///default") as connection:
             with pytest.raises(Unreachable):  # it answers with an error: that is no name of a guest
                 await has_left(connection, InstanceUuid("not a uuid"))
             assert await has_left(connection, INSTANCE.uuid)
+            for unseen in (True, False):
+                assert await has_ended(connection, INSTANCE.uuid, unseen=unseen) is unseen
             [uuid] = await connection.call(
                 "asking", lambda lv: [domain.UUIDString() for domain in lv.listAllDomains()]
             )

@@ -12,9 +12,18 @@ from tests.unit.virt.libvirt.fake_libvirt import FakeDomain, FakeLibvirt, Refusa
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Instance, PowerState, VmState
 from godwit.model.migrate_data import LibvirtLiveMigrateData
+from godwit.model.reasons import Code, reason
 from godwit.model.steering import UNSTEERED, TransferLimits
 from godwit.runtime.settings import LibvirtHostSettings
-from godwit.virt.libvirt.abi import MIGRATION_OUT, SPEED_UNLIMITED, Libvirt, State, Trouble
+from godwit.virt.driver import TransferOutcome
+from godwit.virt.libvirt.abi import (
+    MIGRATION_OUT,
+    SPEED_UNLIMITED,
+    Event,
+    Libvirt,
+    State,
+    Trouble,
+)
 from godwit.virt.libvirt.connection import Connection
 from godwit.virt.libvirt.errors import LibvirtUnreachable
 from godwit.virt.libvirt.migration import End, LibvirtTransferDriver
@@ -24,6 +33,8 @@ T = TypeVar("T")
 UUID = InstanceUuid("u1")
 HERE, THERE = HostName("host-a"), HostName("host-b")
 SETTINGS = LibvirtHostSettings(uri="test:///default")
+SHUT_DOWN = 0
+"""VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN."""
 RUNNING = (int(State.RUNNING), 1)
 
 
@@ -153,6 +164,7 @@ class StraightTransfer(LibvirtTransferDriver):
     """A transfer from a libvirtd in memory, whose call comes to nothing or to its end."""
 
     def __init__(self, host: FakeLibvirt) -> None:
+        self.libvirtd = StraightConnection(host)
         ends = End(HERE, SETTINGS), End(THERE, SETTINGS)
         record = Instance(
             uuid=UUID,
@@ -165,7 +177,12 @@ class StraightTransfer(LibvirtTransferDriver):
             memory_mib=64,
         )
         super().__init__(*ends, record, LibvirtLiveMigrateData(), steering=UNSTEERED)
-        self._limits = OwnLimits(StraightConnection(host), UUID)
+        self._source = self.libvirtd
+        self._limits = OwnLimits(self.libvirtd, UUID)
+
+    def hear_that_it_shut_down(self) -> None:
+        """The event may come before the source falls silent."""
+        self._source_event(UUID, Event.STOPPED, SHUT_DOWN)
 
 
 def test_a_transfer_that_did_not_move_its_guest_leaves_no_limit_of_ours_behind() -> None:
@@ -180,3 +197,25 @@ def test_a_transfer_that_did_not_move_its_guest_leaves_no_limit_of_ours_behind()
 
     asyncio.run(tale())
     assert (domain.speed, domain.downtime) == (SPEED_UNLIMITED, 300)
+
+
+@pytest.mark.parametrize(("answers", "after"), [(True, (SPEED_UNLIMITED, 300)), (False, (8, 20))])
+def test_a_source_that_was_silent_at_the_end_is_not_waited_for_once_more(
+    answers: bool, after: tuple[int, int]
+) -> None:
+    """Whoever looks for the guest waits for the transfer to end, and the guest with them."""
+    host = FakeLibvirt()
+    domain: FakeDomain = host.add(UUID, RUNNING)
+    lost = TransferOutcome(error="no answer", reason=reason(Code.INTERNAL_ERROR, problem="x"))
+
+    async def tale() -> None:
+        transfer = StraightTransfer(host)
+        await transfer.limit(TransferLimits(bandwidth_mib_per_s=8, max_downtime_ms=20))
+        transfer.libvirtd.answers = answers
+        assert not (await transfer.explained(lost)).guest_ended
+        transfer.hear_that_it_shut_down()
+        assert (await transfer.explained(lost)).guest_ended is not answers
+        await transfer.close()
+
+    asyncio.run(tale())
+    assert (domain.speed, domain.downtime) == after
