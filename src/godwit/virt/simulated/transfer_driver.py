@@ -145,10 +145,10 @@ class SimulatedTransferDriver:
         """See `TransferDriver`."""
         async with self._fleet.calling(self._source, "abort"):
             half = self._fleet.half(self._source, self._uuid)
-            can_be = half is None or half.stream is None
-            if can_be:
-                self._abort.set()
-            return can_be
+            if half is None or not half.job or half.stream is not None:
+                return False
+            self._abort.set()
+            return True
 
     async def source_is_gone(self) -> bool:
         """See `TransferDriver`."""

@@ -118,13 +118,22 @@ def test_an_abort_ends_the_transfer_and_the_guest_stays(fault: TransferFault | N
         async with asyncio.TaskGroup() as tasks:
             call = tasks.create_task(timed(driver))
             await asyncio.sleep(3)
-            await driver.abort()
+            assert await driver.abort()
         outcome, after_s = call.result()
         assert outcome.error == "operation aborted: canceled by client"
         assert await move.words() == (S.KEPT, D.GONE)
         return after_s
 
     assert run(main()) == pytest.approx(3)
+
+
+def test_an_abort_before_there_is_a_job_finds_none_and_stops_nothing() -> None:
+    async def main() -> str:
+        driver = Move().driver()
+        assert not await driver.abort()
+        return (await driver.transfer()).error
+
+    assert run(main()) == ""
 
 
 @pytest.mark.parametrize("host", [A, B])
