@@ -8,12 +8,14 @@ import pytest
 from tests.contract.store_records import A, B
 from tests.postgres_server import PostgresServer
 
-from godwit.model.errors import Refused, Unreachable
+from godwit.model.errors import Conflict, Refused, Unreachable
 from godwit.model.reasons import Code
 from godwit.runtime.clock import SystemClock
 from godwit.runtime.settings import Settings
 from godwit.runtime.settings_file import parse_settings
 from godwit.store.opening import open_queries, open_store
+from godwit.store.postgres import HOSTS_KEY, Server
+from godwit.store.sql import SqlStore
 
 pytestmark = pytest.mark.slow
 
@@ -53,6 +55,56 @@ def test_who_only_reads_sees_what_another_process_writes_and_can_write_nothing(
 def test_a_file_is_this_process_s_alone_and_a_server_is_not(settings: Settings) -> None:
     with closing(open_store(settings, SystemClock())) as store:
         assert store.alone == (settings.store.url == "sqlite")
+
+
+def cut_off(server: Server) -> None:
+    """End the connection of whoever acts on hosts."""
+    with closing(server.connect()) as other:
+        held = "FROM pg_locks WHERE locktype = 'advisory'"
+        other.execute(f"SELECT pg_terminate_backend(pid, 5000) {held}")
+
+
+def until_let_go(server: Server) -> None:
+    """The server notices a moment later that a process has gone."""
+    with closing(server.connect()) as other:
+        other.execute(f"SELECT pg_advisory_lock({HOSTS_KEY}), pg_advisory_unlock({HOSTS_KEY})")
+
+
+def test_a_second_process_that_acts_on_hosts_of_its_own_is_refused_while_the_first_lives(
+    tmp_path: Path, postgres: PostgresServer
+) -> None:
+    server = postgres.store()
+    settings = named(tmp_path, server.url)
+
+    async def kept(store: SqlStore) -> None:
+        await store.ensure_hosts((A,))  # by a connection that had to be made anew
+        with pytest.raises(Conflict) as taken:
+            open_store(settings, SystemClock(), with_hosts=True)
+        assert taken.value.reason.code is Code.SERVED_ELSEWHERE
+
+    with closing(open_store(settings, SystemClock(), with_hosts=True)) as first:
+        asyncio.run(kept(first))
+        open_store(settings, SystemClock()).close()  # a conductor may share it
+        cut_off(server)
+        asyncio.run(kept(first))
+    until_let_go(server)
+    open_store(settings, SystemClock(), with_hosts=True).close()
+
+
+def test_who_was_cut_off_writes_nothing_once_another_acts_in_its_place(
+    tmp_path: Path, postgres: PostgresServer
+) -> None:
+    server = postgres.store()
+    settings = named(tmp_path, server.url)
+    with closing(open_store(settings, SystemClock(), with_hosts=True)) as first:
+        cut_off(server)
+        with (
+            closing(open_store(settings, SystemClock(), with_hosts=True)),
+            pytest.raises(Unreachable, match="another godwit serve"),
+        ):
+            asyncio.run(first.ensure_hosts((A,)))
+        until_let_go(server)
+        asyncio.run(first.ensure_hosts((B,)))
 
 
 def test_who_only_reads_makes_nothing_and_says_what_is_missing(

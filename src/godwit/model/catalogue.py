@@ -226,6 +226,10 @@ ALL_BUT_CHECKS: Final[Mapping[Code, Entry]] = {
         "the database {path} is in use by process {pid}",
         "stop that process first, or give this one a state_dir of its own",
     ),
+    Code.SERVED_ELSEWHERE: Entry(
+        "another godwit serve acts on hosts with the database {path}",
+        "stop that one first; to share a database give every host its agent and name a [bus]",
+    ),
     Code.STORE_TOO_NEW: Entry(
         "the database {path} has schema version {found}, this program knows up to {known}",
         "start the newer Godwit that wrote it, or restore an older copy of the file",

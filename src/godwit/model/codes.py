@@ -120,6 +120,7 @@ class Code(StrEnum):
     # the store
     STORE_UNAVAILABLE = "store-unavailable"
     STORE_IN_USE = "store-in-use"
+    SERVED_ELSEWHERE = "served-elsewhere"
     STORE_TOO_NEW = "store-too-new"
     STORE_TOO_OLD = "store-too-old"
 

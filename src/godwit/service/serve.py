@@ -38,7 +38,7 @@ async def _serve(settings: Settings) -> None:
     """Serve until a signal asks to stop. Raises `GodwitError` if it cannot begin."""
     clock = SystemClock()
     stop = stop_asked()
-    store = open_store(settings, clock)
+    store = open_store(settings, clock, with_hosts=not settings.bus.servers)
     try:
         with open_door(settings.server.listen) as door:
             serving = Serving(settings, clock, store, door, stop)

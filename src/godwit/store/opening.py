@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,15 +20,17 @@ if TYPE_CHECKING:
     from godwit.store.postgres import Server
 
 
-def open_store(settings: Settings, clock: Clock) -> SqlStore:
-    """The store, for a process that writes. A file is made if it is new.
+def open_store(settings: Settings, clock: Clock, *, with_hosts: bool = False) -> SqlStore:
+    """The store, for a process that writes; `with_hosts`: one that acts on hosts by itself. A file
+    is made if it is new.
 
-    Raises `Refused` (store-too-new, store-too-old, invalid-input), `Conflict` (store-in-use) or
-    `Unreachable` (store-unavailable).
+    Raises `Refused` (store-too-new, store-too-old, invalid-input), `Conflict` (store-in-use,
+    served-elsewhere) or `Unreachable` (store-unavailable).
     """
     if settings.store.url == SQLITE:
         return SqlStore.open(_file(settings), clock)
-    return SqlStore.connect(_server(settings), clock, readers=_readers(settings))
+    server = replace(_server(settings), with_hosts=with_hosts)
+    return SqlStore.connect(server, clock, readers=_readers(settings))
 
 
 def open_queries(settings: Settings) -> Queries:

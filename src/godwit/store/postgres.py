@@ -26,12 +26,18 @@ _DURABLE: Final = (
     "SELECT set_config('synchronous_commit', 'on', false)"
     " WHERE current_setting('synchronous_commit') = 'off'"
 )
+HOSTS_KEY: Final = int.from_bytes(b"godwit")
+"""Of an advisory lock, given back by the end of its session, however that ends."""
 _AGAIN: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 _DEFECTS: Final = (psycopg.IntegrityError, psycopg.ProgrammingError, psycopg.DataError)
 
 
 class ServerBusy(ServerTrouble):
     """Another process was in the way: the transaction is undone and may be run again."""
+
+
+class HostsTaken(ServerTrouble):
+    """Another process acts on hosts of its own with this database."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,8 @@ class Bounds:
             f"-c statement_timeout={self.statement * 1000:.0f}"
             f" -c lock_timeout={self.lock * 1000:.0f}"
             f" -c idle_in_transaction_session_timeout={self.idle_in_transaction * 1000:.0f}"
+            # What a machine that lost its power held is let go soon.
+            " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=3 -c tcp_keepalives_count=3"
         )
 
 
@@ -67,6 +75,8 @@ class Server:
     password_file: Path | None = None
     """Read at each connection; without it libpq's own ways hold (PGPASSWORD, ~/.pgpass)."""
     read_only: bool = False
+    with_hosts: bool = False
+    """For the one process that also acts on hosts: whoever writes for another is kept out."""
     bounds: Bounds = Bounds()
 
     @property
@@ -81,6 +91,8 @@ class Server:
             connection.execute(_DURABLE)
             if self.read_only:
                 connection.execute("SET default_transaction_read_only = on")
+            elif self.with_hosts:
+                _take_hosts(connection)
         except BaseException:
             connection.close()
             raise
@@ -163,6 +175,12 @@ class ServerConnection:
     def close(self) -> None:
         """Repeatable."""
         self.driver.close()
+
+
+def _take_hosts(connection: ServerConnection) -> None:
+    taken = connection.execute(f"SELECT pg_try_advisory_lock({HOSTS_KEY})").fetchone()
+    if taken != (True,):
+        raise HostsTaken("another godwit serve acts on hosts with it")
 
 
 def _translated(error: psycopg.Error) -> ServerTrouble:
