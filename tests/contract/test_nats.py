@@ -14,7 +14,7 @@ from tests.contract.parrot import Answer, Ask, Parrot, repeat, scripted
 from tests.nats_server import NatsServer, nats_server, needs_nats_server
 
 from godwit.lab import certificates
-from godwit.model.errors import BadRequest, GodwitError, Refused, Unreachable
+from godwit.model.errors import BadRequest, Conflict, GodwitError, Refused, Unreachable
 from godwit.model.ids import HostName
 from godwit.model.reasons import Code
 from godwit.rpc import bus_users
@@ -23,6 +23,7 @@ from godwit.rpc.keys import new_seed, public_key
 from godwit.rpc.line import Delivery
 from godwit.rpc.nats import NatsLine
 from godwit.runtime.settings import BusSettings
+from godwit.service.on_bus import refuse_second
 
 pytestmark = needs_nats_server
 
@@ -248,6 +249,24 @@ def test_an_agent_serves_and_reports_for_its_own_host_and_for_no_other(secured: 
     asyncio.run(main())
     assert [subject for subject in stolen.subjects if "compute.host-a." not in subject] == []
     assert reported.subjects == ["conductor.report_host.host-a"]
+
+
+def test_a_second_agent_of_a_host_is_refused_while_the_first_answers(secured: Secured) -> None:
+    async def main() -> None:
+        async with gathering() as here:
+            first = await here.join(secured.settings(A))
+            await refuse_second(first.exchange, (A,))
+            await first.exchange.answer(Parrot, scripted(repeat), agent_of(A))
+            second = await here.join(secured.settings(A))
+            with pytest.raises(Conflict) as caught:
+                await refuse_second(second.exchange, (A,))
+            assert caught.value.reason.code is Code.AGENT_ELSEWHERE
+            await first.exchange.stop_answering(within_s=1)
+            began_s = now_s()
+            await refuse_second(second.exchange, (A,))
+            assert now_s() - began_s < AT_ONCE_S
+
+    asyncio.run(main())
 
 
 def test_an_api_asks_conductors_and_never_a_host(secured: Secured) -> None:

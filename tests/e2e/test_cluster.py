@@ -109,6 +109,13 @@ def test_a_conductor_that_is_stopped_hands_its_stories_over_at_once(cluster: Clu
     stopped.start()
 
 
+def test_a_second_agent_of_a_host_does_not_start(cluster: Cluster) -> None:
+    config = str(cluster.agents["east"].config)
+    second = cluster.api.typed("compute", "--host=host-c", "--config", config)
+    assert second.returncode == 1, second.stdout + second.stderr
+    assert "another agent answers for host-c" in second.stderr
+
+
 def test_an_agent_that_was_killed_is_refused_at_once_and_comes_back_by_itself(
     cluster: Cluster,
 ) -> None:

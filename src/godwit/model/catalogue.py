@@ -163,6 +163,10 @@ ALL_BUT_CHECKS: Final[Mapping[Code, Entry]] = {
         "process {pid} acts on {host} from {folder}",
         "one process acts on a host: stop that one first",
     ),
+    Code.AGENT_ELSEWHERE: Entry(
+        "another agent answers for {host} on the bus",
+        "one process acts on a host: look where a godwit compute runs with its name, and stop it",
+    ),
     Code.CONDUCTOR_UNREACHABLE: Entry(
         "no conductor is on the bus", "start one, or see in its log why it does not reach the bus"
     ),

@@ -103,6 +103,7 @@ class Code(StrEnum):
     # the bus
     AGENT_UNREACHABLE = "agent-unreachable"
     AGENT_RUNNING = "agent-running"
+    AGENT_ELSEWHERE = "agent-elsewhere"
     CONDUCTOR_UNREACHABLE = "conductor-unreachable"
     BUS_UNAVAILABLE = "bus-unavailable"
     BUS_REFUSED = "bus-refused"

@@ -16,6 +16,9 @@ INBOXES: Final = "_INBOX."
 GROUP: Final = "answering"
 """Of several processes that answer at one address, one gets each message."""
 
+ANYBODY: Final = "anybody"
+"""No call: whoever answers at an address says so to this one, too."""
+
 
 @dataclass(frozen=True)
 class Address:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from godwit.model.ids import HostName
-from godwit.rpc.address import CONDUCTORS, INBOXES, agent_of, one_word
+from godwit.rpc.address import ANYBODY, CONDUCTORS, INBOXES, agent_of, one_word
 from godwit.rpc.conductor import ComputeTaskApi
 from godwit.rpc.contract import calls_of
 from godwit.rpc.envelope import PAGES_MAX
@@ -33,7 +33,10 @@ def of_host(host: HostName, key: str) -> BusUser:
     return BusUser(
         name=f"the agent of {host}",
         key=key,
-        publish=tuple(f"{CONDUCTORS.subject}.{name}.{one_word(host)}" for name in said_by_hosts),
+        publish=(
+            *(f"{CONDUCTORS.subject}.{name}.{one_word(host)}" for name in said_by_hosts),
+            f"{agent_of(host).subject}.{ANYBODY}",
+        ),
         subscribe=(f"{agent_of(host).subject}.*", inbox_of(key)),
     )
 

@@ -17,7 +17,7 @@ import structlog
 from godwit.model.errors import Refused, Unreachable
 from godwit.model.reasons import Code, reason
 from godwit.rpc import codec
-from godwit.rpc.address import GROUP, INBOXES, Address
+from godwit.rpc.address import ANYBODY, GROUP, INBOXES, Address
 from godwit.rpc.answering import Answering, failed, no_answer, not_understood
 from godwit.rpc.contract import Call, calls_of
 from godwit.rpc.envelope import LETTERS, PAGES, Letter, Misread, Pile, opened, pages, seal
@@ -120,6 +120,17 @@ class Exchange:
             ) from error
         except Misread as error:
             raise not_understood(f"the answer to {call.name}", "the caller", str(error)) from error
+
+    async def is_answered(self, address: Address, *, within_s: float) -> bool:
+        """Does anybody answer there? Nothing is asked of him. No: nobody said so in that time."""
+        deadline_s = self._clock.now_s() + within_s
+        letter = Letter(deadline_s=deadline_s, request_id=_request_id(), body=b"")
+        try:
+            async with asyncio.timeout(within_s):
+                await self._sent(f"{address.subject}.{ANYBODY}", seal(letter))
+        except (TimeoutError, _NobodyThere, _Lost, Down):
+            return False
+        return True
 
     async def _answered(self, subject: str, sealed: bytes) -> bytes:
         """The reply. Asks again while the bus has only just come back: others may be on their way.

@@ -15,7 +15,7 @@ from godwit.runtime.clock import SystemClock
 from godwit.runtime.settings import Settings
 from godwit.runtime.settings_table import bad
 from godwit.service.hosts import HostsHere, held
-from godwit.service.on_bus import exchange_on, joined
+from godwit.service.on_bus import exchange_on, joined, refuse_second
 from godwit.service.process import (
     DRAIN_S,
     life,
@@ -51,6 +51,7 @@ async def _act(settings: Settings, hosts: tuple[HostName, ...]) -> None:
     with held(settings, hosts):
         async with joined(settings, name) as line, life() as tasks:
             exchange = await exchange_on(line, clock, tasks)
+            await refuse_second(exchange, hosts)
             here = HostsHere(settings, hosts, tasks=tasks, clock=clock)
             for host, manager in here.managers.items():
                 answerer: ComputeRpc = manager

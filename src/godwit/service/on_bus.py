@@ -1,10 +1,13 @@
 """A process's place on the bus: connected before anything else, left after everything else."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from typing import Final
 
+from godwit.model.errors import Conflict
 from godwit.model.ids import HostName
+from godwit.model.reasons import Code, reason
 from godwit.rpc.address import agent_of
 from godwit.rpc.compute import ComputeRpc
 from godwit.rpc.exchange import Exchange
@@ -12,6 +15,10 @@ from godwit.rpc.nats import NatsLine
 from godwit.runtime.clock import Clock
 from godwit.runtime.settings import Settings
 from godwit.runtime.settings_table import bad
+
+HELLO_S: Final = 2.0
+"""So long an agent that starts waits for another one to speak up; mostly the bus says that there is
+none."""
 
 
 @asynccontextmanager
@@ -55,6 +62,16 @@ async def exchange_on(line: NatsLine, clock: Clock, tasks: asyncio.TaskGroup) ->
     tasks.create_task(line.keep(), name="line to the bus")
     await exchange.open()
     return exchange
+
+
+async def refuse_second(exchange: Exchange, hosts: Collection[HostName]) -> None:
+    """Of two agents of one host, at two machines, each would get a part of what is asked. Raises
+    `Conflict` (agent-elsewhere) if one of the hosts has an agent by now.
+    """
+    asked = (exchange.is_answered(agent_of(host), within_s=HELLO_S) for host in hosts)
+    for host, has_agent in zip(hosts, await asyncio.gather(*asked), strict=True):
+        if has_agent:
+            raise Conflict(reason(Code.AGENT_ELSEWHERE, host=host))
 
 
 class Agents(dict[HostName, ComputeRpc]):
