@@ -242,6 +242,33 @@ def test_two_that_lock_each_other_out_both_get_their_turn(server: Server) -> Non
     told(tale, server)
 
 
+def test_a_writer_whose_server_has_come_to_take_no_writes_looks_for_one_that_does(
+    server: Server,
+) -> None:
+    def standby(connection: Connection) -> None:
+        connection.execute("set default_transaction_read_only = on")
+
+    async def tale(writer: ServerWriter) -> None:
+        await writer.write(standby)
+        with pytest.raises(Unreachable, match="read-only"):
+            await writer.write(adds("a"))
+        assert await writer.write(adds("b")) == "b"
+
+    told(tale, server)
+
+
+def test_who_writes_takes_no_server_that_only_reads_and_who_reads_does(
+    postgres: PostgresServer,
+) -> None:
+    server = postgres.database()
+    with closing(server.connect()) as other:
+        [name] = other.execute("select current_database()").fetchone() or ("",)
+        other.execute(f"alter database {name} set default_transaction_read_only = on")
+    with pytest.raises(ServerTrouble, match="read-only"):
+        server.connect()
+    replace(server, read_only=True).connect().close()
+
+
 def test_the_read_only_door_cannot_write(server: Server) -> None:
     async def tale(store: SqlStore) -> None:
         for look in (store.queries.read, store.queries.glance):

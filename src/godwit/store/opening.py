@@ -109,9 +109,10 @@ def _server(settings: Settings) -> "Server":
 
 
 def _readers(settings: Settings) -> "Server":
-    if settings.store.read_url:
-        return _named(settings.store.read_url, settings.store.read_password_file)
-    return _server(settings)
+    store = settings.store
+    if store.read_url:
+        return replace(_named(store.read_url, store.read_password_file), read_only=True)
+    return replace(_server(settings), read_only=True)
 
 
 def _named(url: str, password_file: str) -> "Server":

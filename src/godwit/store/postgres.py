@@ -106,7 +106,9 @@ class Server:
 
     def _connect(self, *, autocommit: bool) -> "ServerConnection":
         try:
-            given: dict[str, Any] = {**_KEEPALIVE, **conninfo_to_dict(self.url)}
+            wanted = "any" if self.read_only else "read-write"
+            ours = {**_KEEPALIVE, "target_session_attrs": wanted}
+            given: dict[str, Any] = {**ours, **conninfo_to_dict(self.url)}
             given["options"] = f"{self.bounds.options} {given.get('options') or ''}"
             if self.password_file is not None:
                 given["password"] = self.password_file.read_text(encoding="utf-8").strip("\r\n")
@@ -147,6 +149,8 @@ class ServerConnection:
         except psycopg.Error as error:
             if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
                 self.driver.close()  # whatever it says later answers nobody's question
+            if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+                self.driver.close()  # another server may be the one that takes writes by now
             raise _translated(error) from error
 
     def heard(self, within_s: float) -> list[str]:
