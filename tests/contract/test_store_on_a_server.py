@@ -20,7 +20,7 @@ from godwit.model.ids import HostName
 from godwit.model.reasons import Code, reason
 from godwit.runtime.clock import SystemClock
 from godwit.saga.log import Story
-from godwit.store.postgres import Bounds, Server
+from godwit.store.postgres import Bounds, Server, ServerConnection
 from godwit.store.server_writer import (
     BEGIN,
     BEGIN_WITHOUT_WAIT,
@@ -240,6 +240,30 @@ def test_two_that_lock_each_other_out_both_get_their_turn(server: Server) -> Non
         connection.execute(sql, {"name": str(number)})
 
     told(tale, server)
+
+
+def test_who_closes_waits_for_a_server_that_is_away_no_more_than_once(server: Server) -> None:
+    tries: list[str] = []
+
+    def away() -> ServerConnection:
+        tries.append("connect")
+        raise ServerTrouble("it is away")
+
+    async def main() -> list[object]:
+        writer = ServerWriter(away, server.connect(), name=server.name)
+
+        def loses_it(connection: Connection) -> None:
+            assert writer._closed.wait(5)
+            connection.close()
+
+        works = [loses_it, *[adds("a")] * 3 * BATCH_MAX]
+        waiting = [asyncio.ensure_future(writer.write(work)) for work in works]
+        await asyncio.sleep(0)
+        writer.close()
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert all(isinstance(each, Unreachable) for each in asyncio.run(main()))
+    assert len(tries) <= 1
 
 
 def test_a_writer_whose_server_has_come_to_take_no_writes_looks_for_one_that_does(

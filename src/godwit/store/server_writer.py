@@ -147,9 +147,19 @@ class ServerWriter:
             if batch:
                 outcomes = outcome_of(partial(self._run, [waiting.work for waiting in batch]))
                 answer(batch, outcomes.value or [understood(outcomes, self._name)] * len(batch))
+                if outcomes.error is not None and self._closed.is_set():
+                    self._refuse_the_rest()
             if news:
                 with suppress(ServerTrouble):  # who waits looks by itself, a little later
                     say(self._connection, news)
+
+    def _refuse_the_rest(self) -> None:
+        """Whoever closes waits for all that wait; not for the time-out of each batch of them."""
+        with self._turn:
+            rest = list(self._line)
+            self._line.clear()
+            self._news.clear()
+        answer(rest, [Outcome(error=unavailable(self._name, "it is closed"))] * len(rest))
 
     def _next_batch(self) -> tuple[list[Waiting], dict[str, bool]]:
         with self._turn:
