@@ -133,7 +133,7 @@ class Cluster(Console):
         if made.returncode != 0:
             raise RuntimeError(made.stderr)
         tls = f'tls {{ cert_file: "{pki}/clientcert.pem", key_file: "{pki}/clientkey.pem" }}\n'
-        more = f'{tls}include "bus/nats-users.conf"\n'
+        more = f'{tls}max_payload: 4MB\ninclude "bus/nats-users.conf"\n'
         return NatsServer(self._folder, more, port=BUS_PORT, address=CONTROL_PLANE_ADDRESS)
 
     def _here(self, name: str, seed: str, store: str) -> Process:

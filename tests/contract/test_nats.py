@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
+from structlog.testing import capture_logs
 from tests.contract.bus import Gathering, Party, gathering
 from tests.contract.parrot import Answer, Ask, Parrot, repeat, scripted
 from tests.nats_server import NatsServer, nats_server, needs_nats_server
@@ -109,6 +110,19 @@ def test_a_message_larger_than_the_bus_carries_is_said_to_be_so(server: NatsServ
             assert now_s() - began_s < AT_ONCE_S
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(("more", "warned"), [("", True), ("max_payload: 4MB\n", False)])
+def test_who_joins_a_bus_that_carries_small_messages_only_is_told_so(
+    tmp_path: Path, more: str, warned: bool
+) -> None:
+    async def main(server: NatsServer) -> None:
+        async with gathering() as here:
+            await here.join(BusSettings(servers=(server.url,)))
+
+    with nats_server(tmp_path, more) as server, capture_logs() as lines:
+        asyncio.run(main(server))
+    assert any("max_payload" in line.get("advice", "") for line in lines) == warned
 
 
 def test_all_come_back_by_themselves_after_the_bus_and_nothing_is_done_late(

@@ -37,6 +37,8 @@ END_TRIES: Final = 50
 END_PAUSE_S: Final = 0.03
 """Not in step with `RECONNECT_WAIT_S`."""
 NOBODY_THERE: Final = "503"
+PAYLOAD_MIN: Final = 4 * 1000 * 1000
+"""What docs/operating/deploy.md sets: a report is one message, however many guests a host has."""
 
 log = structlog.get_logger()
 
@@ -165,6 +167,10 @@ class NatsLine:
         self._last_problem = ""
         self._up.set()
         log.info("bus connected", name=self._name)
+        if self._client.max_payload < PAYLOAD_MIN:
+            carries = self._client.max_payload
+            advice = "set max_payload of the NATS server to 4MB, or hosts of many guests go unheard"
+            log.warning("the bus carries small messages only", bytes_max=carries, advice=advice)
 
     async def _on_disconnected(self) -> None:
         if not self._closing:
