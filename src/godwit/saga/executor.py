@@ -364,6 +364,7 @@ class Executor(Generic[W, F]):
                 with structlog.contextvars.bound_contextvars(story=story.uuid):
                     await guarded(story.uuid, act(story))
             except asyncio.CancelledError:
+                renewing.cancel()
                 if self._stopping:  # an act that outlasts the end of this process
                     await self._give_back(story)
                 raise

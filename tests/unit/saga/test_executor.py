@@ -427,6 +427,36 @@ def test_a_lost_lease_is_renewed_no_more() -> None:
     assert house.world.whole
 
 
+class SlowAtTheEnd(SqlStore):
+    """What gives a lease back is written at once, and answered late."""
+
+    async def renew(self, uuid: str, *, generation: int, until_s: float) -> bool:
+        is_end = until_s <= CLOCK.now_s()
+        ours = await super().renew(uuid, generation=generation, until_s=until_s)
+        if is_end:
+            await asyncio.sleep(Pace().lease_s)
+        return ours
+
+
+def test_a_lease_that_was_given_back_is_not_renewed_meanwhile() -> None:
+    house = House()
+    house.world.trouble["before do b"] = [lambda: asyncio.sleep(1000)]
+    store = SlowAtTheEnd(InlineWriter(house.database), Queries(InlineReader(house.database)), CLOCK)
+
+    async def story() -> None:
+        await house.begin()
+        executor = house.executor(store)
+        async with asyncio.TaskGroup() as tasks:
+            telling = tasks.create_task(executor.tell(UUID))
+            await asyncio.sleep(1)
+            executor.stop()
+            telling.cancel()
+            given_back_s = CLOCK.now_s()
+        assert (await house.story()).lease_until_s == given_back_s
+
+    run(story())
+
+
 @pytest.mark.parametrize("act", [*ALL_ACTS, "undo c", "unwound"])
 def test_a_stop_gives_the_lease_back_at_the_next_record_and_the_next_process_goes_on(
     act: str,
