@@ -179,15 +179,18 @@ class Connection:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(until_s):
                 while True:
-                    # In place: a thread may be adding one at this moment.
-                    for dead in [link for link in self._links if not link.alive]:
-                        self._links.remove(dead)
-                    free = next((link for link in self._links if not link.busy), None)
+                    free = self._free_now()
                     if free is not None or not self._links:
                         return free
                     self._came_back.clear()
                     await self._came_back.wait()
-        return None
+        return self._free_now()
+
+    def _free_now(self) -> _Link | None:
+        # In place: a thread may be adding one at this moment.
+        for dead in [link for link in self._links if not link.alive]:
+            self._links.remove(dead)
+        return next((link for link in self._links if not link.busy), None)
 
     def _back(self, link: _Link) -> None:
         """Its call has ended."""
@@ -249,6 +252,8 @@ class Connection:
         self._links.append(link)
         if self._closed:
             _close(link)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(self._came_back.set)
         return link
 
     def _probe(self) -> None:

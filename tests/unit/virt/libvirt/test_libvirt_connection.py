@@ -186,6 +186,48 @@ def test_quick_calls_take_turns_on_one_connection_and_do_not_wait_for_one_that_h
     run(test())
 
 
+class SlowSecondOpening(Connection):
+    """Opens its second connection when it is let. Waits for none, until it is made patient."""
+
+    def __init__(self) -> None:
+        super().__init__(HOST, LibvirtHostSettings(uri="test:///default"))
+        self.may_open = threading.Event()
+        self.opened = 0
+        self._patience_s = 0.0
+
+    def make_patient(self) -> None:
+        """From now on a call waits for as long as it has for a connection that comes back."""
+        self._patience_s = 60.0
+
+    def _probe(self) -> None:
+        self.opened += 1
+        if self.opened == 2:
+            self.may_open.wait(10.0)
+
+
+@pytest.mark.slow
+def test_a_connection_whose_opener_gave_up_serves_a_call_that_waits_for_one() -> None:
+    async def test() -> None:
+        let_go, connection = threading.Event(), SlowSecondOpening()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(connection.call("hanging", lambda _: let_go.wait(10.0)))
+            await asyncio.sleep(0)
+            with pytest.raises(LibvirtUnreachable):
+                await connection.call("giving up", lambda lv: lv.getType(), timeout_s=0.2)
+            connection.make_patient()
+            waiting = group.create_task(
+                connection.call("waiting", lambda lv: lv.getType(), timeout_s=5.0)
+            )
+            await asyncio.sleep(0)
+            connection.may_open.set()
+            assert await waiting == "TEST"
+            let_go.set()
+        assert connection.opened == 2
+        await connection.close()
+
+    run(test())
+
+
 @pytest.mark.slow
 def test_where_nobody_listens_every_waiting_call_is_unreachable() -> None:
     async def test() -> None:
