@@ -15,10 +15,11 @@ from godwit.conductor.hosts import Hosts
 from godwit.conductor.tasks.checks import check_both_ends, considered, no_valid_host, of_host
 from godwit.conductor.tasks.facts import LiveMigrationFacts, Telling, Told, fence
 from godwit.conductor.world import World
+from godwit.model.errors import Refused
 from godwit.model.host import HostFacts
 from godwit.model.ids import HostName
 from godwit.model.migrate_data import LiveMigrateData
-from godwit.model.reasons import Reason
+from godwit.model.reasons import Code, Reason, reason
 from godwit.model.refusals import Refusal, by_themselves, grouped
 from godwit.model.request_spec import RequestSpec
 from godwit.scheduler.host_state import HostState, memory_max_mib, vcpus_max
@@ -153,11 +154,15 @@ def needs_at(spec: RequestSpec, host: HostFacts, group: Group) -> Needs:
 
 
 def described(states: tuple[HostState, ...], name: HostName) -> HostFacts:
-    """The facts of a host that the scheduler let through."""
-    facts = next(state.facts for state in states if state.name == name)
-    if facts is None:
+    """The facts of a host that the scheduler let through. Raises `Refused` if it is known no more:
+    it may have been let through among the states of a moment ago.
+    """
+    state = next((state for state in states if state.name == name), None)
+    if state is None:
+        raise Refused(reason(Code.HOST_UNKNOWN, host=name, name=name))
+    if state.facts is None:
         raise AssertionError(f"the scheduler let {name} through, which has no facts")
-    return facts
+    return state.facts
 
 
 def all_refusals(
