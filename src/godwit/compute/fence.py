@@ -1,8 +1,8 @@
 """The last door before a host is changed: is this act still wanted, and is it alone?
 
-Per migration the fence keeps the highest generation seen and the marks of what was undone. A
-conductor that wakes up late cannot act any more, and a late message cannot do again what was
-undone. The compute manager passes every act through here.
+Per migration the fence keeps the highest generation seen and the marks of what was undone or
+done last. A conductor that wakes up late cannot act any more, and a late message cannot do again
+what is over. The compute manager passes every act through here.
 """
 
 import asyncio

@@ -1,5 +1,5 @@
 """The two things that only a post-copy needs: to begin before pre-copy can end, and to be mended
-when its stream breaks. Part of the transfer process; called by `steering` and `transfer`.
+when its stream breaks. Part of the transfer process; called by `helm` and `transfer`.
 """
 
 import asyncio

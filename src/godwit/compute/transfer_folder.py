@@ -12,7 +12,8 @@ the same folder. On disk it is a folder named after the migration:
     stopped.json          why the job was stopped by who watched in the process's place
     steering.json         the newest steering, by the compute manager; a higher revision replaces it
     log                   what the process said
-    abort, closed, began, stopped-as-migrated, ended-by-us, over      marks: empty files, set once
+    abort, closed, began, stopped-as-migrated, seen-to-end, ended-by-us, over
+                          marks: empty files, set once
 
 A disk that is full or fails takes no part in a move that has begun: see `SteadyFolder`.
 """
