@@ -89,6 +89,4 @@ def test_both_answer_alike_to_any_sequence_also_with_stale_generations(
         def a_server(self) -> Server:
             return postgres.store()
 
-    run_state_machine_as_test(
-        Here, settings=settings(max_examples=4, stateful_step_count=20, deadline=None)
-    )
+    run_state_machine_as_test(Here, settings=settings(max_examples=4, stateful_step_count=20))

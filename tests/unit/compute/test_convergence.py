@@ -322,7 +322,7 @@ def test_one_round_that_was_short_by_chance_does_not_make_the_others_look_stuck(
 
 # --- for every guest and every steering -----------------------------------------------------------
 
-few = settings(deadline=None, max_examples=100)
+few = settings(max_examples=100)
 GUESTS = st.builds(
     Guest,
     memory_mib=st.integers(16, 256),
