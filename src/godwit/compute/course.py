@@ -7,6 +7,7 @@ was left at the last gain.
 """
 
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Final
 
 from msgspec import structs
@@ -15,8 +16,10 @@ from godwit.model.progress import NO_WAY_BACK, Progress, TransferPhase
 from godwit.model.steering import TransferLimits
 
 NO_LIMITS: Final = TransferLimits()
-TREND_ROUNDS: Final = 8
-"""Over so many rounds it is looked at whether a transfer comes closer to its end."""
+TREND_ROUNDS: Final = 10
+"""Over so many rounds it is looked at whether a transfer comes closer to its end: the newer half of
+them is held against the older one.
+"""
 PLATEAU_ROUNDS: Final = 2
 """So many rounds without a considerable gain are a plateau."""
 CONSIDERABLE: Final = 0.9
@@ -204,13 +207,15 @@ def _with_memory(course: Course, progress: Progress, at_s: float) -> Course:
 
 
 def _is_gain(course: Course, needed_ms: int) -> bool:
-    """Less than ever before; or considerably less than some rounds ago, as one round that was by
-    chance a short one must not make all that follow look like no gain.
+    """Less than ever before; or considerably less in the newer rounds than in the older ones, as a
+    round that was by chance a short one must not make all that follow look like no gain. Medians,
+    for of two single rounds that differ by chance one in five would look like a gain.
     """
     if course.least_pause_ms is None or needed_ms < course.least_pause_ms:
         return True
-    recent = course.recent_pauses_ms
-    return len(recent) == TREND_ROUNDS and needed_ms < recent[0] * CONSIDERABLE
+    recent = (*course.recent_pauses_ms, needed_ms)[-TREND_ROUNDS:]
+    older, newer = recent[: TREND_ROUNDS // 2], recent[TREND_ROUNDS // 2 :]
+    return len(recent) == TREND_ROUNDS and median(newer) < median(older) * CONSIDERABLE
 
 
 def _hopeful(course: Course, at_s: float) -> Course:

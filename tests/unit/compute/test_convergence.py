@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from random import Random  # noqa: TID251 - each with its own seed
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from godwit.compute.convergence import (
+    GIVE_UP_ROUNDS,
     GIVE_UP_S,
     Abort,
     Action,
@@ -318,6 +320,16 @@ def test_one_round_that_was_short_by_chance_does_not_make_the_others_look_stuck(
     shrinking = [int(9_000 * 0.95**number) for number in range(30)]
     assert in_rounds(700, *shrinking).rounds_without_gain == 0
     assert in_rounds(700, *[9_000] * 30).rounds_without_gain == 30
+    for rounds in range(1, 30):
+        assert in_rounds(700, *shrinking[:rounds]).rounds_without_gain < GIVE_UP_ROUNDS
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rounds_that_differ_by_chance_alone_do_not_look_like_gains_for_ever(seed: int) -> None:
+    chance = Random(seed)
+    rounds = [max(1, int(chance.gauss(900, 90))) for _ in range(60)]
+    ran = (in_rounds(*rounds[:number]).rounds_without_gain for number in range(1, 61))
+    assert any(without_gain >= GIVE_UP_ROUNDS for without_gain in ran)
 
 
 # --- for every guest and every steering -----------------------------------------------------------
