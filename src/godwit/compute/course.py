@@ -193,14 +193,11 @@ def _with_memory(course: Course, progress: Progress, at_s: float) -> Course:
         needed_pause_ms=needed_ms,
         rounds_without_gain=course.rounds_without_gain + rounds,
         slow_rounds=course.slow_rounds + rounds,
+        recent_pauses_ms=(*course.recent_pauses_ms, needed_ms)[-TREND_ROUNDS:],
     )
     if _is_gain(course, needed_ms):
         course = replace(course, rounds_without_gain=0, gained_at_s=at_s)
-    course = replace(
-        course,
-        least_pause_ms=min(needed_ms, course.least_pause_ms or needed_ms),
-        recent_pauses_ms=(*course.recent_pauses_ms, needed_ms)[-TREND_ROUNDS:],
-    )
+    course = replace(course, least_pause_ms=min(needed_ms, course.least_pause_ms or needed_ms))
     if course.slow_since_ms is None or needed_ms < course.slow_since_ms * CONSIDERABLE:
         course = replace(course, slow_since_ms=needed_ms, slow_rounds=0)
     return course
@@ -213,7 +210,7 @@ def _is_gain(course: Course, needed_ms: int) -> bool:
     """
     if course.least_pause_ms is None or needed_ms < course.least_pause_ms:
         return True
-    recent = (*course.recent_pauses_ms, needed_ms)[-TREND_ROUNDS:]
+    recent = course.recent_pauses_ms
     older, newer = recent[: TREND_ROUNDS // 2], recent[TREND_ROUNDS // 2 :]
     return len(recent) == TREND_ROUNDS and median(newer) < median(older) * CONSIDERABLE
 
