@@ -227,7 +227,7 @@ class Connection:
         try:
             return work(link.handle)
         except libvirt.libvirtError as error:
-            if not link.handle.isAlive():
+            if not _is_alive(link):
                 raise LibvirtUnreachable(self.host, f"{doing}: {_message(error)}") from error
             raise LibvirtError(
                 self.host,
@@ -341,6 +341,13 @@ def ask_qemu(domain: Domain, command: str) -> str:
 
 def _message(error: Any) -> str:
     return str(error.get_error_message() or error)
+
+
+def _is_alive(link: _Link) -> bool:
+    """Closed by `close` in the meantime, it cannot answer that either."""
+    with contextlib.suppress(libvirt.libvirtError):
+        return bool(link.handle.isAlive())
+    return False
 
 
 def _close(link: _Link) -> None:

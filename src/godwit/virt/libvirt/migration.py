@@ -55,6 +55,8 @@ from godwit.virt.libvirt.storages import images_of
 PROGRESS_TIMEOUT_S: Final = 2.0
 HELD_BACK_MIB_PER_S: Final = 1
 """The least that libvirt knows."""
+SOCKET_BROKE: Final = ("Error in the pull function", "Error in the push function")
+"""In the words of GnuTLS."""
 
 
 @dataclass(frozen=True)
@@ -288,10 +290,12 @@ def is_certificate_problem(error: LibvirtError, destination_uri: str) -> bool:
     """Did one of the two libvirtds not believe the other's certificate?
 
     The domain alone does not say so: a refused connection, a cut and a libvirtd that was killed
-    have the same one, with other numbers.
+    have the same one, with other numbers; and if that happens during the handshake, the same
+    number, with the words of GnuTLS for a socket that broke.
     """
     over_tls = urlsplit(destination_uri).scheme.endswith("+tls")
-    return over_tls and (error.domain, error.number) == (FROM_RPC, Trouble.AUTH_FAILED)
+    disbelief = (error.domain, error.number) == (FROM_RPC, Trouble.AUTH_FAILED)
+    return over_tls and disbelief and not any(words in error.message for words in SOCKET_BROKE)
 
 
 def flags_of(migrate_data: LibvirtLiveMigrateData, steering: Steering) -> Migrate:

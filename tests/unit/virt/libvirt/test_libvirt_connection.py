@@ -256,6 +256,31 @@ def test_a_new_connection_counts_as_a_change() -> None:
 
 
 @pytest.mark.slow
+def test_a_call_whose_connection_is_closed_meanwhile_has_no_answer() -> None:
+    async def test() -> None:
+        closed = threading.Event()
+
+        def ask_when_closed(libvirt: Any) -> Any:
+            closed.wait()
+            return libvirt.getType()
+
+        async with a_connection("test:///default") as connection:
+            await connection.call("asking", lambda libvirt: libvirt.getType())
+
+            async def ask() -> None:
+                with pytest.raises(LibvirtUnreachable):
+                    await connection.call("asking", ask_when_closed)
+
+            async with asyncio.TaskGroup() as group:
+                group.create_task(ask())
+                await asyncio.sleep(0)
+                await connection.close()
+                closed.set()
+
+    run(test())
+
+
+@pytest.mark.slow
 def test_a_look_for_the_source_that_fails_is_no_answer_and_may_be_asked_again() -> None:
     async def test() -> None:
         async with a_connection("qemu+unix:///system?socket=/nowhere/socket") as nowhere:
