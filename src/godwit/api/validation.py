@@ -49,6 +49,8 @@ async def read_body(request: Request, kind: type[T]) -> T:
         raise bad_input(field, problem, expected) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise bad_input("the body", f"not JSON: {error}", "send one JSON object") from error
+    except RecursionError as error:
+        raise bad_input("the body", "nested too deeply", "see docs/operating/api.md") from error
 
 
 async def _bytes_of(request: Request) -> bytes:

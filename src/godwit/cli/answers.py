@@ -4,11 +4,14 @@ Unknown fields are ignored and every word is a plain string, so that an older cl
 with a newer server.
 """
 
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 T = TypeVar("T")
+
+UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+"""What `decode` raises for bytes that are no answer, whoever has sent them."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,7 +207,7 @@ class Servers(Answer, frozen=True, kw_only=True):
 
 
 def decode(raw: bytes, kind: type[T]) -> T:
-    """The answer as `kind`. Raises `msgspec.DecodeError` for anything else."""
+    """The answer as `kind`. Raises one of `UNREADABLE` for anything else."""
     return msgspec.json.decode(raw, type=kind)
 
 
@@ -214,5 +217,5 @@ def fault_in(raw: bytes) -> Fault:
         body: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, Any])
         inner: Any = next(iter(body.values()), {})
         return msgspec.convert(inner, Fault)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return Fault()

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from godwit.cli.answers import Host, OneHost, Server, Servers, decode, fault_in
+from godwit.cli.answers import UNREADABLE, Host, OneHost, Server, Servers, decode, fault_in
 from godwit.cli.exits import Exit, Failure, exit_of_fault
 from godwit.cli.migration_answers import Checked, Migration, Migrations, OneMigration, Timeline
 from godwit.cli.transport import HttpRequest, HttpResponse, Transport, Unanswered
@@ -173,7 +173,7 @@ class Client:
         """The answer as `kind`; `Failure` if somebody else seems to answer there."""
         try:
             return decode(raw, kind)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise self._stranger() from error
 
     def _stranger(self) -> Failure:

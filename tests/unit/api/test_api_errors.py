@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from starlette.requests import Request
 from tests.unit.api.fake_house import GUEST, FakeHouse, asked
 
 from godwit.api.errors import FAULT_NAMES, STATUS, status_of
+from godwit.api.validation import read_body
 from godwit.model.errors import (
     BadRequest,
     Conflict,
@@ -22,6 +24,7 @@ from godwit.model.ids import HostName
 from godwit.model.reasons import Code, reason
 from godwit.model.refusals import by_themselves, grouped
 from godwit.runtime.settings import ServerSettings
+from godwit.sim.loop import run
 
 ACTION = f"/v2.1/servers/{GUEST}/action"
 MIGRATE = {"os-migrateLive": {"host": None, "block_migration": "auto"}}
@@ -34,6 +37,7 @@ EXPECTED = {
     Superseded: (500, "computeFault"),
     Unreachable: (503, "serviceUnavailable"),
 }
+DEEP = b"[" * 100_000 + b"]" * 100_000
 WHY = reason(Code.INSTANCE_BUSY, server="guest-1", task="migrating")
 
 
@@ -139,6 +143,7 @@ def test_what_is_not_there_is_a_fault_too(method: str, path: str, status: int) -
     [
         (b"{", "the body", "not JSON"),
         (b"\xff\xfe", "the body", "not JSON"),
+        (DEEP, "the body", "expected `object`"),
         ([], "the body", "expected `object`"),
         ({}, "os-migrateLive", "is missing"),
         ({"pause": None}, "pause", "no such key"),
@@ -163,6 +168,17 @@ def test_a_wrong_body_is_a_400_that_names_the_field(body: object, field: str, to
     assert fault["reason"] == "invalid-input"
     assert fault["remedy"]
     assert house.asked == []
+
+
+@pytest.mark.parametrize("body", [DEEP, b'{"a": ' + DEEP + b"}"])
+def test_a_body_nested_beyond_reason_is_a_400_also_where_anything_is_taken(body: bytes) -> None:
+    scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")]}
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": body}
+
+    with pytest.raises(BadRequest, match="nested too deeply"):
+        run(read_body(Request(scope, receive), Any))
 
 
 def test_an_unknown_key_is_answered_with_the_known_ones() -> None:

@@ -163,16 +163,21 @@ def test_where_nobody_listens_nothing_has_arrived(tmp_path: Path) -> None:
     assert str(raised.value) == "no such file or directory"
 
 
-def test_somebody_else_at_that_address_is_noticed() -> None:
+@pytest.mark.parametrize("status", [200, 500])
+@pytest.mark.parametrize(
+    "words", [b"<html>", b'{"a": "\xff"}', b'{"a": ' + b"[" * 100_000, b"[" * 100_000]
+)
+def test_somebody_else_at_that_address_is_noticed(words: bytes, status: int) -> None:
     class Stranger(_Answering):
         def do_GET(self) -> None:
-            self.send_response(200)
+            self.send_response(status)
             self.end_headers()
-            self.wfile.write(b"<html>")
+            self.wfile.write(words)
 
     server = HTTPServer(("127.0.0.1", 0), Stranger)
     with serving(server):
         url = f"http://127.0.0.1:{server.server_port}"
-        said = CliRunner().invoke(main, ["host", "list", "--url", url])
+        said = CliRunner().invoke(main, ["server", "list", "--json", "--url", url])
+    told = "does not answer like a Godwit server" if status == 200 else "the server answered 500"
+    assert told in said.stderr
     assert said.exit_code == Exit.CANNOT_ASK
-    assert "does not answer like a Godwit server" in said.stderr
