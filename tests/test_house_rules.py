@@ -1,6 +1,7 @@
 """The rules of the house that a machine can check. Each failure says what to do."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
@@ -22,6 +23,8 @@ SOURCE = ROOT / "src" / "godwit"
 TESTS = ROOT / "tests"
 MODULES = sorted(SOURCE.rglob("*.py"))
 BANNED_NAMES = {"utils", "util", "common", "helpers", "helper", "misc", "base", "core"}
+TOLD_OF = ("demo", "demo-cluster", "test", "sim")
+"""What a stranger can type at once: the README says so."""
 NEVER_ASKED = {
     "startDirtyRateCalc": "in its dirty-bitmap mode it kills QEMU 7.2 under emulation",
     "compareCPU": "it asks of the physical CPU: compareHypervisorCPU asks of what would run it",
@@ -171,3 +174,11 @@ def test_libvirt_is_never_asked_what_harms_or_misleads(call: str, why: str) -> N
 @pytest.mark.parametrize("name", DRAWN)
 def test_a_page_drawn_from_code_is_up_to_date(name: str) -> None:
     assert (DOCS / name).read_text() == page(name), "run `make docs`"
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_every_make_target_that_a_page_names_exists(page: str) -> None:
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    named = re.findall(r"(?:`| {4})make ([a-z-]+)", (ROOT / page).read_text())
+    assert set(named) <= set(targets)
+    assert page != "README.md" or set(named) >= set(TOLD_OF)
