@@ -5,17 +5,28 @@ that clock, so nothing is stopped, nothing is taken over, and nobody is given up
 import asyncio
 
 import pytest
-from tests.saga.house import GUEST, A, B, C, a_house, host_settings
+from tests.saga.house import GUEST, A, B, C, House, a_house, host_settings
 
+from godwit.model.ids import MigrationUuid
 from godwit.model.migration import MigrationStatus
 from godwit.model.reasons import Code
+from godwit.saga.course import ASKING_AGAIN
+from godwit.saga.log import Story
 from godwit.sim.loop import run
 from godwit.virt.simulated.faults import TransferFault
 
 HOUR_S = 3600.0
 JUMPS = [HOUR_S, -HOUR_S, 60.0]
 TRANSFER_S = 40.0
+NOTHING = Story(uuid="", saga="", step="", facts=b"")
 SLOW = {name: host_settings(transfer_s=TRANSFER_S) for name in (A, B, C)}
+
+
+async def asked_about(house: House, uuid: MigrationUuid) -> None:
+    """Until the first look at both ends has not decided."""
+    async with asyncio.timeout(100):
+        while (await house.store.story_of(uuid) or NOTHING).resting != ASKING_AGAIN:
+            await asyncio.sleep(0.1)
 
 
 @pytest.mark.parametrize("by_s", JUMPS)
@@ -78,6 +89,29 @@ def test_a_switch_that_broke_is_resolved_all_the_same(by_s: float) -> None:
             house.clock.set_by_s += by_s
             ended = await house.end_of(uuid)
             assert ended.status is MigrationStatus.COMPLETED
+            await house.assert_sound()
+
+    run(story())
+
+
+@pytest.mark.parametrize("by_s", JUMPS)
+def test_a_guest_about_which_nobody_can_decide_is_asked_about_for_as_long_as_ever(
+    by_s: float,
+) -> None:
+    """Neither is it given up at once, nor does it rest paused until the clock has caught up."""
+
+    async def story() -> None:
+        async with a_house() as house:
+            house.fleet.break_transfer(GUEST, TransferFault.HANDED_OVER_UNFINISHED)
+            uuid = (await house.ask()).uuid
+            await asked_about(house, uuid)
+            began_s = asyncio.get_running_loop().time()
+            house.clock.set_by_s += by_s
+            ended = await house.end_of(uuid)
+            took_s = asyncio.get_running_loop().time() - began_s
+            bound_s = house.settings.migration.ask_again_s
+            assert ended.status is MigrationStatus.FAILED
+            assert bound_s - 5 < took_s < bound_s + 15
             await house.assert_sound()
 
     run(story())

@@ -21,7 +21,7 @@ from godwit.store.interface import Fence
 
 
 class LiveMigrationFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of one move. Times are of the wall clock, in seconds."""
+    """What is known of one move."""
 
     instance: Instance
     """The server as it was when the move was accepted."""
@@ -43,8 +43,8 @@ class LiveMigrationFacts(msgspec.Struct, frozen=True, kw_only=True):
     end: GuestEnd | None = None
     """How the guest has ended, where that was seen at the pivot: at the destination if the story
     goes on, else at the source."""
-    undecided_since_s: float | None = None
-    """Since when no verdict could be given; None while there is nothing to wonder about."""
+    undecided_for_s: float = 0.0
+    """How long it has been looked at without a verdict; 0 while there is nothing to wonder about."""
 
 
 Telling: TypeAlias = Context[World, LiveMigrationFacts]
