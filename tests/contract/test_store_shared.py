@@ -37,6 +37,7 @@ from godwit.saga.log import Debt, Direction, Entry, Story, What
 from godwit.store.interface import Ending, Fence, HoldSource, MigrationChanges, Needs, NewHost
 from godwit.store.postgres import Bounds, Server
 from godwit.store.sql import SqlStore
+from godwit.store.store_clock import SURE_WITHIN_S, StoreClock
 from godwit.store.stories import LOCK
 
 pytestmark = pytest.mark.slow
@@ -80,6 +81,25 @@ def deadlocks(server: Server) -> int:
         sql = "select deadlocks from pg_stat_database where datname = current_database()"
         [count] = connection.execute(sql).fetchone() or (0,)
         return int(count)
+
+
+def test_both_go_by_the_servers_clock_whatever_their_machines_say(server: Server) -> None:
+    class AnHourOff(SystemClock):
+        def now_s(self) -> float:
+            return super().now_s() + 3600
+
+    async def tale(first: SqlStore, second: SqlStore) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            clocks = StoreClock(SystemClock()), StoreClock(AnHourOff())
+            assert clocks[1].now_s() - clocks[0].now_s() > 3000
+            for clock, store in zip(clocks, (first, second), strict=True):
+                await clock.keep(store.queries.time, tasks)
+            assert abs(clocks[1].now_s() - clocks[0].now_s()) < SURE_WITHIN_S
+            assert abs(SystemClock().now_s() - clocks[1].now_s()) < SURE_WITHIN_S
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+
+    told(tale, server)
 
 
 def test_each_story_that_is_due_is_taken_by_one(server: Server) -> None:

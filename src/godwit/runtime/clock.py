@@ -1,4 +1,6 @@
-"""The door to the wall clock. Durations come from the event loop; dates and leases from here."""
+"""The door to the wall clock. Durations come from the event loop; dates and leases from here, where
+processes share a database server from its clock (`store/store_clock`).
+"""
 
 import time
 from datetime import UTC, datetime
@@ -19,6 +21,11 @@ class SystemClock:
     def now_s(self) -> float:
         """The present moment."""
         return time.time()
+
+
+def steady_s() -> float:
+    """Seconds since this machine was started. Nobody sets it, and it goes on while it sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def iso(at_s: float) -> str:

@@ -16,6 +16,7 @@ from godwit.service.door import answer_requests, open_door
 from godwit.service.on_bus import exchange_on, joining
 from godwit.service.process import life, run, settings_file, spare_the_collector, stop_asked
 from godwit.store.opening import open_queries
+from godwit.store.store_clock import StoreClock
 
 log = structlog.get_logger(__name__)
 
@@ -29,11 +30,12 @@ def api(config: Path) -> None:
 
 async def _answer(settings: Settings) -> None:
     """Answer until a signal asks to stop, then finish the requests under way."""
-    stop, clock = stop_asked(), SystemClock()
+    stop, clock = stop_asked(), StoreClock(SystemClock())
     queries = open_queries(settings)
     try:
         with open_door(settings.server.listen) as door:
             async with life() as tasks, joining(settings, "API", tasks) as line:
+                await clock.keep(queries.time, tasks)
                 exchange = await exchange_on(line, clock, tasks)
                 conductors = exchange.reach(ComputeTaskApi, CONDUCTORS)
                 spare_the_collector()

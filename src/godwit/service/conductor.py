@@ -27,6 +27,7 @@ from godwit.service.process import (
 )
 from godwit.store.opening import open_store
 from godwit.store.sql import SqlStore
+from godwit.store.store_clock import StoreClock
 
 log = structlog.get_logger(__name__)
 
@@ -40,10 +41,11 @@ def conductor(config: Path) -> None:
 
 async def _conduct(settings: Settings) -> None:
     """Tell stories until a signal asks to stop; then hand them over to the other conductors."""
-    stop, clock = stop_asked(), SystemClock()
+    stop, clock = stop_asked(), StoreClock(SystemClock())
     store = open_store(settings, clock)
     try:
         async with joined(settings, "conductor") as line, life() as tasks:
+            await clock.keep(store.queries.time, tasks)
             exchange = await exchange_on(line, clock, tasks)
             teller = await answering_conductor(store, settings, clock, exchange)
             telling = tasks.create_task(teller.run(), name="stories")

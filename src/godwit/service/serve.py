@@ -15,7 +15,7 @@ from godwit.conductor.world import World
 from godwit.rpc import local
 from godwit.rpc.compute import ComputeRpc
 from godwit.rpc.conductor import ComputeTaskApi
-from godwit.runtime.clock import Clock, SystemClock
+from godwit.runtime.clock import SystemClock
 from godwit.runtime.ids import new_life
 from godwit.runtime.settings import Settings
 from godwit.service.door import answer_requests, open_door
@@ -23,6 +23,7 @@ from godwit.service.hosts import HostsHere, held
 from godwit.service.process import life, run, settings_file, spare_the_collector, stop_asked
 from godwit.store.opening import open_store
 from godwit.store.sql import SqlStore
+from godwit.store.store_clock import StoreClock
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +37,7 @@ def serve(config: Path) -> None:
 
 async def _serve(settings: Settings) -> None:
     """Serve until a signal asks to stop. Raises `GodwitError` if it cannot begin."""
-    clock = SystemClock()
+    clock = StoreClock(SystemClock())
     stop = stop_asked()
     store = open_store(settings, clock, with_hosts=not settings.bus.servers)
     try:
@@ -61,7 +62,7 @@ class Serving:
     """What one life of the process begins with."""
 
     settings: Settings
-    clock: Clock
+    clock: StoreClock
     store: SqlStore
     door: socket.socket
     stop: asyncio.Event
@@ -81,6 +82,7 @@ async def _serve_with_hosts_here(serving: Serving) -> None:
     """Make the rooms, connect them, and run them until the API has stopped."""
     settings, store, clock = serving.settings, serving.store, serving.clock
     async with life() as tasks:
+        await clock.keep(store.queries.time, tasks)
         hosts = HostsHere(settings, settings.hosts, tasks=tasks, clock=clock)
         computes = {host: _compute(manager, tasks) for host, manager in hosts.managers.items()}
         world = World(store, store.queries, computes, clock, settings)

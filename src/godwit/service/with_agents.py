@@ -10,6 +10,7 @@ async def serve_with_agents(serving: Serving) -> None:
     """Serve until the API has stopped. Raises as `joined` does."""
     settings, store, clock = serving.settings, serving.store, serving.clock
     async with joined(settings, "serve") as line, life() as tasks:
+        await clock.keep(store.queries.time, tasks)
         exchange = await exchange_on(line, clock, tasks)
         conductor = await answering_conductor(store, settings, clock, exchange)
         await serving.tell_and_answer(conductor, tasks)

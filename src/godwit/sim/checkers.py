@@ -9,7 +9,6 @@ from godwit.compute.fence import Deed
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
 from godwit.saga.log import Direction, What
 from godwit.sim.journal import Acting, Changed, Defect, Event, Held, Moved, Recorded, Renewed, Said
-from godwit.store.stories import FAR_S
 from godwit.virt.simulated.fleet import SimulatedFleet
 from godwit.virt.simulated.half import Half, HalfState
 
@@ -19,6 +18,8 @@ LIVES: Final = frozenset({S.RUNNING, S.PAUSED})
 BACK: Final = frozenset({Direction.BACKWARD, Direction.UNWOUND})
 UNDOES: Final = frozenset({Deed.ROLLBACK_AT_DESTINATION, Deed.ROLLBACK_AT_SOURCE})
 TIDIES: Final = frozenset({Deed.POST_AT_SOURCE, Deed.POST_AT_DESTINATION})
+CLOCKS_APART_S: Final = 0.1
+"""So well does every conductor know the store's time."""
 RECORDING: Final = "record_new_host"
 
 
@@ -34,7 +35,7 @@ class Checkers:
         self._newest: dict[MigrationUuid, int] = {}
         """By the leases that were given."""
         self._leased_until_s: dict[MigrationUuid, float] = {}
-        """As it was claimed or renewed last, by the clock of whoever did."""
+        """As it was claimed or renewed last."""
         self._obeyed: dict[tuple[HostName, MigrationUuid], int] = {}
         """By the acts that a host let pass."""
         self._guest_of: dict[MigrationUuid, InstanceUuid] = {}
@@ -103,7 +104,7 @@ class Checkers:
             self._find(f"two leases of one generation: {event}")
         self._newest[event.migration] = event.generation
         left_s = self._leased_until_s.get(event.migration, 0.0) - event.now_s
-        if event.over not in ("", event.by) and 0 <= left_s <= FAR_S:
+        if event.over not in ("", event.by) and left_s > CLOCKS_APART_S:
             self._find(f"taken from {event.over} {left_s:.1f} s before its lease was over: {event}")
         self._leased_until_s[event.migration] = event.until_s
 

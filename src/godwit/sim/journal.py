@@ -69,7 +69,7 @@ class Held:
     generation: int
     over: str
     now_s: float
-    """By its own clock."""
+    """By the store's clock, whatever that conductor takes it to be."""
     until_s: float
 
     def __str__(self) -> str:

@@ -20,10 +20,12 @@ from godwit.model.reasons import Code, reason
 from godwit.saga.log import Debt, Direction, Entry, Recorded, Story
 from godwit.sim import journal as said
 from godwit.sim.journal import Journal
+from godwit.sim.loop import VirtualClock
 from godwit.sim.process import Process
 from godwit.store import claims
 from godwit.store.sql import SqlStore
 from godwit.store.statements import Reads
+from godwit.store.store_clock import Reading
 from godwit.store.tables import allocations, migrations, slots
 
 LATENCY_S: Final = 0.004
@@ -152,20 +154,20 @@ class Shelf:
 
     async def _claim(self, uuid: str, **lease: Any) -> Story | None:
         before = await self._store.queries.story(uuid)
-        return self._held(before, await self._store.claim(uuid, **lease), **lease)
+        return self._held(before, await self._store.claim(uuid, **lease))
 
     async def _claim_debt(self, debt: Debt, **lease: Any) -> Story | None:
         before = await self._store.queries.story(debt.story_uuid)
-        return self._held(before, await self._store.claim_debt(debt, **lease), **lease)
+        return self._held(before, await self._store.claim_debt(debt, **lease))
 
-    def _held(self, before: Story | None, story: Story | None, **lease: Any) -> Story | None:
+    def _held(self, before: Story | None, story: Story | None) -> Story | None:
         if before is not None and story is not None:
             event = said.Held(
                 by=self._process.name,
                 migration=MigrationUuid(story.uuid),
                 generation=story.generation,
                 over=before.owner,
-                now_s=lease["now_s"],
+                now_s=VirtualClock().now_s(),
                 until_s=story.lease_until_s,
             )
             self._journal.say(event)
@@ -234,7 +236,14 @@ class Shelf:
 class Window:
     """The read-only door to the same store, for the same process."""
 
-    def __init__(self, store: SqlStore, process: Process, troubles: tuple[Trouble, ...]) -> None:
+    def __init__(
+        self,
+        store: SqlStore,
+        process: Process,
+        troubles: tuple[Trouble, ...],
+        chance: random.Random,
+    ) -> None:
+        self._chance = chance
         self._queries = store.queries
         self._process = process
         self._troubles = troubles
@@ -243,13 +252,26 @@ class Window:
         look = getattr(self._queries, name)
 
         async def call(*message: Any, **more: Any) -> Any:
-            await self._process.passing()
-            now_s = asyncio.get_running_loop().time()
-            if any(now_s < trouble.refuses_until_s for trouble in self._troubles):
-                raise _unavailable(f"it refuses {name}")
+            await self._reached(name)
             return await look(*message, **more)
 
         return call
+
+    async def time(self) -> Reading:
+        """See `Queries.time`. The store's clock is the world's."""
+        asked_s = asyncio.get_running_loop().time()
+        await self._reached("time")
+        await asyncio.sleep(self._chance.uniform(0, LATENCY_S))
+        said_s = VirtualClock().now_s()
+        await asyncio.sleep(self._chance.uniform(0, LATENCY_S))
+        await self._process.passing()
+        return Reading(said_s, asked_s, asyncio.get_running_loop().time())
+
+    async def _reached(self, what: str) -> None:
+        await self._process.passing()
+        now_s = asyncio.get_running_loop().time()
+        if any(now_s < trouble.refuses_until_s for trouble in self._troubles):
+            raise _unavailable(f"it refuses {what}")
 
 
 async def left_over(store: SqlStore) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Final, cast
 
 from godwit.conductor.sweeper import Conductor
 from godwit.conductor.world import World as ConductorsWorld
+from godwit.model.errors import Unreachable
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Guest, Nic, PowerState
 from godwit.rpc.compute import ComputeRpc
@@ -25,13 +26,15 @@ from godwit.sim.shelf import Shelf, Trouble, Window
 from godwit.store.interface import Store
 from godwit.store.queries import Queries
 from godwit.store.sql import SqlStore
+from godwit.store.store_clock import StoreClock
 
+BEGUN_AGAIN_S: Final = 2.0
 PEOPLE: Final = "people"
 """Where requests come from."""
 
 
 class OwnClock(VirtualClock):
-    """One process's wall clock, which somebody sets."""
+    """One machine's wall clock, which somebody sets. The store's own is the world's."""
 
     def __init__(self) -> None:
         self.set_by_s = 0.0
@@ -105,17 +108,19 @@ class World:
         name = f"{seat.name}-{seat.lives}"
         process = Process(name, seat.name, tasks=self._tasks, journal=self.journal)
         troubles = (self.trouble, seat.trouble)
+        window = Window(self.store, process, troubles, self.chance)
+        clock = StoreClock(seat.clock, steady_s=asyncio.get_running_loop().time)
         shelf = Shelf(self.store, process, self.journal, troubles=troubles, chance=self.chance)
         world = ConductorsWorld(
             store=cast("Store", shelf),
-            queries=cast("Queries", Window(self.store, process, troubles)),
+            queries=cast("Queries", window),
             computes={host: self._compute(host, process) for host in self.machines},
-            clock=seat.clock,
+            clock=clock,
             settings=self.settings,
         )
         seat.process, seat.shelf = process, shelf
         seat.conductor = Conductor(world, owner=name, alone=False)
-        process.create_task(seat.conductor.run(), name=name)
+        process.create_task(_conduct(seat.conductor, clock, window, process), name=name)
         self.journal.note(f"{name} begins")
 
     def heal(self) -> None:
@@ -160,6 +165,19 @@ class World:
             if seat.process is not None and seat.process.alive and seat.conductor is not None
         ]
         return self.chance.choice(living) if living else None
+
+
+async def _conduct(
+    conductor: Conductor, clock: StoreClock, window: Window, process: Process
+) -> None:
+    """Where the store cannot be reached at the start, the process ends, and is begun again."""
+    while True:
+        try:
+            await clock.keep(window.time, process)
+            break
+        except Unreachable:
+            await asyncio.sleep(BEGUN_AGAIN_S)
+    await conductor.run()
 
 
 def uuid_of(number: int) -> InstanceUuid:

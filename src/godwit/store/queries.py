@@ -25,6 +25,7 @@ from godwit.store.account import Account as Account
 from godwit.store.interface import Decision
 from godwit.store.news import Listen, News
 from godwit.store.statements import TROUBLE, Connection, Reads, transaction
+from godwit.store.store_clock import Reading, read_clock
 from godwit.store.tables import (
     allocations,
     debts,
@@ -127,6 +128,10 @@ class Queries:
         """Read no more. Repeatable."""
         self.news.close()
         self._reader.close()
+
+    async def time(self) -> Reading | None:
+        """What the server's clock says; None: no other process writes here, ours is as good."""
+        return await self.glance(read_clock)
 
     async def hosts(self) -> tuple[Host, ...]:
         """Every known host, by name."""

@@ -44,7 +44,7 @@ class LiveMigrationFacts(msgspec.Struct, frozen=True, kw_only=True):
     """How the guest has ended, where that was seen at the pivot: at the destination if the story
     goes on, else at the source."""
     undecided_for_s: float = 0.0
-    """How long it has been looked at without a verdict; 0 while there is nothing to wonder about."""
+    """How long no verdict could be given; 0 while there is nothing to wonder about."""
 
 
 Telling: TypeAlias = Context[World, LiveMigrationFacts]
