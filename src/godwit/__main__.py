@@ -9,13 +9,21 @@ from typing import Final
 
 import click
 
+from godwit.cli.audit import audit
 from godwit.cli.completion import completion
 from godwit.cli.hosts import host
 from godwit.cli.migrate import migrate
 from godwit.cli.migrations import migration
 from godwit.cli.servers import server
 
-CLIENT_VERBS: Final[tuple[click.Command, ...]] = (host, server, migrate, migration, completion)
+CLIENT_VERBS: Final[tuple[click.Command, ...]] = (
+    host,
+    server,
+    migrate,
+    migration,
+    audit,
+    completion,
+)
 
 SERVER_VERBS: Final[Mapping[str, tuple[str, str, str]]] = {
     "serve": ("godwit.service.serve", "serve", "Run API, conductor, scheduler and host managers."),

@@ -13,8 +13,10 @@ from typing import Any, cast
 from godwit.compute.manager import ComputeManager
 from godwit.compute.managers import ComputeManagers
 from godwit.compute.reporter import Reporter
+from godwit.conductor.disagreements import disagreements
 from godwit.conductor.sweeper import Conductor
 from godwit.conductor.world import World
+from godwit.model.audit import Stock
 from godwit.model.errors import Unreachable
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid, RequestId
 from godwit.model.instance import Guest, Nic, PowerState
@@ -252,6 +254,7 @@ class House:
         usage = await self.store.queries.usage()
         assert [each for each in usage.values() if each.transfers or each.waiting] == []
         await self._assert_claims_follow_the_servers(usage)
+        await self._assert_an_audit_finds_nothing()
         if again:
             await self._assert_it_moves_again(guest)
 
@@ -260,6 +263,19 @@ class House:
         for each in await self.store.queries.instances():
             claimed[each.host] += each.memory_mib
         assert {host: each.memory_mib for host, each in usage.items()} == claimed
+
+    async def _assert_an_audit_finds_nothing(self) -> None:
+        stocks = [
+            Stock(
+                host=host,
+                facts=await manager.driver.host_facts(),
+                guests=await manager.driver.guests(),
+            )
+            for host, manager in self.managers.items()
+            if self.fleet.is_up(host)
+        ]
+        now_s = self.clock.now_s()
+        assert disagreements(await self.store.queries.ledger(at_s=now_s), stocks) == ()
 
     async def _assert_it_moves_again(self, guest: InstanceUuid) -> None:
         self.store.die_before = self.store.die_after = None

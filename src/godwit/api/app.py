@@ -110,6 +110,8 @@ def godwit_routes() -> list[BaseRoute]:
         Route(one_migration, godwit.steer, methods=["PATCH"]),
         Route(f"{one_migration}/force-complete", godwit.force_complete, methods=["POST"]),
         Route(f"{one_migration}/resolve", godwit.resolve, methods=["POST"]),
+        Route("/audit", godwit.look_for_disagreements, methods=["GET"]),
+        Route("/audit", godwit.repair, methods=["POST"]),
         Route("/hosts", godwit.list_hosts),
         Route("/hosts/{host_name}", godwit.show_host),
     ]

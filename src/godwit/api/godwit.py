@@ -34,6 +34,7 @@ from godwit.model.ids import HostName
 from godwit.model.migration import MigrationStatus
 from godwit.rpc.conductor import (
     AbortMigration,
+    AskAudit,
     CheckLiveMigration,
     FindServer,
     ForceComplete,
@@ -74,6 +75,20 @@ async def whereis(request: Request) -> Response:
     server = await instance_or_404(world_of(request).queries, request.path_params["server_id"])
     found = await world_of(request).conductor.whereis(FindServer(instance_uuid=server.uuid))
     return answer({"whereis": found})
+
+
+async def look_for_disagreements(request: Request) -> Response:
+    """`GET /audit`: where record and hosts disagree; changes nothing."""
+    Query(request).nothing_else()
+    found = await world_of(request).conductor.audit(AskAudit(asked=asked_by(request)))
+    return answer({"audit": found})
+
+
+async def repair(request: Request) -> Response:
+    """`POST /audit`: the same, and what is safe to mend is mended."""
+    body = await read_body(request, WithReason)
+    ask = AskAudit(asked=asked_by(request, body.reason), repair=True)
+    return answer({"audit": await world_of(request).conductor.audit(ask)})
 
 
 async def forget(request: Request) -> Response:

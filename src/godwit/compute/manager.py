@@ -4,9 +4,10 @@ One manager per host. Looks go straight to the driver; acts pass the fence; what
 order, is in `compute/source.py` and `compute/destination.py`.
 """
 
-from godwit.compute import destination, sighting, source
+from godwit.compute import destination, sighting, source, stock
 from godwit.compute.fence import Deed, Fence
 from godwit.compute.transfers import Transfers
+from godwit.model.audit import Stock
 from godwit.model.ids import HostName
 from godwit.model.sighting import DestinationSighting, SourceSighting
 from godwit.rpc.compute import (
@@ -30,6 +31,7 @@ from godwit.rpc.compute import (
     SpawnGuest,
     StartTransfer,
     SteerTransfer,
+    TakeStock,
     TransferNews,
 )
 from godwit.virt.driver import ComputeDriver, NewGuest
@@ -51,6 +53,10 @@ class ComputeManager:
     async def look_for_guest(self, ask: LookForGuest) -> GuestHere:
         """See `ComputeRpc`."""
         return await sighting.look_for_guest(self.driver, ask)
+
+    async def take_stock(self, ask: TakeStock) -> Stock:
+        """See `ComputeRpc`."""
+        return await stock.take_stock(self.host, self.driver)
 
     async def check_can_live_migrate_destination(self, ask: CheckDestination) -> CheckAnswer:
         """See `ComputeRpc`."""

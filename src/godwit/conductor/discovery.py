@@ -9,7 +9,6 @@ only if both hosts' reports came in well after the record was last written.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import Final
 
@@ -19,6 +18,7 @@ from godwit.model.finding import InstanceChange, InstanceChangeKind
 from godwit.model.host import HostReport
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Disk, Guest, Instance, TaskState, VmState
+from godwit.model.moments import seconds
 
 SETTLED_AFTER_S: Final = 15.0
 """Longer than a report may take from its look at the hypervisor to the conductor."""
@@ -132,7 +132,7 @@ def _is_of_an_earlier_life(record: Instance, ours: Collection[InstanceUuid] | No
 
 
 def _is_abandoned(record: Instance, heard: Heard) -> bool:
-    return heard.at_s >= _seconds(record.updated_at or record.created_at) + ABANDONED_AFTER_S
+    return heard.at_s >= seconds(record.updated_at or record.created_at) + ABANDONED_AFTER_S
 
 
 def _seen_here(
@@ -191,11 +191,7 @@ def _is_news(record: Instance | None, heard: Heard, other: Heard) -> bool:
 
 
 def _settled(record: Instance, heard: Heard) -> bool:
-    return heard.at_s >= _seconds(record.updated_at or record.created_at) + SETTLED_AFTER_S
-
-
-def _seconds(iso: str) -> float:
-    return datetime.fromisoformat(iso).replace(tzinfo=UTC).timestamp() if iso else 0.0
+    return heard.at_s >= seconds(record.updated_at or record.created_at) + SETTLED_AFTER_S
 
 
 def _as_recorded(guest: Guest) -> tuple[object, ...]:

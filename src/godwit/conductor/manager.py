@@ -2,9 +2,10 @@
 `rpc/conductor.py`. The work is done in the modules beside it.
 """
 
-from godwit.conductor import dry_run, rehearsal, requests, servers, steer, whereis
+from godwit.conductor import audit, dry_run, rehearsal, requests, servers, steer, whereis
 from godwit.conductor.reports import Reports
 from godwit.conductor.world import World
+from godwit.model.audit import Audit
 from godwit.model.host import HostReport
 from godwit.model.instance import Instance
 from godwit.model.migration import Migration
@@ -12,6 +13,7 @@ from godwit.model.whereis import Whereis
 from godwit.rpc.compute import Destroyed, Nothing
 from godwit.rpc.conductor import (
     AbortMigration,
+    AskAudit,
     CheckLiveMigration,
     CreateServer,
     FindServer,
@@ -49,6 +51,10 @@ class ComputeTaskManager:
     async def whereis(self, ask: FindServer) -> Whereis:
         """Every host's sighting of the server, and what follows. Raises `NotFound`."""
         return await whereis.find(self._world, ask, self._reports.last_of)
+
+    async def audit(self, ask: AskAudit) -> Audit:
+        """Where record and hosts disagree, mended where that is asked for and safe."""
+        return await audit.audit(self._world, ask, self._reports.take)
 
     async def abort_live_migration(self, ask: AbortMigration) -> Migration:
         """The request is on record; it is too late (`Conflict`) once the guest has moved."""

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from godwit.model.audit import Stock
 from godwit.model.host import HostFacts
 from godwit.model.ids import InstanceUuid, MigrationUuid
 from godwit.model.instance import Instance
@@ -24,6 +25,8 @@ from godwit.rpc.contract import remote
 
 ONLY_LOOKS: Final = "only looks"
 LOOK_FOR_GUEST_S: Final = 10.0
+TAKE_STOCK_S: Final = 20.0
+FILES_MAX: Final = 5_000
 FOLLOW_WAIT_S: Final = 10.0
 """How long `follow_transfer` waits for news before it answers that there is none."""
 
@@ -205,11 +208,20 @@ class GuestHere(msgspec.Struct, frozen=True, kw_only=True):
     shows: Shows
 
 
+class TakeStock(msgspec.Struct, frozen=True, kw_only=True):
+    """What is here now? All of it, but for files: of those at most so many are named."""
+
+    files_max: int = FILES_MAX
+
+
 class ComputeRpc(Protocol):
     """The compute manager of one host. Any call may raise `Unreachable` (no answer in time)."""
 
     @remote(timeout_s=LOOK_FOR_GUEST_S, repeat=ONLY_LOOKS)
     async def look_for_guest(self, ask: LookForGuest) -> GuestHere: ...
+
+    @remote(timeout_s=TAKE_STOCK_S, repeat=ONLY_LOOKS)
+    async def take_stock(self, ask: TakeStock) -> Stock: ...
 
     @remote(timeout_s=20, repeat=ONLY_LOOKS)
     async def check_can_live_migrate_destination(self, ask: CheckDestination) -> CheckAnswer: ...

@@ -4,6 +4,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from godwit.model.audit import Audit
 from godwit.model.host import HostReport
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid, RequestId
 from godwit.model.instance import Instance
@@ -20,6 +21,9 @@ REHEARSAL_S: Final = 300.0
 """Several hosts, a few at a time."""
 WHEREIS_S: Final = 120.0
 """Every host, many at a time, some of them silent, and what alarms is looked at again."""
+
+AUDIT_S: Final = 240.0
+"""Every host twice."""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,6 +143,13 @@ class FindServer(msgspec.Struct, frozen=True, kw_only=True):
     instance_uuid: InstanceUuid
 
 
+class AskAudit(msgspec.Struct, frozen=True, kw_only=True):
+    """Compare what is recorded with what every host shows; mend what is safe to mend, if asked."""
+
+    asked: Asked
+    repair: bool = False
+
+
 class ComputeTaskApi(Protocol):
     """Any conductor. Refusals are raised as `model.errors`, with their reason."""
 
@@ -153,6 +164,9 @@ class ComputeTaskApi(Protocol):
 
     @remote(timeout_s=WHEREIS_S, repeat="only looks")
     async def whereis(self, ask: FindServer) -> Whereis: ...
+
+    @remote(timeout_s=AUDIT_S, repeat="looks again; what is mended already is left alone")
+    async def audit(self, ask: AskAudit) -> Audit: ...
 
     @remote(timeout_s=10, repeat="the request is already on record")
     async def abort_live_migration(self, ask: AbortMigration) -> Migration: ...

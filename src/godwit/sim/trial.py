@@ -11,8 +11,10 @@ from typing import Any, Final
 
 import structlog
 
+from godwit.conductor.audit import ALARM
 from godwit.runtime import ids
 from godwit.sim import loop
+from godwit.sim.audits import audit_throughout, check_the_record
 from godwit.sim.ending import all_over, check_the_end, move_again, outcome_of
 from godwit.sim.faults import HEALED_AT_S, Plan, drawn
 from godwit.sim.journal import Defect, Journal
@@ -51,6 +53,7 @@ async def _run(plan: Plan) -> Report:
         with _defects_told(world.journal):
             await world.begin()
             await asyncio.sleep(1.0)
+            world.people.create_task(audit_throughout(world), name="audits")
             await _trouble(world)
             world.heal()
             await enable_all(world)
@@ -58,6 +61,7 @@ async def _run(plan: Plan) -> Report:
             await asyncio.sleep(SETTLED_WITHIN_S)
             outcomes += [outcome_of(each) for each in await world.store.queries.migrations()]
             await check_the_end(world)
+            await check_the_record(world)
             await move_again(world)
             world.end()
     lasted_s = asyncio.get_running_loop().time()
@@ -71,7 +75,8 @@ def _defects_told(journal: Journal) -> Iterator[None]:
     """Of all that is logged only the errors matter: an error is a defect."""
 
     def hear(_logger: object, method: str, event: MutableMapping[str, Any]) -> str:
-        if method in ("error", "exception", "critical"):
+        alarm = event.get("event") == ALARM  # of a guest that a fault has ended: no defect
+        if method in ("error", "exception", "critical") and not alarm:
             journal.say(Defect(f"{event.get('event')} {event.get('exception', '')}"))
         raise structlog.DropEvent
 

@@ -6,7 +6,7 @@ so at most one claim per consumer and host, and every claim's owner is known.
 
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import and_, bindparam, delete, func, insert, select, update
 
 from godwit.model.host import Usage
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
@@ -48,12 +48,13 @@ _arriving = (allocations.c.consumer == migrations.c.instance_uuid) & (
 _leaving = (allocations.c.consumer == migrations.c.uuid) & (
     allocations.c.host == migrations.c.source_compute
 )
-_under_way = migrations.c.status.not_in(sorted(FINAL))
+UNDER_WAY = and_(*(migrations.c.status != each for each in sorted(FINAL)))
+IS_STRAY = (
+    ~select(instances.c.uuid).where(_at_home).exists(),
+    ~select(migrations.c.uuid).where(UNDER_WAY, _arriving | _leaving).exists(),
+)
 STRAY = Reads(
-    select(allocations.c.consumer, allocations.c.host).where(
-        ~select(instances.c.uuid).where(_at_home).exists(),
-        ~select(migrations.c.uuid).where(_under_way, _arriving | _leaving).exists(),
-    ),
+    select(allocations.c.consumer, allocations.c.host).where(*IS_STRAY),
     "{consumer} has a claim at {host} that nobody knows of".format,
 )
 

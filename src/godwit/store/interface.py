@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from godwit.model.audit import Action
 from godwit.model.finding import InstanceChange as InstanceChange
 from godwit.model.finding import InstanceChangeKind as InstanceChangeKind
 from godwit.model.host import HostReport
@@ -98,6 +99,16 @@ class Decision:
     """When, in ISO 8601, UTC."""
 
 
+@dataclass(frozen=True)
+class Repair:
+    """One thing in the record that an audit would mend."""
+
+    action: Action
+    subject: str
+    """The uuid of the server, or of the migration, or the consumer of a claim."""
+    host: HostName | None = None
+
+
 class Store(SagaLog, Protocol):
     """The one keeper of what must survive."""
 
@@ -138,6 +149,12 @@ class Store(SagaLog, Protocol):
 
     async def remove_instance(self, uuid: InstanceUuid) -> None:
         """Remove record and claim. Raises `Conflict` if it is migrating. Harmless if it is gone."""
+        ...
+
+    async def repair(self, wanted: Repair) -> bool:
+        """Mend this in the record, if it is still as the audit has read it. False: it is not, and
+        nothing was changed.
+        """
         ...
 
     # --- the story's own writes --------------------------------------------------------------

@@ -15,12 +15,13 @@ from typing import Any, Final, Protocol, TypeVar
 
 from sqlalchemy import Select, bindparam, func, or_, select
 
+from godwit.model.audit import Ledger
 from godwit.model.host import Host, Usage
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
 from godwit.model.instance import Instance
 from godwit.model.migration import FINAL, Migration, MigrationStatus
 from godwit.saga.log import Debt, Entry, Story
-from godwit.store import account, moves, servers, slots, stories
+from godwit.store import account, ledger, moves, servers, slots, stories
 from godwit.store.account import Account as Account
 from godwit.store.interface import Decision
 from godwit.store.news import Listen, News
@@ -230,6 +231,10 @@ class Queries:
     async def timeline(self, uuid: str, *, after_sequence: int = 0) -> tuple[Entry, ...]:
         """What happened in a story after that entry, in order."""
         return await self.glance(lambda c: stories.timeline(c, uuid, after_sequence=after_sequence))
+
+    async def ledger(self, *, at_s: float) -> Ledger:
+        """All that is recorded at one moment, for an audit; `at_s` is when it is asked for."""
+        return await self.read(lambda c: ledger.read(c, at_s=at_s))
 
     async def debts(self) -> tuple[Debt, ...]:
         """What hosts still owe, oldest first."""

@@ -18,8 +18,15 @@ from godwit.model.steering import Steering
 from godwit.runtime.clock import Clock, iso
 from godwit.runtime.process_lock import ProcessLock
 from godwit.saga.log import Debt, Entry, Recorded, Story
-from godwit.store import database, moves, servers, stories
-from godwit.store.interface import Ending, Fence, InstanceChange, MigrationChanges, Needs
+from godwit.store import database, ledger, moves, servers, stories
+from godwit.store.interface import (
+    Ending,
+    Fence,
+    InstanceChange,
+    MigrationChanges,
+    Needs,
+    Repair,
+)
 from godwit.store.queries import InlineReader, Queries, ReaderThreads
 from godwit.store.stories import Lease
 from godwit.store.writer import FileWriter, InlineWriter, Work, Writer
@@ -228,6 +235,11 @@ class SqlStore:
     async def remove_instance(self, uuid: InstanceUuid) -> None:
         """See `Store.remove_instance`."""
         await self._write(lambda c: servers.remove(c, uuid))
+
+    async def repair(self, wanted: Repair) -> bool:
+        """See `Store.repair`."""
+        at = self._at()
+        return await self._write(lambda c: ledger.repair(c, wanted, at=at))
 
     # --- the story's own writes ------------------------------------------------------------------
 

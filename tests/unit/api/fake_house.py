@@ -13,6 +13,7 @@ from sqlalchemy import Table, bindparam, func, select
 from starlette.applications import Starlette
 
 from godwit.api.app import make_app
+from godwit.model.audit import Audit
 from godwit.model.errors import NotFound
 from godwit.model.host import Host, HostFacts, HostReport
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
@@ -24,6 +25,7 @@ from godwit.model.whereis import HostShows, Place, Shows, Whereis, holders
 from godwit.rpc.compute import Destroyed, Nothing
 from godwit.rpc.conductor import (
     AbortMigration,
+    AskAudit,
     CheckLiveMigration,
     CreateServer,
     FindServer,
@@ -157,6 +159,7 @@ class FakeHouse:
         self.trouble: Exception | None = None
         self.place = Place.AS_RECORDED
         self.sightings: tuple[HostShows, ...] = (HostShows(host=HOST_A, shows=Shows.RUNS),)
+        self.found = Audit(servers=1, hosts=3, looked_at=AT)
         self.left: tuple[str, ...] = ()
         """Raised by every change that is asked for."""
         for name in (HOST_B, HOST_A, HOST_C):
@@ -270,6 +273,10 @@ class FakeHouse:
             sightings=self.sightings,
             looked_at=AT,
         )
+
+    async def audit(self, ask: AskAudit) -> Audit:
+        self._ask(ask)
+        return self.found
 
     async def abort_live_migration(self, ask: AbortMigration) -> Migration:
         self._ask(ask)

@@ -47,6 +47,7 @@ def test_the_verbs_are_those_that_are_documented() -> None:
         "server",
         "migrate",
         "migration",
+        "audit",
         "completion",
     ]
 

@@ -49,11 +49,13 @@ EVERY_LOOK = [
     ("migration", "list"),
     ("migration", "show", "12"),
     ("migration", "show", "12", "--timeline"),
+    ("audit",),
 ]
 EVERY_VERB = [
     *EVERY_LOOK,
     ("host", "enable", "host-a"),
     ("host", "disable", "host-a"),
+    ("audit", "--repair"),
     ("server", "create", "web", "--flavor", "small", "--image", "tick"),
     ("server", "delete", "guest-1"),
     ("server", "forget", "guest-1"),

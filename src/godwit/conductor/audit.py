@@ -1,0 +1,148 @@
+"""The audit: read what is recorded, ask every host what it shows, say where they disagree, and mend
+what is safe to mend. `disagreements` decides; here is what asks and acts.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import structlog
+from msgspec.structs import replace
+
+from godwit.conductor.disagreements import disagreements, lasting
+from godwit.conductor.world import World
+from godwit.model.audit import RECORD, Action, Audit, Disagreement, Evidence, Stock
+from godwit.model.errors import GodwitError
+from godwit.model.host import Host, HostReport
+from godwit.model.ids import HostName, InstanceUuid
+from godwit.rpc.compute import TakeStock
+from godwit.rpc.conductor import AskAudit
+from godwit.runtime.clock import iso
+from godwit.store.interface import Repair
+
+AT_ONCE_MAX: Final = 64
+"""So many hosts are asked at the same time; a silent one holds its place for its time-out."""
+AGAIN_S: Final = 3.0
+"""So long after the first look is the second: what was under way between two hosts has arrived."""
+
+ALARM: Final = "guest runs twice or nowhere"
+
+Take = Callable[[HostReport], Awaitable[None]]
+"""Puts a host's report on record."""
+
+log = structlog.get_logger()
+
+
+async def audit(world: World, ask: AskAudit, take: Take) -> Audit:
+    """What two looks agree on, the worst first; with `repair`, what could be mended is. Of hosts
+    that do not answer it is said that they were not judged.
+    """
+    hosts = await world.queries.hosts()
+    stocks, servers, found = await _look(world, hosts)
+    if found:
+        await asyncio.sleep(AGAIN_S)
+        stocks, servers, again = await _look(world, hosts)
+        found = lasting(found, again)
+    if ask.repair:
+        found = await _repaired(world, ask, found, stocks, take)
+    _say(found)
+    return Audit(
+        disagreements=found,
+        silent=tuple(
+            Evidence(by=stock.host, said=stock.trouble, at=stock.seen_at)
+            for stock in stocks
+            if not stock.answered
+        ),
+        servers=servers,
+        hosts=len(stocks),
+        looked_at=iso(world.clock.now_s()),
+    )
+
+
+async def _look(
+    world: World, hosts: Sequence[Host]
+) -> tuple[tuple[Stock, ...], int, tuple[Disagreement, ...]]:
+    ledger = await world.queries.ledger(at_s=world.clock.now_s())
+    gate = asyncio.Semaphore(AT_ONCE_MAX)
+    async with asyncio.TaskGroup() as tasks:
+        looks = [
+            tasks.create_task(_stock_of(world, host.name, gate), name=f"stock of {host.name}")
+            for host in hosts
+        ]
+    stocks = tuple(look.result() for look in looks)
+    return stocks, len(ledger.servers), disagreements(ledger, stocks)
+
+
+async def _stock_of(world: World, host: HostName, gate: asyncio.Semaphore) -> Stock:
+    async with gate:
+        try:
+            stock = await world.compute(host).take_stock(TakeStock())
+        except GodwitError as error:
+            stock = Stock(host=host, trouble=error.reason.words)
+    return replace(stock, seen_at=iso(world.clock.now_s()))
+
+
+async def _repaired(
+    world: World,
+    ask: AskAudit,
+    found: Sequence[Disagreement],
+    stocks: Sequence[Stock],
+    take: Take,
+) -> tuple[Disagreement, ...]:
+    """Each with whether it was mended. What the hosts show becomes the record by the same way as
+    any report: discovery decides whether it may.
+    """
+    if any(each.action is Action.FOLLOW_THE_GUEST for each in found):
+        for report in _reports(found, stocks):
+            await take(report)
+    return tuple([replace(each, repaired=await _is_mended(world, ask, each)) for each in found])
+
+
+def _reports(found: Sequence[Disagreement], stocks: Sequence[Stock]) -> list[HostReport]:
+    """Of the hosts that those disagreements rest on: the ones without the guest first."""
+    following = [each for each in found if each.action is Action.FOLLOW_THE_GUEST]
+    there = {each.host for each in following}
+    concerned = there | {seen.by for each in following for seen in each.evidence}
+    reports = [
+        HostReport(
+            host=stock.host,
+            facts=stock.facts,
+            guests=tuple(guest for guest in stock.guests if not guest.arriving),
+        )
+        for stock in stocks
+        if stock.answered and stock.host in concerned
+    ]
+    return sorted(reports, key=lambda report: (report.host in there, report.host))
+
+
+async def _is_mended(world: World, ask: AskAudit, each: Disagreement) -> bool:
+    if each.action is Action.NOTHING:
+        return False
+    if each.action is Action.FOLLOW_THE_GUEST:
+        instance = await world.queries.instance(InstanceUuid(each.subject))
+        written = [seen.at for seen in each.evidence if seen.by == RECORD]
+        mended = instance is not None and instance.updated_at not in written
+    else:
+        mended = await world.store.repair(Repair(each.action, each.subject, each.host))
+    log.warning(
+        "repaired" if mended else "not repaired: it has changed meanwhile",
+        kind=each.kind,
+        action=each.action,
+        subject=each.subject,
+        host=each.host,
+        by=ask.asked.initiator,
+        evidence=[f"{seen.by}: {seen.said} ({seen.at})" for seen in each.evidence],
+    )
+    return mended
+
+
+def _say(found: Sequence[Disagreement]) -> None:
+    for each in found:
+        if each.is_alarm:
+            log.critical(
+                ALARM,
+                kind=each.kind,
+                server=each.subject,
+                name=each.name,
+                evidence=[f"{seen.by}: {seen.said} ({seen.at})" for seen in each.evidence],
+            )
