@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from tests.faults.table import MEANINGLESS, OF_AN_UNDO, Fault, Part, Way, ends_of, steps_of
+
 from godwit.conductor.tasks.live_migrate import LIVE_MIGRATION
 from godwit.conductor.tasks.whereabouts import WHEREABOUTS, Cell, Verdict
-from godwit.model.migration import FINAL, MAY_FOLLOW
+from godwit.model.migration import FINAL, MAY_FOLLOW, MigrationStatus
 from godwit.model.reasons import CATALOGUE, Code
 from godwit.model.sighting import DestinationWord, SourceWord
 from godwit.saga.step import NothingToUndo
@@ -29,8 +31,9 @@ def reasons_page() -> str:
 
 
 def migration_page() -> str:
-    """The tables of the story: steps, statuses, verdicts."""
-    return "\n".join([*steps_table(), "", *status_table(), "", *verdict_table(), ""])
+    """The tables of the story: steps, statuses, verdicts, faults."""
+    tables = (steps_table(), status_table(), verdict_table(), fault_table())
+    return "\n".join([line for table in tables for line in (*table, "")])
 
 
 def steps_table() -> list[str]:
@@ -72,6 +75,47 @@ def verdict_table() -> list[str]:
         )
         lines.append(f"| **{source}** | {cells} |")
     return [*lines, "", "¹ only with the guard `paused`; with any other guard a person decides."]
+
+
+def fault_table() -> list[str]:
+    """How a move may end that meets a fault at a step; `tests/saga/test_every_fault.py` goes
+    through it.
+    """
+    steps = steps_of(LIVE_MIGRATION)
+    numbers = " | ".join(str(number) for number, _ in enumerate(steps, start=1))
+    whys = sorted(set(MEANINGLESS.values()))
+    lines = [
+        "## Faults",
+        "",
+        f"| fault ↓ at step → | {numbers} |",
+        "| --- " * (len(steps) + 1) + "|",
+    ]
+    for fault in Fault:
+        cells = " | ".join(_ends(step, fault, whys) for step in steps)
+        lines.append(f"| {fault} | {cells} |")
+    told = (f"{_mark(number)} {why}" for number, why in enumerate(whys, start=1))
+    lines += [
+        "",
+        "→ it arrives, ← it is undone, → ← one of the two. Always there is one guest where",
+    ]
+    lines += [
+        "the record says, nothing is left over, and it can be moved again at once. "
+        + "; ".join(told)
+    ]
+    return [*lines[:-1], lines[-1] + "."]
+
+
+def _ends(step: str, fault: Fault, whys: list[str]) -> str:
+    if (step, fault) in MEANINGLESS:
+        return _mark(whys.index(MEANINGLESS[step, fault]) + 1)
+    way = Way.UNDO if fault in OF_AN_UNDO else Way.DO
+    ends = ends_of(LIVE_MIGRATION, Part(step, way), fault)
+    arrives = ["→"] if MigrationStatus.COMPLETED in ends else []
+    return " ".join([*arrives, *(["←"] if ends - {MigrationStatus.COMPLETED} else [])])
+
+
+def _mark(number: int) -> str:
+    return "¹²³⁴⁵⁶⁷⁸⁹"[number - 1]
 
 
 def _undo(undo: object) -> str:

@@ -39,7 +39,6 @@ from godwit.runtime.settings import (
     Settings,
     SimulatedHostSettings,
 )
-from godwit.saga.log import Debt, Entry, Recorded, Story
 from godwit.sim.loop import VirtualClock
 from godwit.store import claims
 from godwit.store.interface import Store
@@ -54,39 +53,6 @@ REPORTED_S = 7.0
 """After so long every host has reported again."""
 
 
-class MortalStore(SqlStore):
-    """A store whose conductor dies right before, or right after, its n-th record of a story."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.records = 0
-        self.die_before: int | None = None
-        self.die_after: int | None = None
-        self.die: Callable[[], None] = lambda: None
-
-    async def record(
-        self,
-        story: Story,
-        *entries: Entry,
-        owed: Debt | None = None,
-        along: object = None,
-        unless_aborted: bool = False,
-    ) -> Recorded:
-        self.records += 1
-        number = self.records
-        await self._perhaps_die(number == self.die_before)
-        recorded = await super().record(
-            story, *entries, owed=owed, along=along, unless_aborted=unless_aborted
-        )
-        await self._perhaps_die(number == self.die_after)
-        return recorded
-
-    async def _perhaps_die(self, now: bool) -> None:
-        if now:
-            self.die()
-            await asyncio.Event().wait()
-
-
 @dataclass
 class Wire:
     """The way to one host's compute manager, or to the store, and what goes wrong on it."""
@@ -97,8 +63,6 @@ class Wire:
     """So many requests of this call never arrive."""
     lost: dict[str, int] = field(default_factory=dict)
     """So many answers are lost: it acts, then nobody hears of it."""
-    twice: set[str] = field(default_factory=set)
-    """These calls arrive twice."""
     heard: list[str] = field(default_factory=list)
     says: dict[str, Any] = field(default_factory=dict)
     """What these calls answer, whatever is true behind."""
@@ -113,8 +77,6 @@ class Wire:
             self.heard.append(name)
             if name in self.says:
                 return self.says[name]
-            if name in self.twice:
-                await act(*message, **more)
             answer = await act(*message, **more)
             if self.then is not None:
                 await self.then(self.where, name)
@@ -151,7 +113,7 @@ class House:
 
     fleet: SimulatedFleet
     managers: Mapping[HostName, ComputeManager]
-    store: MortalStore
+    store: SqlStore
     settings: Settings
     wires: dict[HostName, Wire]
     shelf: Wire
@@ -278,14 +240,12 @@ class House:
         assert disagreements(await self.store.queries.ledger(at_s=now_s), stocks) == ()
 
     async def _assert_it_moves_again(self, guest: InstanceUuid) -> None:
-        self.store.die_before = self.store.die_after = None
         self.fleet.heal()
         for host in self.fleet.hosts():
             self.fleet.refuse(host)
         for wire in (*self.wires.values(), self.shelf):
             wire.lost.clear()
             wire.unheard.clear()
-            wire.twice.clear()
             wire.then = None
         await asyncio.sleep(REPORTED_S)
         moved = await self.migrate(guest)
@@ -338,7 +298,7 @@ async def a_house(
         for guest in here:
             fleet.add_guest(host, guest)
     clock = JumpingClock()
-    store = MortalStore.in_memory(clock)
+    store = SqlStore.in_memory(clock)
     async with asyncio.TaskGroup() as tasks:
         managers = ComputeManagers(settings, tasks=tasks, clock=clock, fleet=fleet)
         made = managers.make(settings.hosts)
@@ -367,7 +327,6 @@ async def a_house(
             conductor=conductor,
             running=tasks.create_task(conductor.run(), name="life 1"),
         )
-        store.die = house.kill_conductor
         await store.ensure_hosts(tuple(settings.hosts))
         reporting = [
             tasks.create_task(_report_for_ever(house, made[host]), name=f"reports of {host}")

@@ -11,20 +11,28 @@ from godwit.conductor.world import World
 from godwit.saga.course import Pace
 from godwit.saga.executor import Executor
 from godwit.saga.recovery import Sweeper
+from godwit.saga.step import Saga
 
 
 class Conductor:
     """One conductor. `manager` answers at once; stories are told while `run` runs."""
 
-    def __init__(self, world: World, *, owner: str, alone: bool) -> None:
+    def __init__(
+        self,
+        world: World,
+        *,
+        owner: str,
+        alone: bool,
+        saga: Saga[World, LiveMigrationFacts] = LIVE_MIGRATION,
+    ) -> None:
         """`owner`: a new name for each life of a process. `alone`: no other process can be alive,
         so every story of an earlier life is taken up at once, and every server that one was
-        making is settled.
+        making is settled. `saga`: the table that is told, with eyes on it where somebody watches.
         """
         heard = replace(world, notice=self.notice)
         executor = Executor(
             log=world.store,
-            saga=LIVE_MIGRATION,
+            saga=saga,
             world=heard,
             clock=world.clock,
             owner=owner,
