@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from godwit.sim.faults import Kind, drawn
-from godwit.sim.run import interval
+from godwit.sim.run import Tally, interval, run_many
 from godwit.sim.trial import report_of
 
 SEEDS = Path(__file__).with_name("seeds.txt")
-AT_A_TIME = 10
-RUNS = 120
+RUNS = 1000
+KINDS_RUNS = 120
+PROCESSES = 2
 
 
 def kept_seeds() -> list[int]:
@@ -22,11 +23,18 @@ def kept_seeds() -> list[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(0, RUNS, AT_A_TIME))
-def test_nothing_is_found_under_any_of_these_seeds(first: int) -> None:
-    for seed in range(first, first + AT_A_TIME):
-        report = report_of(seed)
-        assert not report.findings, f"make sim SEED={seed}\n{report.plan}"
+def test_nothing_is_found_under_any_of_a_thousand_seeds() -> None:
+    tally = Tally()
+    failed = run_many(range(RUNS), tally, stop_at_first=True, processes=PROCESSES)
+    assert failed is None, f"make sim SEED={failed.plan.seed}\n{failed.findings}\n{failed.plan}"
+    assert tally.runs == RUNS
+
+
+@pytest.mark.slow
+def test_a_seed_runs_alike_alone_and_in_a_process_that_has_run_others() -> None:
+    for seed in (7, 8):
+        tale = [report_of(each).hash for each in (seed, seed + 1, seed)]
+        assert tale[0] == tale[2]
 
 
 @pytest.mark.slow
@@ -37,13 +45,13 @@ def test_what_was_found_once_is_not_found_again(seed: int) -> None:
 
 
 def test_every_kind_of_fault_strikes_in_some_of_these_runs() -> None:
-    struck = {fault.kind for seed in range(RUNS) for fault in drawn(seed).faults}
+    struck = {fault.kind for seed in range(KINDS_RUNS) for fault in drawn(seed).faults}
     assert struck == set(Kind)
 
 
 @pytest.mark.slow
 def test_a_seed_runs_alike_in_every_process_whatever_the_order_of_its_sets() -> None:
-    seed = next(seed for seed in range(RUNS) if len(drawn(seed).faults) == 6)
+    seed = next(seed for seed in range(KINDS_RUNS) if len(drawn(seed).faults) == 6)
     hashes = {_said_by_another_process(seed, hash_seed) for hash_seed in ("1", "2")}
     assert hashes == {report_of(seed).hash}
 

@@ -5,9 +5,13 @@ of the first that fails is printed first and last, with its plan, its findings a
 """
 
 import math
+import multiprocessing
+import os
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,6 +20,7 @@ import click
 from godwit.sim.faults import drawn
 from godwit.sim.trial import Report, report_of
 
+AT_A_TIME: Final = 10
 Z95: Final = 1.959964
 
 
@@ -47,25 +52,40 @@ def interval(succeeded: int, runs: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def run_many(seeds: Iterable[int], tally: Tally, *, stop_at_first: bool) -> Report | None:
-    """Run them in order; the report of the first that failed, if one did."""
+def run_many(
+    seeds: Sequence[int], tally: Tally, *, stop_at_first: bool, processes: int = 1
+) -> Report | None:
+    """Run them and count them in order; the report of the first that failed, if one did."""
     first: Report | None = None
-    for seed in seeds:
-        report = report_of(seed)
-        tally.add(report)
-        if report.findings:
-            first = first or report
-            if stop_at_first:
-                break
+    with closing(_reports(seeds, processes)) as reports:
+        for report in reports:
+            tally.add(report)
+            if report.findings:
+                first = first or report
+                if stop_at_first:
+                    break
     return first
+
+
+def _reports(seeds: Sequence[int], processes: int) -> Generator[Report, None, None]:
+    """A run is the same in every process."""
+    if processes == 1:
+        yield from map(report_of, seeds)
+        return
+    pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        yield from pool.map(report_of, seeds, chunksize=AT_A_TIME)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @click.command(name="sim")
 @click.option("--seed", type=int, help="Run this one seed and show what happened.")
 @click.option("--runs", type=click.IntRange(min=1), default=100, show_default=True)
 @click.option("--first", type=int, default=0, show_default=True, help="The first of the seeds.")
+@click.option("--processes", type=click.IntRange(min=1), help="As many as there are processors.")
 @click.option("--keep-going", is_flag=True, help="Do not stop at the first seed that fails.")
-def sim(seed: int | None, runs: int, first: int, keep_going: bool) -> None:
+def sim(seed: int | None, runs: int, first: int, processes: int | None, keep_going: bool) -> None:
     """Run the whole system under seeds, in virtual time, and check it at every event."""
     if seed is not None:
         click.echo(drawn(seed))
@@ -75,7 +95,12 @@ def sim(seed: int | None, runs: int, first: int, keep_going: bool) -> None:
         _finish(report if report.findings else None)
         return
     tally, began_s = Tally(), time.monotonic()
-    failed = run_many(range(first, first + runs), tally, stop_at_first=not keep_going)
+    failed = run_many(
+        range(first, first + runs),
+        tally,
+        stop_at_first=not keep_going,
+        processes=processes or len(os.sched_getaffinity(0)),
+    )
     if failed is not None:
         click.echo(f"seed {failed.plan.seed} FAILED\n{failed.plan}")
         _say(failed.lines)

@@ -221,7 +221,14 @@ class SimulatedTransferDriver:
                 self._advance()
                 if not (self._fleet.is_up(self._source) and self._fleet.is_up(self._destination)):
                     return self._end(CopyOutcome.FAILED, "client socket is closed")
+                if self._has_ended():
+                    return self._end(CopyOutcome.FAILED, "domain is not running")
         return None
+
+    def _has_ended(self) -> bool:
+        """The guest was shut off while it was copied: a copy goes on for no dead QEMU."""
+        half = self._fleet.half(self._source, self._uuid)
+        return half is None or half.state is HalfState.OFF
 
     async def _send_the_rest(self) -> TransferOutcome:
         """In post-copy: all of it, until the network or a host fails."""

@@ -12,6 +12,7 @@ from godwit.model.sighting import DestinationWord, SourceWord
 from godwit.runtime.settings import SimulatedHostSettings
 from godwit.sim.loop import run
 from godwit.virt.driver import TransferEvidence, TransferOutcome
+from godwit.virt.simulated.copying import Writes
 from godwit.virt.simulated.driver import SimulatedDriver
 from godwit.virt.simulated.faults import TransferFault
 from godwit.virt.simulated.fleet import SimulatedFleet
@@ -21,6 +22,7 @@ from godwit.virt.simulated.transfer_driver import SimulatedTransferDriver
 
 A, B = HostName("host-a"), HostName("host-b")
 GUEST = simulated_guest("guest-1")
+MIB = 2**20
 T, S, D = TransferFault, SourceWord, DestinationWord
 
 
@@ -190,6 +192,21 @@ def test_with_another_guard_the_guest_runs_at_once() -> None:
     move = Move(guard=Guard.LOCKS)
     run(timed(move.driver()))
     assert move.fleet.running_at(GUEST.uuid) == (B,)
+
+
+def test_the_copy_of_a_guest_that_shuts_itself_off_ends_though_it_could_never_be_whole() -> None:
+    move = Move()
+    move.fleet.set_writes(GUEST.uuid, Writes(400 * MIB, 256 * MIB))
+
+    async def main() -> TransferOutcome:
+        asyncio.get_running_loop().call_later(
+            10.0, lambda: move.fleet.power_off_guest(A, GUEST.uuid)
+        )
+        outcome, _ = await timed(move.driver())
+        return outcome
+
+    assert run(main()).error == "domain is not running"
+    assert move.fleet.half(B, GUEST.uuid) is None
 
 
 def test_a_guest_is_never_transferred_onto_itself() -> None:
