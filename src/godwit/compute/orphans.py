@@ -18,7 +18,7 @@ import structlog
 from godwit.compute.disk import Disk
 from godwit.compute.helm import PROCESS_DIED, Helm, Stopped
 from godwit.compute.transfer import terms_of
-from godwit.compute.transfer_folder import DiskFolder, Mark, MemoryFolder, Sign
+from godwit.compute.transfer_folder import MARK_OF_END, DiskFolder, Mark, MemoryFolder, Sign
 from godwit.model.errors import GodwitError
 from godwit.model.ids import HostName, MigrationUuid
 from godwit.model.progress import Progress
@@ -144,8 +144,9 @@ class _Watch:
         for _ in range(EVENT_LOOKS):
             if await self._driver.source_is_gone():
                 return Mark.STOPPED_AS_MIGRATED
-            if (await self._driver.explained(DIED)).guest_ended:
-                return Mark.SEEN_TO_END
+            ended = (await self._driver.explained(DIED)).guest_ended
+            if ended is not None:
+                return MARK_OF_END[ended]
             await asyncio.sleep(EVENT_PAUSE_S)
         return None
 

@@ -14,7 +14,7 @@ import structlog
 from godwit.compute.convergence import Policy
 from godwit.compute.helm import Helm
 from godwit.compute.post_copy import see_through
-from godwit.compute.transfer_folder import Mark, Sign, SteadyFolder, TransferFolder
+from godwit.compute.transfer_folder import MARK_OF_END, Mark, Sign, SteadyFolder, TransferFolder
 from godwit.model.errors import GodwitError, Unreachable
 from godwit.model.migrate_data import Guard, LiveMigrateData
 from godwit.model.progress import Progress, Statistics
@@ -158,7 +158,7 @@ class _Move:
         except GodwitError as error:
             log.warning("the error was not explained", words=error.reason.words)
         if outcome.guest_ended:
-            self._steady.set(Mark.SEEN_TO_END)
+            self._steady.set(MARK_OF_END[outcome.guest_ended])
         return outcome
 
     async def _statistics(self) -> Statistics | None:

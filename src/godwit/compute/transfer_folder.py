@@ -12,8 +12,8 @@ the same folder. On disk it is a folder named after the migration:
     stopped.json          why the job was stopped by who watched in the process's place
     steering.json         the newest steering, by the compute manager; a higher revision replaces it
     log                   what the process said
-    abort, closed, began, stopped-as-migrated, seen-to-end, ended-by-us, over
-                          marks: empty files, set once
+    abort, closed, began, stopped-as-migrated, seen-to-end, seen-to-crash, ended-by-us,
+    over                  marks: empty files, set once
 
 A disk that is full or fails takes no part in a move that has begun: see `SteadyFolder`.
 """
@@ -22,7 +22,7 @@ import asyncio
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -31,7 +31,7 @@ from godwit.compute.disk import sync_folder, write_whole
 from godwit.model.progress import Progress
 from godwit.model.steering import Steering
 from godwit.rpc.compute import TransferNews, TransferResult
-from godwit.virt.driver import TransferEvidence
+from godwit.virt.driver import SeenEnd, TransferEvidence
 
 R = TypeVar("R")
 
@@ -51,10 +51,15 @@ class Mark(StrEnum):
     """The source was seen stopped because its guest had migrated."""
     SEEN_TO_END = "seen-to-end"
     """The guest was seen to end at the source, by anything but the move."""
+    SEEN_TO_CRASH = "seen-to-crash"
+    """As `seen-to-end`, and nobody had wanted it."""
     ENDED_BY_US = "ended-by-us"
     """Written before we end the source's half."""
     OVER = "over"
     """The story has done its last act at the source: the folder is evidence of nothing any more."""
+
+
+MARK_OF_END: Final = {SeenEnd.WANTED: Mark.SEEN_TO_END, SeenEnd.CRASHED: Mark.SEEN_TO_CRASH}
 
 
 class Sign(msgspec.Struct, frozen=True, kw_only=True):
@@ -294,7 +299,7 @@ def evidence_of(folder: TransferFolder) -> TransferEvidence:
     return TransferEvidence(
         began=folder.has(Mark.BEGAN),
         stopped_as_migrated=folder.has(Mark.STOPPED_AS_MIGRATED),
-        seen_to_end=folder.has(Mark.SEEN_TO_END),
+        seen_to_end=next((end for end, mark in MARK_OF_END.items() if folder.has(mark)), None),
         ended_by_us=folder.has(Mark.ENDED_BY_US),
     )
 

@@ -8,6 +8,7 @@ undoes it.
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from godwit.model.host import HostFacts
@@ -30,6 +31,14 @@ class Checked:
     migrate_data: LiveMigrateData | None = None
 
 
+class SeenEnd(StrEnum):
+    """How a guest was seen to end at the source, by anything but the move."""
+
+    WANTED = "wanted"
+    """Its owner, or the guest itself, has ended it."""
+    CRASHED = "crashed"
+
+
 @dataclass(frozen=True)
 class TransferEvidence:
     """What this host's records say of a move; the driver weighs it when it sights the source."""
@@ -38,7 +47,7 @@ class TransferEvidence:
     """The hypervisor was asked to begin the transfer."""
     stopped_as_migrated: bool = False
     """The transfer process saw the source stop because the guest had migrated."""
-    seen_to_end: bool = False
+    seen_to_end: SeenEnd | None = None
     """The transfer process saw the guest end at the source, by anything but the move."""
     ended_by_us: bool = False
     """We recorded that we would end the source's half, and then did."""
@@ -199,7 +208,7 @@ class TransferOutcome:
     """Empty if the call succeeded; otherwise the hypervisor's code and message."""
     reason: Reason | None = None
     """The catalogue's reason, where the hypervisor's error leaves no doubt."""
-    guest_ended: bool = False
+    guest_ended: SeenEnd | None = None
     """The guest was seen to end at the source, by anything but the move."""
 
 

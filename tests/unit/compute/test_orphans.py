@@ -26,12 +26,13 @@ from godwit.model.sighting import SourceWord
 from godwit.model.steering import Steering, TransferLimits
 from godwit.rpc.compute import TransferResult
 from godwit.sim.loop import run
-from godwit.virt.driver import TransferOutcome
+from godwit.virt.driver import SeenEnd, TransferOutcome
 from godwit.virt.registry import TransferOrder
 
 T = TypeVar("T")
 
 ORDER = an_order()
+ENDS = {"ended": SeenEnd.WANTED, "crashed": SeenEnd.CRASHED}
 COPYING = Progress(phase=TransferPhase.COPYING_MEMORY, memory_processed_bytes=7)
 GONE = Unreachable(reason(Code.HYPERVISOR_UNAVAILABLE, host=B, problem="no answer"))
 
@@ -79,7 +80,7 @@ class JobDriver:
 
     async def explained(self, outcome: TransferOutcome) -> TransferOutcome:
         assert outcome.reason is not None, "the destination would be asked for one"
-        return change(outcome, guest_ended=self._event() == "ended")
+        return change(outcome, guest_ended=ENDS.get(self._event()))
 
     async def resume_post_copy(self) -> TransferOutcome:
         raise AssertionError
@@ -217,7 +218,12 @@ def test_one_without_a_job_is_let_go_of(tmp_path: Path) -> None:
 @pytest.mark.parametrize("late_s", [0.0, 0.4])
 @pytest.mark.parametrize(
     ("event", "mark"),
-    [("left", Mark.STOPPED_AS_MIGRATED), ("ended", Mark.SEEN_TO_END), ("", None)],
+    [
+        ("left", Mark.STOPPED_AS_MIGRATED),
+        ("ended", Mark.SEEN_TO_END),
+        ("crashed", Mark.SEEN_TO_CRASH),
+        ("", None),
+    ],
 )
 def test_how_the_guest_ended_at_the_source_is_put_on_record(
     tmp_path: Path, event: str, mark: Mark | None, late_s: float

@@ -21,7 +21,7 @@ from godwit.model.sighting import SourceWord
 from godwit.model.steering import Force, ForceKind, Steering, TransferLimits
 from godwit.rpc.compute import TransferResult
 from godwit.sim.loop import run
-from godwit.virt.driver import TransferOutcome
+from godwit.virt.driver import SeenEnd, TransferOutcome
 
 UNREACHABLE = Unreachable(
     reason(Code.HYPERVISOR_UNAVAILABLE, host=HostName("host-b"), problem="no answer")
@@ -38,7 +38,7 @@ class ScriptedDriver:
 
     transfer_s: float = 4.0
     error: str = ""
-    guest_ended: bool = False
+    guest_ended: SeenEnd | None = None
     explanation: Reason | None = None
     moves: int = 100
     gone: bool = True
@@ -252,8 +252,8 @@ def test_a_guest_that_does_not_wait_for_us_is_left_as_it_arrived(under: Terms) -
     assert folder.has(Mark.STOPPED_AS_MIGRATED)
 
 
-@pytest.mark.parametrize("ended", [True, False])
-def test_a_guest_that_was_seen_to_end_is_on_record_as_such(ended: bool) -> None:
+@pytest.mark.parametrize("ended", [*SeenEnd, None])
+def test_a_guest_that_was_seen_to_end_is_on_record_as_such(ended: SeenEnd | None) -> None:
     folder = MemoryFolder()
     driver = ScriptedDriver(error="domain is not running", gone=False, guest_ended=ended)
     transferred(driver, folder)

@@ -15,7 +15,7 @@ from godwit.model.progress import Progress
 from godwit.model.reasons import Code, reason
 from godwit.model.steering import Steering
 from godwit.rpc.compute import TransferNews, TransferResult
-from godwit.virt.driver import TransferEvidence
+from godwit.virt.driver import SeenEnd, TransferEvidence
 
 MakeFolder = Callable[[Path], TransferFolder]
 FOLDERS: list[MakeFolder] = [lambda _path: MemoryFolder(), DiskFolder]
@@ -57,7 +57,8 @@ def test_a_result_in_memory_is_news_only_once_the_transfer_has_ended() -> None:
     [
         (Mark.BEGAN, TransferEvidence(began=True)),
         (Mark.STOPPED_AS_MIGRATED, TransferEvidence(stopped_as_migrated=True)),
-        (Mark.SEEN_TO_END, TransferEvidence(seen_to_end=True)),
+        (Mark.SEEN_TO_END, TransferEvidence(seen_to_end=SeenEnd.WANTED)),
+        (Mark.SEEN_TO_CRASH, TransferEvidence(seen_to_end=SeenEnd.CRASHED)),
         (Mark.ENDED_BY_US, TransferEvidence(ended_by_us=True)),
         (Mark.ABORT, TransferEvidence()),
         (Mark.CLOSED, TransferEvidence()),

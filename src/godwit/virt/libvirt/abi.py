@@ -63,8 +63,14 @@ class Event(IntEnum):
     STOPPED = 5
 
 
-STOPPED_MIGRATED: Final = 3
-"""VIR_DOMAIN_EVENT_STOPPED_MIGRATED: the detail of STOPPED when the guest has left."""
+class Stopped(IntEnum):
+    """virDomainEventStoppedDetailType, as far as it matters here."""
+
+    CRASHED = 2
+    MIGRATED = 3
+    """The guest has left."""
+    FAILED = 5
+    """Its QEMU is no more, and nobody had asked for that."""
 
 
 class JobType(IntEnum):

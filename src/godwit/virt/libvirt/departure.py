@@ -8,13 +8,18 @@ from typing import Final
 
 from godwit.model.errors import Unreachable
 from godwit.model.ids import InstanceUuid
+from godwit.virt.driver import SeenEnd
 from godwit.virt.libvirt import reads
-from godwit.virt.libvirt.abi import Shutoff, State
+from godwit.virt.libvirt.abi import Shutoff, State, Stopped
 from godwit.virt.libvirt.connection import Connection
 from godwit.virt.libvirt.errors import LibvirtError
 from godwit.virt.libvirt.sighting import Reading
 
-ENDINGS: Final = frozenset({Shutoff.SHUTDOWN, Shutoff.DESTROYED, Shutoff.CRASHED})
+_ENDINGS: Final[dict[int, SeenEnd]] = {
+    Shutoff.SHUTDOWN: SeenEnd.WANTED,
+    Shutoff.DESTROYED: SeenEnd.WANTED,
+    Shutoff.CRASHED: SeenEnd.CRASHED,
+}
 
 
 async def has_left(source: Connection, uuid: InstanceUuid) -> bool:
@@ -28,16 +33,26 @@ async def has_left(source: Connection, uuid: InstanceUuid) -> bool:
     return reading.state == State.SHUTOFF and reading.reason == Shutoff.MIGRATED
 
 
-async def has_ended(source: Connection, uuid: InstanceUuid, *, unseen: bool) -> bool:
-    """Was the guest seen to end here? Whoever looks later may find it undefined as well, which
-    alone would look as if it had left. `unseen`: the answer where it is there no more.
+def end_told_by(detail: int) -> SeenEnd | None:
+    """What the event STOPPED tells with this detail; None: that the guest has left."""
+    if detail == Stopped.MIGRATED:
+        return None
+    fell = detail in (Stopped.CRASHED, Stopped.FAILED)
+    return SeenEnd.CRASHED if fell else SeenEnd.WANTED
+
+
+async def end_seen(
+    source: Connection, uuid: InstanceUuid, *, unseen: SeenEnd | None
+) -> SeenEnd | None:
+    """How the guest was seen to end here, if it was. Whoever looks later may find it undefined as
+    well, which alone would look as if it had left. `unseen`: the answer where it is there no more.
 
     Raises `Unreachable` whenever the look fails.
     """
     reading = await _looked(source, uuid)
     if reading is None:
         return unseen
-    return reading.state == State.SHUTOFF and reading.reason in ENDINGS
+    return _ENDINGS.get(reading.reason) if reading.state == State.SHUTOFF else None
 
 
 async def _looked(source: Connection, uuid: InstanceUuid) -> Reading | None:

@@ -24,7 +24,7 @@ from godwit.model.reasons import Code, Reason, reason
 from godwit.model.sighting import SourceWord
 from godwit.model.steering import UNSTEERED, Steering, TransferLimits
 from godwit.runtime.settings import LibvirtHostSettings
-from godwit.virt.driver import TransferEvidence, TransferOutcome
+from godwit.virt.driver import SeenEnd, TransferEvidence, TransferOutcome
 from godwit.virt.libvirt import acts, reads, volumes
 from godwit.virt.libvirt.abi import (
     FROM_RPC,
@@ -34,7 +34,6 @@ from godwit.virt.libvirt.abi import (
     PARAM_LIVE_XML,
     PARAM_PERSISTENT_XML,
     PARAM_URI,
-    STOPPED_MIGRATED,
     Domain,
     DomainXml,
     Event,
@@ -43,7 +42,7 @@ from godwit.virt.libvirt.abi import (
     Trouble,
 )
 from godwit.virt.libvirt.connection import FOR_EVER, Connection
-from godwit.virt.libvirt.departure import has_ended, has_left
+from godwit.virt.libvirt.departure import end_seen, end_told_by, has_left
 from godwit.virt.libvirt.errors import LibvirtError
 from godwit.virt.libvirt.own_limits import OwnLimits
 from godwit.virt.libvirt.pool_volumes import as_files
@@ -105,7 +104,7 @@ class LibvirtTransferDriver:
         self._limits = OwnLimits(self._source, instance.uuid)
         self._sampled = Progress()
         self._stopped_as_migrated = False
-        self._stopped_otherwise = False
+        self._stopped_otherwise: SeenEnd | None = None
         self._came_back_without_error = False
 
     async def open(self) -> None:
@@ -166,7 +165,7 @@ class LibvirtTransferDriver:
         """See `TransferDriver`. What does not answer explains nothing."""
         ended = self._stopped_otherwise
         try:
-            ended = await has_ended(self._source, self._uuid, unseen=ended)
+            ended = await end_seen(self._source, self._uuid, unseen=ended)
         except Unreachable:
             self._limits.leave()
         why = outcome.reason or await self._full_disk()
@@ -260,10 +259,10 @@ class LibvirtTransferDriver:
         if uuid != self._uuid:
             return
         if event == Event.STOPPED:
-            self._stopped_as_migrated = detail == STOPPED_MIGRATED
-            self._stopped_otherwise = detail != STOPPED_MIGRATED
+            self._stopped_otherwise = end_told_by(detail)
+            self._stopped_as_migrated = self._stopped_otherwise is None
         elif event in (Event.RESUMED, Event.STARTED):
-            self._stopped_as_migrated = self._stopped_otherwise = False
+            self._stopped_as_migrated, self._stopped_otherwise = False, None
 
     def _source_completed(self, uuid: str, figures: Mapping[str, int]) -> None:
         if uuid == self._uuid:

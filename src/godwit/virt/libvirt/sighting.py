@@ -17,7 +17,7 @@ from godwit.model.sighting import (
     SourceSighting,
     SourceWord,
 )
-from godwit.virt.driver import TransferEvidence
+from godwit.virt.driver import SeenEnd, TransferEvidence
 from godwit.virt.libvirt.abi import MIGRATION_OUT, Paused, Running, Shutoff, State
 
 NEVER_RUNS_THERE: Final = frozenset({"cancelled", "failed"})
@@ -76,8 +76,10 @@ def source_sighting(
         word = _source_absent(migrate_data, evidence)
         if word is not SourceWord.ENDED:
             return SourceSighting(word=word, seen="absent")
-        # A persistent guest leaves no host unless somebody removes its definition.
-        removed = GuestEnd(how=NO_LONGER, power_state=None, on_purpose=migrate_data.persistent)
+        # A persistent guest leaves no host unless somebody removes its definition; but that may
+        # have been of one that had crashed.
+        wanted = migrate_data.persistent and evidence.seen_to_end is not SeenEnd.CRASHED
+        removed = GuestEnd(how=NO_LONGER, power_state=None, on_purpose=wanted)
         return SourceSighting(word=word, seen=NO_LONGER, end=removed)
     word = _source_word(reading, migrate_data, evidence)
     never_begun = word is SourceWord.KEPT and not _gave_up_this_time(reading, migrate_data)

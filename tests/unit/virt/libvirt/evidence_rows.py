@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from godwit.model.migrate_data import Guard, LibvirtLiveMigrateData
 from godwit.model.sighting import DestinationWord, SourceWord
-from godwit.virt.driver import TransferEvidence
+from godwit.virt.driver import SeenEnd, TransferEvidence
 from godwit.virt.libvirt.abi import MIGRATION_OUT, Paused, Running, Shutoff, State
 from godwit.virt.libvirt.sighting import Reading
 
@@ -170,7 +170,16 @@ ROWS: tuple[Row, ...] = (
         S.ENDED,
         D.GONE,
         "persistent, destroyed and undefined",
-        evidence=TransferEvidence(began=True, seen_to_end=True),
+        evidence=TransferEvidence(began=True, seen_to_end=SeenEnd.WANTED),
+    ),
+    Row(
+        "14",
+        ABSENT,
+        ABSENT,
+        S.ENDED,
+        D.GONE,
+        "persistent, crashed and undefined",
+        evidence=TransferEvidence(began=True, seen_to_end=SeenEnd.CRASHED),
     ),
     Row(
         "3",
@@ -179,7 +188,7 @@ ROWS: tuple[Row, ...] = (
         S.GONE,
         D.RUNS,
         "seen to leave goes before seen to end",
-        evidence=TransferEvidence(began=True, stopped_as_migrated=True, seen_to_end=True),
+        evidence=TransferEvidence(began=True, stopped_as_migrated=True, seen_to_end=SeenEnd.WANTED),
     ),
     Row("15", NO_ANSWER, ABSENT, S.UNREACHABLE, D.GONE),
     Row("16", NO_ANSWER, HALF, S.UNREACHABLE, D.RECEIVING),

@@ -18,8 +18,9 @@ from godwit.model.instance import Instance, PowerState, VmState
 from godwit.model.migrate_data import LibvirtLiveMigrateData
 from godwit.model.steering import UNSTEERED
 from godwit.runtime.settings import LibvirtHostSettings
+from godwit.virt.driver import SeenEnd
 from godwit.virt.libvirt.connection import Connection, or_none
-from godwit.virt.libvirt.departure import has_ended, has_left
+from godwit.virt.libvirt.departure import end_seen, has_left
 from godwit.virt.libvirt.errors import LibvirtError, LibvirtUnreachable
 from godwit.virt.libvirt.migration import End, LibvirtTransferDriver
 from godwit.virt.libvirt.threads import AllThreadsStuck, BoundedThreads, StillBusy
@@ -287,18 +288,18 @@ def test_a_look_for_the_source_that_fails_is_no_answer_and_may_be_asked_again() 
             with pytest.raises(Unreachable):
                 await has_left(nowhere, INSTANCE.uuid)
             with pytest.raises(Unreachable):
-                await has_ended(nowhere, INSTANCE.uuid, unseen=True)
+                await end_seen(nowhere, INSTANCE.uuid, unseen=SeenEnd.WANTED)
         async with a_connection("test:///default") as connection:
             with pytest.raises(Unreachable):  # it answers with an error: that is no name of a guest
                 await has_left(connection, InstanceUuid("not a uuid"))
             assert await has_left(connection, INSTANCE.uuid)
-            for unseen in (True, False):
-                assert await has_ended(connection, INSTANCE.uuid, unseen=unseen) is unseen
+            for unseen in (*SeenEnd, None):
+                assert await end_seen(connection, INSTANCE.uuid, unseen=unseen) is unseen
             [uuid] = await connection.call(
                 "asking", lambda lv: [domain.UUIDString() for domain in lv.listAllDomains()]
             )
             assert not await has_left(connection, InstanceUuid(uuid))
-            assert not await has_ended(connection, InstanceUuid(uuid), unseen=True)
+            assert not await end_seen(connection, InstanceUuid(uuid), unseen=SeenEnd.WANTED)
 
     run(test())
 

@@ -13,9 +13,11 @@ from godwit.model.errors import Refused
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Disk, Instance, PowerState, VmState
 from godwit.model.migrate_data import LibvirtLiveMigrateData
+from godwit.model.reasons import Code, reason
 from godwit.model.steering import UNSTEERED
 from godwit.runtime.settings import LibvirtHostSettings
-from godwit.virt.libvirt.abi import STOPPED_MIGRATED, Event, Libvirt
+from godwit.virt.driver import SeenEnd, TransferOutcome
+from godwit.virt.libvirt.abi import Event, Libvirt, Stopped
 from godwit.virt.libvirt.driver import LibvirtDriver
 from godwit.virt.libvirt.migration import End, LibvirtTransferDriver
 
@@ -23,7 +25,8 @@ HERE, THERE = HostName("host-a"), HostName("host-b")
 SETTINGS = LibvirtHostSettings(uri="test:///default")
 NOBODY = InstanceUuid("6a1c2a4c-7c5c-4c36-9d0e-1f6c9f6f7b11")
 DISK = Disk(device="vda", path="/default-pool/vm1.img", format="raw", size_bytes=2**23)
-STOPPED_SHUTDOWN = 0
+STOPPED_SHUTDOWN, STOPPED_DESTROYED = 0, 1
+STOPPED_DESTROYED = 1
 
 
 @pytest.fixture
@@ -162,7 +165,7 @@ def is_gone(uuid: InstanceUuid, *heard: tuple[Event, int], returned: bool = Fals
     return asyncio.run(ask())
 
 
-LEFT = (Event.STOPPED, STOPPED_MIGRATED)
+LEFT = (Event.STOPPED, Stopped.MIGRATED)
 
 
 def test_a_source_that_is_still_seen_is_not_gone_whatever_libvirt_has_said(
@@ -200,6 +203,32 @@ def test_an_absent_source_is_gone_only_where_its_last_event_was_that_it_left(
     host: libvirt.virConnect, heard: tuple[tuple[Event, int], ...], gone: bool
 ) -> None:
     assert is_gone(NOBODY, *heard) is gone
+
+
+@pytest.mark.parametrize(
+    ("detail", "end"),
+    [
+        (STOPPED_SHUTDOWN, SeenEnd.WANTED),
+        (STOPPED_DESTROYED, SeenEnd.WANTED),
+        (Stopped.CRASHED, SeenEnd.CRASHED),
+        (Stopped.FAILED, SeenEnd.CRASHED),
+        (Stopped.MIGRATED, None),
+    ],
+)
+def test_how_an_absent_guest_has_ended_is_told_by_its_last_event(
+    host: libvirt.virConnect, detail: int, end: SeenEnd | None
+) -> None:
+    """Whoever looks later sees nothing: it may have been undefined as well."""
+
+    async def ask() -> SeenEnd | None:
+        transfer = ToldTransfer(NOBODY)
+        transfer.hear(Event.STOPPED, detail)
+        lost = TransferOutcome(error="gone", reason=reason(Code.INTERNAL_ERROR, problem="x"))
+        outcome = await transfer.explained(lost)
+        await transfer.close()
+        return outcome.guest_ended
+
+    assert asyncio.run(ask()) is end
 
 
 def test_the_calls_return_without_an_error_confirms_the_switch(host: libvirt.virConnect) -> None:

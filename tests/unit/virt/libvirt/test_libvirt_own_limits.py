@@ -214,7 +214,7 @@ def test_a_source_that_was_silent_at_the_end_is_not_waited_for_once_more(
         transfer.libvirtd.answers = answers
         assert not (await transfer.explained(lost)).guest_ended
         transfer.hear_that_it_shut_down()
-        assert (await transfer.explained(lost)).guest_ended is not answers
+        assert bool((await transfer.explained(lost)).guest_ended) is not answers
         await transfer.close()
 
     asyncio.run(tale())

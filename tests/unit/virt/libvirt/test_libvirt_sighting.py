@@ -20,7 +20,7 @@ from tests.unit.virt.libvirt.evidence_rows import (
 
 from godwit.model.instance import PowerState
 from godwit.model.sighting import DestinationWord, SourceWord
-from godwit.virt.driver import TransferEvidence
+from godwit.virt.driver import SeenEnd, TransferEvidence
 from godwit.virt.libvirt.abi import MIGRATION_OUT, Paused, Running, Shutoff, State
 from godwit.virt.libvirt.sighting import (
     Reading,
@@ -171,14 +171,16 @@ def test_only_an_end_that_somebody_wanted_is_called_on_purpose(reason: Shutoff) 
         assert source_sighting(reading, AS_RUNNING, BEGAN).end == end
 
 
+@pytest.mark.parametrize("seen", SeenEnd)
 @pytest.mark.parametrize("persistent", [True, False])
-def test_an_absent_guest_was_removed_on_purpose_only_where_it_would_not_go_by_itself(
-    persistent: bool,
+def test_an_absent_guest_was_removed_on_purpose_only_where_it_did_not_go_by_itself(
+    persistent: bool, seen: SeenEnd
 ) -> None:
     agreed = replace(AS_RUNNING, persistent=persistent)
-    end = source_sighting(None, agreed, TransferEvidence(began=True, seen_to_end=True)).end
+    end = source_sighting(None, agreed, TransferEvidence(began=True, seen_to_end=seen)).end
     assert end is not None
-    assert (end.power_state, end.on_purpose) == (None, persistent)
+    wanted = persistent and seen is not SeenEnd.CRASHED
+    assert (end.power_state, end.on_purpose) == (None, wanted)
 
 
 @given(reading=ANY_READING, evidence=ANY_EVIDENCE)
