@@ -69,6 +69,8 @@ class Reporter:
     async def _looked(self) -> HostReport:
         """The report of this moment. Half guests that are still arriving are not here yet."""
         host, driver = self._manager.host, self._manager.driver
+        now_s = asyncio.get_running_loop().time
+        began_s = now_s()
         try:
             async with asyncio.timeout(LOOK_TIMEOUT_S):
                 facts, guests = await driver.host_facts(), await driver.guests()
@@ -78,7 +80,7 @@ class Reporter:
             trouble = f"the look at {host} took longer than {LOOK_TIMEOUT_S:.0f} s"
             return HostReport(host=host, facts=None, trouble=trouble)
         here = tuple(guest for guest in guests if not guest.arriving)
-        return HostReport(host=host, facts=facts, guests=here)
+        return HostReport(host=host, facts=facts, guests=here, look_s=now_s() - began_s)
 
     async def _pause(self, at_most_s: float) -> None:
         """Until the next report is due, or something has changed and settled."""

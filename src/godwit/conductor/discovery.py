@@ -4,7 +4,7 @@ Asked for every report. Servers in a task are left alone, for their story writes
 arriving halves are no guests. A guest seen at two hosts is named and nothing about it is changed.
 
 A report may have been under way while a story finished. So findings that contradict a record count
-only if both hosts' reports came in well after the record was last written.
+only if the looks of both hosts' reports began after the record was last written.
 """
 
 from collections.abc import Collection, Mapping
@@ -21,8 +21,7 @@ from godwit.model.instance import Disk, Guest, Instance, TaskState, VmState
 from godwit.model.moments import seconds
 
 SETTLED_AFTER_S: Final = 15.0
-"""Longer than a report may take from its look at the hypervisor to the conductor."""
-
+"""Longer than a report may take from the end of its look at the hypervisor to the conductor."""
 
 ALLOCATED_STEP_BYTES: Final = 64 * 2**20
 """A disk that has grown by so much is news: `disk_over_commit` counts what a disk holds."""
@@ -37,6 +36,11 @@ class Heard:
 
     report: HostReport
     at_s: float
+
+    @property
+    def look_began_s(self) -> float:
+        """What the report shows is not older than that, but for the way here."""
+        return self.at_s - self.report.look_s
 
     @property
     def answered(self) -> bool:
@@ -191,7 +195,7 @@ def _is_news(record: Instance | None, heard: Heard, other: Heard) -> bool:
 
 
 def _settled(record: Instance, heard: Heard) -> bool:
-    return heard.at_s >= seconds(record.updated_at or record.created_at) + SETTLED_AFTER_S
+    return heard.look_began_s >= seconds(record.updated_at or record.created_at) + SETTLED_AFTER_S
 
 
 def _as_recorded(guest: Guest) -> tuple[object, ...]:

@@ -82,6 +82,8 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True):
     facts: HostFacts | None
     guests: tuple[Guest, ...] = ()
     trouble: str = ""
+    look_s: float = 0.0
+    """So long the look has taken: what it shows may be so old. An older agent does not say."""
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,11 +12,13 @@ from godwit.compute.reporter import Reporter
 from godwit.model.errors import Unreachable
 from godwit.model.host import HostReport
 from godwit.model.ids import HostName
+from godwit.model.instance import Guest
 from godwit.model.reasons import Code, reason
 from godwit.rpc.compute import Nothing
 from godwit.runtime.settings import Settings, SimulatedHostSettings
 from godwit.sim.loop import VirtualClock, run
 from godwit.virt.registry import simulated_fleet
+from godwit.virt.simulated.driver import SimulatedDriver
 from godwit.virt.simulated.faults import Fault, FaultKind
 from godwit.virt.simulated.fleet import SimulatedFleet
 from godwit.virt.simulated.guests import simulated_guest
@@ -51,6 +53,7 @@ def reported(
     meanwhile: Callable[[SimulatedFleet], Awaitable[None]],
     *,
     listener: Listener | None = None,
+    driver: type[SimulatedDriver] | None = None,
 ) -> Listener:
     """Run a reporter while `meanwhile` happens to its host."""
     listener = listener or Listener()
@@ -60,6 +63,8 @@ def reported(
         async with asyncio.TaskGroup() as tasks:
             maker = ComputeManagers(SETTINGS, tasks=tasks, clock=VirtualClock(), fleet=fleet)
             manager = maker.make([A])[A]
+            if driver is not None:
+                manager.driver = driver(fleet, A)
             reporter = Reporter(manager, listener, interval_s=INTERVAL_S)
             running = tasks.create_task(reporter.run())
             await meanwhile(fleet)
@@ -68,6 +73,14 @@ def reported(
 
     run(main())
     return listener
+
+
+class SlowDriver(SimulatedDriver):
+    """Its guests are counted for 20 s."""
+
+    async def guests(self) -> tuple[Guest, ...]:
+        await asyncio.sleep(20)
+        return await super().guests()
 
 
 async def quiet(_fleet: SimulatedFleet) -> None:
@@ -162,3 +175,13 @@ def test_half_a_guest_that_is_still_arriving_is_not_reported() -> None:
 
     _, last = reported(arrive).heard[-1]
     assert [guest.name for guest in last.guests] == ["host-a-guest-1"]
+
+
+def test_a_report_tells_how_long_its_look_has_taken() -> None:
+    async def long(_fleet: SimulatedFleet) -> None:
+        await asyncio.sleep(21)
+
+    [(at_s, slow)] = reported(long, driver=SlowDriver).heard
+    assert at_s == pytest.approx(20.0)
+    assert slow.look_s == pytest.approx(20.0)
+    assert reported(quiet).heard[0][1].look_s == pytest.approx(0.0)

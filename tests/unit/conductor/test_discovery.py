@@ -47,7 +47,13 @@ RECORD = Instance(
 NOBODY: Mapping[HostName, Heard] = {}
 
 
-def heard(host: HostName, *guests: Guest, at_s: float = LATER_S, answers: bool = True) -> Heard:
+def heard(
+    host: HostName,
+    *guests: Guest,
+    at_s: float = LATER_S,
+    answers: bool = True,
+    look_s: float = 0.0,
+) -> Heard:
     facts = HostFacts(
         name=host,
         node=f"{host[-1]}.example",
@@ -56,7 +62,8 @@ def heard(host: HostName, *guests: Guest, at_s: float = LATER_S, answers: bool =
         vcpus=8,
         memory_mib=4096,
     )
-    return Heard(HostReport(host=host, facts=facts if answers else None, guests=guests), at_s)
+    told = HostReport(host=host, facts=facts if answers else None, guests=guests, look_s=look_s)
+    return Heard(told, at_s)
 
 
 def kinds(findings: Findings) -> list[tuple[InstanceChangeKind, HostName]]:
@@ -114,6 +121,18 @@ def test_a_late_report_of_the_source_does_not_move_a_guest_back() -> None:
     moved = replace(RECORD, host=B, updated_at=iso(LATER_S))
     others = {B: heard(B, at_s=LATER_S)}
     assert reconcile((moved,), others, heard(A, GUEST, at_s=LATER_S + 1)) == Findings()
+
+
+@pytest.mark.parametrize(("look_s", "findings"), [(25.0, []), (24.0, [(K.VANISHED, A)])])
+def test_a_slow_look_that_began_before_a_guest_arrived_does_not_miss_it(
+    look_s: float, findings: list[tuple[InstanceChangeKind, HostName]]
+) -> None:
+    late_s = LATER_S + 24.0
+    told = reconcile((RECORD,), NOBODY, heard(A, at_s=late_s, look_s=look_s))
+    assert kinds(told) == findings
+    slow = {A: heard(A, at_s=late_s, look_s=look_s)}
+    there = kinds(reconcile((RECORD,), slow, heard(B, GUEST, at_s=late_s)))
+    assert there == ([(K.MOVED, B)] if findings else [])
 
 
 def test_a_guest_seen_at_two_hosts_is_named_and_nothing_about_it_is_changed() -> None:
