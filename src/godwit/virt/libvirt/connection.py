@@ -9,8 +9,6 @@ child process that can be killed; but not in a process that is to be ended itsel
 
 import asyncio
 import contextlib
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from godwit.model.ids import HostName
 from godwit.runtime.settings import LibvirtHostSettings
 from godwit.virt.libvirt.abi import Domain, Libvirt, Trouble
 from godwit.virt.libvirt.errors import LibvirtError, LibvirtUnreachable
+from godwit.virt.libvirt.first_try import can_be_opened
 from godwit.virt.libvirt.threads import AllThreadsStuck, BoundedThreads, StillBusy
 
 T = TypeVar("T")
@@ -34,7 +33,6 @@ JobCompleted = Callable[[str, Mapping[str, int]], None]
 
 KEEPALIVE_COUNT: Final = 3
 CLOSE_TIMEOUT_S: Final = 2.0
-PROBE: Final = "import sys, libvirt; libvirt.open(sys.argv[1]).close()"
 ABSENT: Final = frozenset({Trouble.NO_DOMAIN, Trouble.NO_STORAGE_POOL, Trouble.NO_STORAGE_VOL})
 NOT_HERE: Final = frozenset({int(Trouble.NO_SUPPORT)})
 FOR_EVER: Final = float("inf")
@@ -257,14 +255,11 @@ class Connection:
         return link
 
     def _probe(self) -> None:
-        """Raises if opening hangs. An error that comes in time is left to the real attempt."""
+        """Raises if opening hangs."""
         limit_s = self._call_timeout_s / 2
-        command = [sys.executable, "-c", PROBE, self._uri]
-        try:
-            subprocess.run(command, timeout=limit_s, check=False, capture_output=True)
-        except subprocess.TimeoutExpired as error:
+        if not can_be_opened(self._uri, limit_s):
             problem = f"libvirtd did not accept a connection within {limit_s:g} s"
-            raise LibvirtUnreachable(self.host, problem) from error
+            raise LibvirtUnreachable(self.host, problem)
 
     def _listen(self, link: _Link, loop: asyncio.AbstractEventLoop) -> None:
         def tell(tell_what: Callable[..., None], *arguments: object) -> None:
