@@ -191,7 +191,8 @@ class LabHost:
         init_pid = self._require_init_pid()
 
         def listens_or_died() -> bool:
-            starting = self.libvirtd_pid or self._pids_of("setsid")
+            # In this order: setsid becomes libvirtd, perhaps between the two looks.
+            starting = self._pids_of("setsid") or self.libvirtd_pid
             return listens_on_tcp(init_pid, TLS_PORT) or not starting
 
         what = f"libvirtd of {self.name} to listen"
