@@ -39,6 +39,7 @@ class Force(Answer, frozen=True, kw_only=True):
 
     kind: str = ""
     pause_ms: int = 0
+    longest_ms: int = 0
 
 
 class Steering(Answer, frozen=True, kw_only=True):

@@ -87,6 +87,6 @@ def forced_line(number: int, forced: Forced) -> str:
         how = "post-copy: the guest runs on at the destination, the rest of its memory follows"
     else:
         expected = duration((forced.expected_pause_ms or 0) / 1000)
-        most = duration(forced.force.pause_ms / 1000)
+        most = duration(max(forced.force.pause_ms, forced.force.longest_ms) / 1000)
         how = f"a pause of about {expected}, at most {most}"
     return f"migration {number} is brought to its end by {how}"

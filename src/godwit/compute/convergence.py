@@ -13,7 +13,7 @@ from godwit.compute.course import Course, is_on_plateau, stalled_s
 from godwit.model.migrate_data import Guard
 from godwit.model.progress import TransferPhase
 from godwit.model.reasons import Code, Reason, reason
-from godwit.model.steering import UNSTEERED, ForceKind, Steering, TransferLimits
+from godwit.model.steering import UNSTEERED, Force, ForceKind, Steering, TransferLimits
 
 GIVE_UP_ROUNDS: Final = 10
 GIVE_UP_S: Final = 10.0
@@ -78,6 +78,8 @@ def first_limits(policy: Policy) -> TransferLimits:
 
 def downtime_steps(steering: Steering) -> tuple[int, ...]:
     """The pauses that are allowed one after the other; the last is the longest allowed."""
+    if (force := _forced_pause(steering)) is not None:
+        return _doubled(force.pause_ms, force.longest_ms)
     count, longest = steering.downtime_steps, steering.max_downtime_ms
     return tuple(max(1, longest * step // count) for step in range(1, count + 1))
 
@@ -127,17 +129,31 @@ def allowed_downtime_ms(course: Course, steering: Steering) -> int:
 
     Never more than the steering allows; less than before only if the steering has been changed.
     """
-    force = steering.force
-    if force is not None and force.kind is ForceKind.PAUSE:
-        return force.pause_ms
     steps = downtime_steps(steering)
     in_force = min(course.limits.max_downtime_ms or steps[0], steps[-1])
+    if _forced_pause(steering) is not None:
+        in_force = max(in_force, steps[0])  # at once
     # What is needed is known in whole milliseconds, and rounded down.
     is_reckoned_enough = course.needed_pause_ms < in_force
     if not is_on_plateau(course) or (is_reckoned_enough and not _is_stuck(course)):
         return in_force
     needed = max(course.needed_pause_ms, in_force)
     return next((step for step in steps if step > needed), steps[-1])
+
+
+def _forced_pause(steering: Steering) -> Force | None:
+    force = steering.force
+    return force if force is not None and force.kind is ForceKind.PAUSE else None
+
+
+def _doubled(first_ms: int, longest_ms: int) -> tuple[int, ...]:
+    """From the first to the longest: what was expected when it was forced may be too little, for a
+    guest does not write evenly, and its copy is not to be given up for that.
+    """
+    steps = [first_ms]
+    while steps[-1] < longest_ms:
+        steps.append(min(2 * steps[-1], longest_ms))
+    return tuple(steps)
 
 
 def _is_stuck(course: Course) -> bool:

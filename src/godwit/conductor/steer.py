@@ -95,7 +95,7 @@ def how_to_force(migration: Migration, guard: Guard, *, longest_ms: int) -> Forc
         raise Conflict(_too_long(progress, needed_ms, longest_ms))
     least_ms = migration.steering.max_downtime_ms
     pause_ms = min(longest_ms, max(ROOM * needed_ms, least_ms))
-    force = Force(kind=ForceKind.PAUSE, pause_ms=max(1, pause_ms))
+    force = Force(kind=ForceKind.PAUSE, pause_ms=max(1, pause_ms), longest_ms=longest_ms)
     return Forced(force=force, expected_pause_ms=needed_ms)
 
 

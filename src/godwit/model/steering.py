@@ -30,6 +30,8 @@ class Force(msgspec.Struct, frozen=True, kw_only=True):
     kind: ForceKind
     pause_ms: int = 0
     """The guest may pause for so long at the switch (`PAUSE`)."""
+    longest_ms: int = 0
+    """It may be allowed to pause for so long, once that is seen to be needed."""
 
 
 class Steering(msgspec.Struct, frozen=True, kw_only=True):

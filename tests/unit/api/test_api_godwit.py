@@ -260,7 +260,7 @@ def test_forcing_says_how_it_is_brought_to_its_end() -> None:
     said = asked(house, "POST", "/godwit/v1/migrations/12/force-complete", body={"reason": "now"})
     assert said.status == 202
     assert said.body["forced"] == {
-        "force": {"kind": "pause", "pause_ms": 1600},
+        "force": {"kind": "pause", "pause_ms": 1600, "longest_ms": 0},
         "expected_pause_ms": 800,
     }
     [wish] = house.asked

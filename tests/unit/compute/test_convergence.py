@@ -258,6 +258,16 @@ def test_a_forced_pause_is_allowed_at_once_and_no_longer_one() -> None:
     assert ended(BUSY, replace(POLICY, steering=forced)) is None
 
 
+@pytest.mark.parametrize(("longest_ms", "given_up"), [(0, True), (150, True), (1_500, False)])
+def test_a_forced_pause_that_turns_out_too_short_is_raised_as_far_as_allowed(
+    longest_ms: int, given_up: bool
+) -> None:
+    force = Force(kind=ForceKind.PAUSE, pause_ms=100, longest_ms=longest_ms)
+    turn = ended(BUSY, replace(POLICY, steering=Steering(max_downtime_ms=50, force=force)))
+    assert (turn is not None) is given_up
+    assert downtime_steps(Steering(force=force))[-1] == max(100, longest_ms)
+
+
 @pytest.mark.parametrize("guard", list(Guard))
 def test_forced_post_copy_needs_its_guard(guard: Guard) -> None:
     forced = Steering(force=Force(kind=ForceKind.POST_COPY))

@@ -97,5 +97,5 @@ def test_a_forced_pause_is_never_longer_than_allowed_and_long_enough_or_refused(
 
 def test_the_pause_leaves_room_for_a_guest_that_does_not_write_evenly() -> None:
     forced = how_to_force(RUNNING, Guard.PAUSED, longest_ms=5_000)
-    assert forced.force == Force(kind=ForceKind.PAUSE, pause_ms=2_000)
+    assert forced.force == Force(kind=ForceKind.PAUSE, pause_ms=2_000, longest_ms=5_000)
     assert forced.expected_pause_ms == 1_000
