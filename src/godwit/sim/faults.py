@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from godwit.model.ids import HostName
-from godwit.sim.network import Weather
+from godwit.sim.bus import Weather
 from godwit.sim.shelf import Moment
 from godwit.virt.simulated.copying import QUIET, Writes
 from godwit.virt.simulated.faults import FaultKind, TransferFault
@@ -39,10 +39,12 @@ class Kind(StrEnum):
     AGENT_DIES = "agent dies"
     AGENT_DIES_AT_ACT = "agent dies at an act"
     AGENT_STANDS_STILL = "agent stands still"
+    AGENT_CLOCK_JUMPS = "host's clock jumps"
     STORE_REFUSES = "store refuses"
     STORE_REFUSES_ONE = "store refuses one conductor"
     STORE_LOSES_ANSWERS = "store loses answers"
     LINK_IS_CUT = "link is cut"
+    BUS_GOES_DOWN = "bus goes down"
     WEATHER = "network is bad"
     HYPERVISOR_CALL = "hypervisor's calls go wrong"
     HYPERVISOR_UNREACHABLE = "hypervisor does not answer"
@@ -219,6 +221,11 @@ def _of_clock(chance: random.Random, people: _People, at_s: float, kind: Kind) -
     return Fault(at_s, kind, chance.choice(people.conductors), count=by_s)
 
 
+def _of_hosts_clock(chance: random.Random, people: _People, at_s: float, kind: Kind) -> Fault:
+    by_s = chance.choice((-3600, -40, 40, 3600))
+    return Fault(at_s, kind, chance.choice(people.hosts), count=by_s)
+
+
 def _of_host(chance: random.Random, people: _People, at_s: float, kind: Kind) -> Fault:
     return Fault(at_s, kind, chance.choice(people.hosts), _short_s(chance))
 
@@ -305,10 +312,12 @@ _DRAW: Final[Mapping[Kind, _Draw]] = {
     Kind.AGENT_DIES: _of_host,
     Kind.AGENT_DIES_AT_ACT: _of_act,
     Kind.AGENT_STANDS_STILL: _of_host,
+    Kind.AGENT_CLOCK_JUMPS: _of_hosts_clock,
     Kind.STORE_REFUSES: _of_all,
     Kind.STORE_REFUSES_ONE: _of_conductor,
     Kind.STORE_LOSES_ANSWERS: _of_conductor,
     Kind.LINK_IS_CUT: _of_link,
+    Kind.BUS_GOES_DOWN: _of_all,
     Kind.WEATHER: _of_all,
     Kind.HYPERVISOR_CALL: _of_call,
     Kind.HYPERVISOR_UNREACHABLE: _of_host,

@@ -56,6 +56,17 @@ class VirtualClock:
         return START_S + asyncio.get_running_loop().time()
 
 
+class OwnClock(VirtualClock):
+    """One machine's wall clock, which somebody sets. The store's own is the world's."""
+
+    def __init__(self) -> None:
+        self.set_by_s = 0.0
+
+    def now_s(self) -> float:
+        """See `VirtualClock`."""
+        return super().now_s() + self.set_by_s
+
+
 def run(main: Coroutine[Any, Any, T], *, at_most_s: float = 86_400.0) -> T:
     """Run `main` in a loop of its own in virtual time, at most a virtual day, and return its
     result.

@@ -18,11 +18,14 @@ from godwit.compute.managers import simulated_transfer_driver
 from godwit.compute.reporter import Reporter
 from godwit.compute.transfers import TaskTransfers
 from godwit.model.ids import HostName, InstanceUuid
-from godwit.rpc.compute import Act, StartTransfer
+from godwit.rpc.address import CONDUCTORS, agent_of
+from godwit.rpc.compute import Act, ComputeRpc, StartTransfer
 from godwit.rpc.conductor import ComputeTaskApi
+from godwit.rpc.exchange import Exchange
 from godwit.runtime.settings import Settings
+from godwit.sim.bus import Bus
 from godwit.sim.journal import Acting, Changed, Journal
-from godwit.sim.network import Address
+from godwit.sim.loop import OwnClock
 from godwit.sim.process import Process
 from godwit.sim.shelf import Moment, Ordeal
 from godwit.store.queries import Queries
@@ -73,7 +76,7 @@ class Site:
 class Agent:
     """One life of a host's compute manager."""
 
-    def __init__(self, machine: "Machine", name: str, api: Callable[[Process], ComputeTaskApi]):
+    def __init__(self, machine: "Machine", name: str, bus: Bus):
         site = machine.site
         self.ordeal: Ordeal | None = None
         self.process = Process(name, machine.host, tasks=site.tasks, journal=site.journal)
@@ -84,12 +87,19 @@ class Agent:
             transfers=machine.transfers,
             fence=_WatchedFence(machine, self),
         )
+        exchange = bus.exchange(self.process, machine.clock)
         reporter = Reporter(
             self.manager,
-            api(self.process),
+            exchange.reach(ComputeTaskApi, CONDUCTORS),
             interval_s=site.settings.hosts_defaults.report_interval_s,
         )
-        self.process.create_task(reporter.run(), name=f"reports of {machine.host}")
+        self.process.create_task(self._live(exchange, reporter), name=f"reports of {machine.host}")
+
+    async def _live(self, exchange: Exchange, reporter: Reporter) -> None:
+        await exchange.open()
+        answerer: ComputeRpc = self.manager
+        await exchange.answer(ComputeRpc, answerer, agent_of(self.manager.host))
+        await reporter.run()
 
     async def perhaps_die(self, moment: Moment) -> None:
         """If this is the deed and the moment at which it dies."""
@@ -100,14 +110,13 @@ class Agent:
 
 
 class Machine:
-    """A host. `api` gives a new life of its agent the way to the conductors."""
+    """A host."""
 
-    def __init__(
-        self, host: HostName, site: Site, api: Callable[[Process], ComputeTaskApi]
-    ) -> None:
+    def __init__(self, host: HostName, site: Site, bus: Bus) -> None:
         self.host = host
         self.site = site
-        self._api = api
+        self.clock = OwnClock()
+        self._bus = bus
         self._lives = 0
         self._senders = Process(f"{host} transfers", host, tasks=site.tasks, journal=site.journal)
         self._sent: list[StartTransfer] = []
@@ -121,10 +130,10 @@ class Machine:
 
     def start_agent(self) -> None:
         """A new life of the agent, unless one lives or the host has no power."""
-        if self.address() is None and self.site.fleet.is_up(self.host):
+        if not self.has_agent and self.site.fleet.is_up(self.host):
             self._lives += 1
             name = f"agent-{self.host}-{self._lives}"
-            self.agent = Agent(self, name, self._api)
+            self.agent = Agent(self, name, self._bus)
             self.site.journal.note(f"{name} begins")
 
     def kill_agent(self) -> None:
@@ -132,11 +141,10 @@ class Machine:
         if self.agent is not None:
             self.agent.process.kill()
 
-    def address(self) -> Address | None:
-        """Who answers for this host now."""
-        if self.agent is None or not self.agent.process.alive:
-            return None
-        return Address(self.agent.process, self.agent.manager)
+    @property
+    def has_agent(self) -> bool:
+        """Does anybody answer for this host?"""
+        return self.agent is not None and self.agent.process.alive
 
     def power_off(self) -> None:
         """Everything here ends at once, and what was arriving elsewhere from here goes with it."""

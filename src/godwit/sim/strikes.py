@@ -9,9 +9,9 @@ from godwit.model.ids import HostName, RequestId
 from godwit.model.migration import FINAL, Migration
 from godwit.model.steering import SteeringWish
 from godwit.rpc.conductor import AbortMigration, Asked, ForceComplete, LiveMigrate, SetHostEnabled
+from godwit.sim.bus import Weather
 from godwit.sim.faults import Ask, Fault, Kind
 from godwit.sim.machine import Machine
-from godwit.sim.network import Weather
 from godwit.sim.shelf import OF_GUEST, Moment, Ordeal
 from godwit.sim.world import PEOPLE, Seat, World, uuid_of
 from godwit.virt.simulated import faults as of_hypervisor
@@ -19,6 +19,7 @@ from godwit.virt.simulated.half import HalfState
 
 ASKED: Final = Asked(initiator="simulation", request_id=RequestId("req-sim"))
 STORM: Final = Weather(loss=0.2, twice=0.2, late=0.1, delay_s=2.0)
+DRAIN_S: Final = 3.0
 GRACE_S: Final = 6.0
 DEATHS_S: Final = 40.0
 """An ordeal that has not come by then is called off."""
@@ -63,6 +64,8 @@ async def _conductor_stops(world: World, fault: Fault) -> None:
     process = seat.process
     if process is None or seat.conductor is None or not process.alive:
         return
+    if seat.exchange is not None:
+        await seat.exchange.stop_answering(within_s=DRAIN_S)
     seat.conductor.stop()
     await asyncio.sleep(GRACE_S)
     process.kill()
@@ -107,6 +110,10 @@ async def _agent_dies_at_act(world: World, fault: Fault) -> None:
     machine.start_agent()
 
 
+async def _hosts_clock_jumps(world: World, fault: Fault) -> None:
+    _machine(world, fault).clock.set_by_s += fault.count
+
+
 async def _agent_stands_still(world: World, fault: Fault) -> None:
     agent = _machine(world, fault).agent
     if agent is not None:
@@ -128,16 +135,22 @@ async def _store_loses_answers(world: World, fault: Fault) -> None:
 async def _link_is_cut(world: World, fault: Fault) -> None:
     others = [*world.seats, PEOPLE] if fault.other == "everybody" else [fault.other]
     for other in others:
-        world.network.cut(fault.where, other)
+        world.bus.cut(fault.where, other)
     await asyncio.sleep(fault.for_s)
     for other in others:
-        world.network.mend(fault.where, other)
+        world.bus.mend(fault.where, other)
+
+
+async def _bus_goes_down(world: World, fault: Fault) -> None:
+    world.bus.go_down()
+    await asyncio.sleep(fault.for_s)
+    world.bus.come_back()
 
 
 async def _storm(world: World, fault: Fault) -> None:
-    world.network.weather = STORM
+    world.bus.weather = STORM
     await asyncio.sleep(fault.for_s)
-    world.network.weather = world.plan.weather
+    world.bus.weather = world.plan.weather
 
 
 async def _call_goes_wrong(world: World, fault: Fault) -> None:
@@ -231,10 +244,12 @@ STRIKES: Final[Mapping[Kind, Callable[[World, Fault], Awaitable[None]]]] = {
     Kind.AGENT_DIES: _agent_dies,
     Kind.AGENT_DIES_AT_ACT: _agent_dies_at_act,
     Kind.AGENT_STANDS_STILL: _agent_stands_still,
+    Kind.AGENT_CLOCK_JUMPS: _hosts_clock_jumps,
     Kind.STORE_REFUSES: _store_refuses,
     Kind.STORE_REFUSES_ONE: _store_refuses,
     Kind.STORE_LOSES_ANSWERS: _store_loses_answers,
     Kind.LINK_IS_CUT: _link_is_cut,
+    Kind.BUS_GOES_DOWN: _bus_goes_down,
     Kind.WEATHER: _storm,
     Kind.HYPERVISOR_CALL: _call_goes_wrong,
     Kind.HYPERVISOR_UNREACHABLE: _hypervisor_unreachable,

@@ -12,15 +12,18 @@ from godwit.conductor.world import World as ConductorsWorld
 from godwit.model.errors import Unreachable
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Guest, Nic, PowerState
+from godwit.rpc.address import CONDUCTORS, agent_of
 from godwit.rpc.compute import ComputeRpc
 from godwit.rpc.conductor import ComputeTaskApi
+from godwit.rpc.contract import calls_of
+from godwit.rpc.exchange import Exchange
 from godwit.runtime.settings import HostsSettings, Settings, SimulatedHostSettings
+from godwit.sim.bus import Bus
 from godwit.sim.checkers import Checkers
 from godwit.sim.faults import Plan, Resident
 from godwit.sim.journal import Journal
-from godwit.sim.loop import VirtualClock
+from godwit.sim.loop import OwnClock, VirtualClock
 from godwit.sim.machine import Machine, Site, WatchedFleet
-from godwit.sim.network import Address, Network
 from godwit.sim.process import Process
 from godwit.sim.shelf import Shelf, Trouble, Window
 from godwit.store.interface import Store
@@ -33,17 +36,6 @@ PEOPLE: Final = "people"
 """Where requests come from."""
 
 
-class OwnClock(VirtualClock):
-    """One machine's wall clock, which somebody sets. The store's own is the world's."""
-
-    def __init__(self) -> None:
-        self.set_by_s = 0.0
-
-    def now_s(self) -> float:
-        """See `VirtualClock`."""
-        return super().now_s() + self.set_by_s
-
-
 @dataclass
 class Seat:
     """The place of one conductor: its lives follow each other here."""
@@ -54,6 +46,7 @@ class Seat:
     lives: int = 0
     process: Process | None = None
     shelf: Shelf | None = None
+    exchange: Exchange | None = None
     conductor: Conductor | None = None
 
 
@@ -74,15 +67,16 @@ class World:
         self.lost: set[InstanceUuid] = set()
         """Guests that the operator has given up."""
         self.chance = random.Random(f"run of {plan.seed}")
-        self.network = Network(self.chance, self.journal)
+        self.bus = Bus(self.chance, self.journal)
         self.people = Process(PEOPLE, PEOPLE, tasks=tasks, journal=self.journal)
-        self.api = self._api(self.people)
+        self._peoples = self.bus.exchange(self.people, VirtualClock())
+        self.api = self._peoples.reach(ComputeTaskApi, CONDUCTORS)
         self.seats = {
             f"conductor-{n}": Seat(f"conductor-{n}") for n in range(1, plan.conductors + 1)
         }
         self._tasks = tasks
         site = Site(self.settings, self.fleet, self.journal, tasks, self.chance, self.store.queries)
-        self.machines = {host: Machine(host, site, self._api) for host in sorted(plan.hosts)}
+        self.machines = {host: Machine(host, site, self.bus) for host in sorted(plan.hosts)}
 
     async def begin(self) -> None:
         """Guests are there, and every process has begun."""
@@ -90,7 +84,8 @@ class World:
             self.fleet.add_guest(resident.host, guest_of(resident))
             self.fleet.set_writes(uuid_of(resident.number), resident.writes)
         await self.store.ensure_hosts(tuple(self.settings.hosts))
-        self.network.weather = self.plan.weather
+        await self._peoples.open()
+        self.bus.weather = self.plan.weather
         self.begin_everywhere()
 
     def begin_everywhere(self) -> None:
@@ -110,23 +105,25 @@ class World:
         troubles = (self.trouble, seat.trouble)
         window = Window(self.store, process, troubles, self.chance)
         clock = StoreClock(seat.clock, steady_s=asyncio.get_running_loop().time)
+        exchange = self.bus.exchange(process, clock)
         shelf = Shelf(self.store, process, self.journal, troubles=troubles, chance=self.chance)
         world = ConductorsWorld(
             store=cast("Store", shelf),
             queries=cast("Queries", window),
-            computes={host: self._compute(host, process) for host in self.machines},
+            computes={host: exchange.reach(ComputeRpc, agent_of(host)) for host in self.machines},
             clock=clock,
             settings=self.settings,
         )
-        seat.process, seat.shelf = process, shelf
+        seat.process, seat.shelf, seat.exchange = process, shelf, exchange
         seat.conductor = Conductor(world, owner=name, alone=False)
+        process.create_task(_answer(seat.conductor, exchange), name=f"{name} answers")
         process.create_task(_conduct(seat.conductor, clock, window, process), name=name)
         self.journal.note(f"{name} begins")
 
     def heal(self) -> None:
         """From now on nothing goes wrong; guests that are off stay off."""
         self.journal.note("healed")
-        self.network.heal()
+        self.bus.heal()
         self.trouble.refuses_until_s = self.trouble.answers_lost = 0.0
         for seat in self.seats.values():
             seat.trouble.refuses_until_s = seat.trouble.answers_lost = 0.0
@@ -134,6 +131,7 @@ class World:
             if seat.shelf is not None:
                 seat.shelf.ordeal = None
         for machine in self.machines.values():
+            machine.clock.set_by_s = 0.0
             if machine.agent is not None:
                 machine.agent.ordeal = None
         self.begin_everywhere()
@@ -148,23 +146,14 @@ class World:
         for machine in self.machines.values():
             machine.end()
 
-    def _compute(self, host: HostName, caller: Process) -> ComputeRpc:
-        find = self.machines[host].address
-        return self.network.connect(ComputeRpc, find, caller=caller, who=host)
 
-    def _api(self, caller: Process) -> ComputeTaskApi:
-        return self.network.connect(
-            ComputeTaskApi, self._any_conductor, caller=caller, who="conductor"
-        )
-
-    def _any_conductor(self) -> Address | None:
-        """As a queue group gives each message to one of those that live."""
-        living = [
-            Address(seat.process, seat.conductor.manager)
-            for seat in self.seats.values()
-            if seat.process is not None and seat.process.alive and seat.conductor is not None
-        ]
-        return self.chance.choice(living) if living else None
+async def _answer(conductor: Conductor, exchange: Exchange) -> None:
+    """As `service.conductor` has it answer."""
+    await exchange.open()
+    answerer: ComputeTaskApi = conductor.manager
+    reports = calls_of(ComputeTaskApi)["report_host"]
+    await exchange.overhear(reports, CONDUCTORS, conductor.manager.overhear_report)
+    await exchange.answer(ComputeTaskApi, answerer, CONDUCTORS)
 
 
 async def _conduct(

@@ -36,10 +36,12 @@ class Reading:
 
     @property
     def ahead_s(self) -> float | None:
-        """How far the server is ahead of that clock; None: the answer took too long to tell."""
+        """How far the server is ahead of that clock, at least: so nobody finds a lease over before
+        it is. None: the answer took too long to tell.
+        """
         if self.answered_s - self.asked_s > SURE_WITHIN_S:
             return None
-        return self.said_s - (self.asked_s + self.answered_s) / 2
+        return self.said_s - self.answered_s
 
 
 Look = Callable[[], Awaitable[Reading | None]]

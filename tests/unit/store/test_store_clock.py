@@ -86,6 +86,15 @@ def test_an_answer_that_took_long_does_not_set_it() -> None:
     told(tale)
 
 
+def test_it_is_never_ahead_of_the_server_however_long_the_answer_took() -> None:
+    async def tale(server: Server, clock: StoreClock, tasks: asyncio.TaskGroup) -> None:
+        server.answers_after_s = SURE_WITHIN_S
+        await clock.keep(server.look, tasks)
+        assert now_there_s() - SURE_WITHIN_S <= clock.now_s() <= now_there_s()
+
+    told(tale)
+
+
 def test_it_goes_on_while_the_server_is_away() -> None:
     async def tale(server: Server, clock: StoreClock, tasks: asyncio.TaskGroup) -> None:
         await clock.keep(server.look, tasks)
