@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from tests.lab.whole import now_s
+from tests.lab.asking import now_s
 
 from godwit.lab.host import LabHost
 from godwit.lab.layout import Network

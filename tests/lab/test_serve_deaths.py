@@ -8,7 +8,8 @@ import time
 from dataclasses import replace
 
 import pytest
-from tests.lab.whole import Site, guests, local_disk, now_s, roomy, slowed
+from tests.lab.asking import now_s
+from tests.lab.whole import Site, guests, local_disk, roomy, slowed
 
 from godwit.lab.heartbeat import Heartbeats
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.lab.whole import CALL_TIMEOUT_S, Site, guests, local_disk, now_s, shared_disk
+from tests.lab.asking import now_s
+from tests.lab.whole import CALL_TIMEOUT_S, Site, guests, local_disk, shared_disk
 
 from godwit.cli.exits import Exit
 from godwit.lab.guest import DiskPlace, GuestSpec, domain_state
