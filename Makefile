@@ -1,7 +1,7 @@
 # Every target does its own set-up. `make help` is the list.
 PYTHON := .venv/bin/python
 
-.PHONY: help demo demo-cluster bench test test-quick sim lab docs clean
+.PHONY: help demo demo-cluster bench test test-faults test-quick sim lab docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
@@ -20,6 +20,9 @@ test: ## everything, quickest first, stops at the first failure; as root on Debi
 
 test-quick: ## all but the lab, on any machine with Python 3.11
 	@tools/set-up quick && exec $(PYTHON) tools/check quick
+
+test-faults: ## kill, freeze and cut off each process at each moment of real moves (CELLS='w*', LABS=2); goes on where it was
+	@tools/set-up && $(PYTHON) -m tests.kills --cells '$(or $(CELLS),*)' --labs $(or $(LABS),1)
 
 sim: ## run the whole system under seeds and break it (RUNS=300, or SEED=7 for one, step by step)
 	@tools/set-up quick && .venv/bin/godwit sim $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))

@@ -149,7 +149,7 @@ class Cluster(Console):
     def _agent(self, host: LabHost) -> Process:
         """Its files are the host's own; it knows no other host, and no database."""
         outside, inside = host.layout.folder / AGENT_FILES, Path("/") / AGENT_FILES
-        outside.mkdir(parents=True, mode=0o700)
+        outside.mkdir(parents=True, mode=0o700, exist_ok=True)
         shutil.copy(self._folder / "authority/cacert.pem", outside / "bus-ca.pem")
         shutil.copy(self._folder / f"bus/hosts/{host.name}.seed", outside / "bus.seed")
         (outside / "compute.toml").write_text(

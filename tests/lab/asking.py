@@ -1,7 +1,7 @@
 """A person at the command's other end: asks the API of a control plane that drives a lab, begins
 moves, waits for their ends, and compares what is on record with what stands on the hosts.
 
-The base of `whole.Site` and of the clusters of `tests/faults`.
+The base of `whole.Site` and of the clusters of `tests/kills`.
 """
 
 from __future__ import annotations

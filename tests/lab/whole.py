@@ -157,7 +157,7 @@ def start(host: LabHost, specs: tuple[GuestSpec, ...]) -> None:
         start_guest(host, spec)
 
 
-def is_known(site: Site, spec: GuestSpec) -> Callable[[], bool]:
+def is_known(site: Asker, spec: GuestSpec) -> Callable[[], bool]:
     """Asks whether the guest is on record and runs."""
 
     def known() -> bool:

@@ -1,0 +1,222 @@
+"""Plays one cell on a scene: a guest, the moment, the acts, and what must be so when all is over.
+
+The guest's heartbeat decides where it ran, when, and whether it ran once; the record is compared
+with that, never the other way round.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+import msgspec
+from tests.kills.cells import Act, Cell, Kind, Place, Verb
+from tests.kills.moments import Held, Missed, facts_of
+from tests.kills.results import Outcome, Result
+from tests.kills.scene import DESTINATION, SOURCE, Scene
+from tests.lab.asking import now_s
+from tests.lab.serve_records import Migration
+from tests.lab.whole import RUSHING, is_known, roomy, set_pace, shared_disk, small_disk, start
+
+from godwit.cli.transport import Unanswered
+from godwit.lab.errors import LabError
+from godwit.lab.guest import GuestSpec
+from godwit.lab.heartbeat import Heartbeats
+from godwit.lab.restore import restore
+from godwit.runtime.clock import SystemClock, iso
+
+STORY_LIMIT_S = 240.0
+KNOWN_LIMIT_S = 30.0
+FELT_S = 0.5
+TAKEOVER_S = 10.0
+RETRIES = "/proc/sys/net/ipv4/tcp_retries2"
+DONE = {"completed", "failed", "cancelled", "error"}
+
+
+class Player:
+    """Plays cells, one after another, on one scene."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._count = 0
+
+    def play(self, cell: Cell) -> Result:
+        """What came of it. The lab is as it was found; the cluster may not have got over it."""
+        began_s = now_s()
+        result = Result(cell.name, Outcome.MISSED, at=iso(SystemClock().now_s()))
+        try:
+            result = self._play(cell, result)
+        except Missed as missed:
+            result = msgspec.structs.replace(result, problems=(str(missed),))
+        except (AssertionError, LabError, OSError, RuntimeError, Unanswered) as error:
+            problem = f"{type(error).__name__}: {error}"[:2000]
+            result = msgspec.structs.replace(
+                result, outcome=Outcome.FAILED, problems=(problem,), migration=self._uuid()
+            )
+        finally:
+            self._scene.give_everything_back()
+            restore(self._scene.lab)
+        return msgspec.structs.replace(result, took_s=round(now_s() - began_s, 1))
+
+    def _uuid(self) -> str:
+        return self._scene.migration_uuid
+
+    def _play(self, cell: Cell, result: Result) -> Result:
+        scene = self._scene
+        spec = self._spec(cell.kind)
+        scene.new_guest(spec.name)
+        scene.make_sure_all_run()
+        scene.until("no server to be known", scene.forgets_all, timeout_s=KNOWN_LIMIT_S)
+        with Heartbeats(scene.lab, [spec.name]) as beats, soon_noticed(scene, cell.kind):
+            start(scene.host(SOURCE), (spec,))
+            beats.wait(spec.name, SOURCE)
+            scene.until(f"{spec.name} to be known", is_known(scene, spec), timeout_s=KNOWN_LIMIT_S)
+            held, began_s = Held(scene, beats), now_s()
+            try:
+                held.enter(cell.moment, cell.kind)
+                hit_at = iso(SystemClock().now_s())
+                self._do(cell.acts, held)
+            finally:
+                held.release()
+            result = msgspec.structs.replace(
+                result, proof=held.proof, outcome=Outcome.FAILED, migration=scene.migration_uuid
+            )
+            return self._judge(cell, spec, beats, result, began_s, hit_at)
+
+    def _spec(self, kind: Kind) -> GuestSpec:
+        self._count += 1
+        name = f"g{self._count}"
+        match kind:
+            case Kind.PLAIN:
+                return roomy(name)
+            case Kind.SHARED:
+                return roomy(name, shared_disk(name))
+            case Kind.LOCAL:
+                return roomy(name, small_disk(name))
+            case Kind.POST_COPY:
+                return roomy(name, set_mib=40)
+
+    def _do(self, acts: tuple[Act, ...], held: Held) -> None:
+        scene = self._scene
+        for act in acts:
+            time.sleep(act.after_s)
+            if act.verb is Verb.RELEASE:
+                held.release()
+            elif act.verb is Verb.ABORT:
+                path = f"/godwit/v1/migrations/{scene.migration_uuid}/abort"
+                scene.send("POST", path, {"reason": "table of faults"})
+            elif act.on is not None:
+                scene.act(act.verb, act.on)
+        scene.give_everything_back()
+
+    # --- what must be so --------------------------------------------------------------------------
+
+    def _judge(
+        self,
+        cell: Cell,
+        spec: GuestSpec,
+        beats: Heartbeats,
+        result: Result,
+        began_s: float,
+        hit_at: str,
+    ) -> Result:
+        scene = self._scene
+        scene.make_sure_all_run()
+        migration = self._settled(result.migration)
+        place = place_of(migration)
+        gap_s = beats.longest_gap_s(spec.name, began_s)
+        problems = [] if place in cell.expected.places else [f"the story ended as {migration}"]
+        problems += beats.check_ran_once(spec.name)
+        takeover_s = self._takeover_s(result.migration, hit_at)
+        if cell.takes_over and (takeover_s is None or takeover_s > TAKEOVER_S):
+            problems.append(f"taken over after {takeover_s} s")
+        again_s: float | None = None
+        if place in (Place.THERE, Place.HERE):
+            again_s = self._again(spec, beats, place)
+            problems += beats.check_ran_once(spec.name)
+            limit_s = cell.expected.gap_max_s or again_s + FELT_S
+            if gap_s > limit_s:
+                problems.append(f"silent for {gap_s:.2f} s, at most {limit_s:.2f} s are right")
+        return msgspec.structs.replace(
+            result,
+            outcome=Outcome.FAILED if problems else Outcome.PASSED,
+            problems=tuple(problems),
+            place=place,
+            code=migration.reason.code if migration.reason else "",
+            gap_s=round(gap_s, 3),
+            undisturbed_s=round(again_s, 3) if again_s is not None else None,
+            takeover_s=takeover_s,
+        )
+
+    def _settled(self, uuid: str) -> Migration:
+        """The migration once its story has ended, or a person is needed."""
+        scene = self._scene
+
+        def is_over() -> bool:
+            try:
+                migration = scene.migration(uuid)
+            except (OSError, AssertionError, Unanswered):
+                return False
+            return migration.direction == "ended" or migration.outcome == "person-needed"
+
+        scene.until(f"migration {uuid} to end", is_over, timeout_s=STORY_LIMIT_S, poll_s=0.2)
+        return scene.migration(uuid)
+
+    def _again(self, spec: GuestSpec, beats: Heartbeats, place: Place) -> float:
+        """Nothing is left over, and it moves again at once; its longest silence over that move."""
+        scene = self._scene
+        here, there = (SOURCE, DESTINATION) if place is Place.HERE else (DESTINATION, SOURCE)
+        beats.wait(spec.name, here)
+        scene.assert_at_rest({spec: here})
+        no_job(scene, spec.name, here)
+        set_pace(scene.host(here), RUSHING, spec.name)
+        began_s = now_s()
+        scene.moved(spec.name, there)
+        beats.wait(spec.name, there)
+        scene.assert_at_rest({spec: there})
+        return beats.longest_gap_s(spec.name, began_s)
+
+    def _takeover_s(self, uuid: str, hit_at: str) -> float | None:
+        """How long after the fault another conductor went on; None if none did."""
+        answer = self._scene.send("GET", f"/godwit/v1/migrations/{uuid}/timeline")
+        entries = msgspec.json.decode(answer.body)["entries"]
+        taken = [entry["at"] for entry in entries if entry["what"] == "taken-over"]
+        if not taken:
+            return None
+        since = datetime.fromisoformat(taken[0]) - datetime.fromisoformat(hit_at)
+        return round(since.total_seconds(), 1)
+
+
+def place_of(migration: Migration) -> Place:
+    """Where the guest is by the record. `assert_at_rest` holds that against the hosts."""
+    if migration.outcome == "moved-and-ended" or (
+        migration.reason is not None and migration.reason.code in ("guest-ended", "guest-stopped")
+    ):
+        return Place.ENDED
+    if migration.outcome == "person-needed":
+        return Place.LOST
+    return Place.THERE if migration.status == "completed" else Place.HERE
+
+
+def no_job(scene: Scene, guest: str, name: str) -> None:
+    """libvirt has no job for it, and QEMU copies no disk; AssertionError otherwise."""
+    host = scene.host(name)
+    said = facts_of(host.run("virsh", "domjobinfo", guest))
+    assert "Job type: None" in said, said
+
+
+@contextmanager
+def soon_noticed(scene: Scene, kind: Kind) -> Iterator[None]:
+    """For a post-copy: both hosts give a connection up after a second without an answer."""
+    hosts = [scene.host(name) for name in (SOURCE, DESTINATION)] if kind is Kind.POST_COPY else []
+    before = [host.run("cat", RETRIES).stdout.strip() for host in hosts]
+    for host in hosts:
+        host.run("sh", "-c", f"echo 2 > {RETRIES}")
+    try:
+        yield
+    finally:
+        for host, value in zip(hosts, before, strict=True):
+            if host.is_on:
+                host.run("sh", "-c", f"echo {value} > {RETRIES}")
