@@ -5,6 +5,7 @@ An implementer subclasses `DriverContract` in a test module of its own and gives
 driver is held to it in virtual time, libvirt's in the lab.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -488,6 +489,27 @@ class DriverContract:
             await driver.open()
             try:
                 assert not await driver.source_is_gone()
+            finally:
+                await driver.close()
+
+        world.run(claim)
+
+    def test_a_source_is_seen_to_die_only_with_all_of_its_guest_at_the_destination(
+        self, world: DriverWorld
+    ) -> None:
+        async def claim(hosts: TwoHosts) -> None:
+            agreed = await prepare(world, hosts)
+            driver = world.transfer_driver(agreed.instance, agreed.migrate_data, agreed.destination)
+            await driver.open()
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    call = tasks.create_task(driver.transfer())
+                    if await driver.sees_source_die():
+                        there = await hosts.destination.sight_destination(
+                            agreed.instance, agreed.migrate_data
+                        )
+                        assert there.word is DestinationWord.READY
+                assert call.result().error == ""
             finally:
                 await driver.close()
 

@@ -157,19 +157,23 @@ class Move:
         """The codes of the refusals of `check`."""
         return [refusal.code for refusal in (await self.check(block)).refusals]
 
-    async def prepare(self) -> None:
-        """Everything up to the transfer, which is opened."""
+    async def agree_and_make_room(self) -> None:
+        """Everything up to the transfer."""
         checked = await self.check()
         assert checked.refusals == ()
         assert checked.migrate_data is not None
         made = await self.destination.pre_live_migration(self.instance, checked.migrate_data)
         assert isinstance(made, LibvirtLiveMigrateData)
         self.migrate_data = made
+
+    async def prepare(self) -> None:
+        """The same, and the transfer is opened."""
+        await self.agree_and_make_room()
         self.transfer = LibvirtTransferDriver(
             End(HostName(self.here.name), settings_of(self.here)),
             End(HostName(self.there.name), settings_of(self.there)),
             self.instance,
-            made,
+            self.agreed,
             steering=UNSTEERED,
         )
         await self.transfer.open()

@@ -138,9 +138,10 @@ class _Move:
         async with asyncio.TaskGroup() as tasks:
             call = tasks.create_task(self._call(), name="transfer call")
             steering = tasks.create_task(self._helm.steer(call), name="steering")
+            ran = await self._dies_before(call) and await self._let_run_at_death()
             outcome = await call
             # First of all: neither a slow sample nor a search for reasons keeps the guest waiting.
-            ran = await self._let_run_on_proof()
+            ran = ran or await self._let_run_on_proof()
             if outcome.error and not ran:
                 outcome = await self._explained(outcome)
         stopped = steering.result()
@@ -188,6 +189,33 @@ class _Move:
             return outcome
         return await see_through(self._driver, outcome)
 
+    async def _dies_before(self, call: asyncio.Task[TransferOutcome]) -> bool:
+        """Is the source seen to die, all of the guest being there, while the call is still out?"""
+        if not self._terms.waits_for_us:
+            return False
+        async with asyncio.TaskGroup() as tasks:
+            death = tasks.create_task(self._sees_source_die(), name="watch over the source")
+            await asyncio.wait({call, death}, return_when=asyncio.FIRST_COMPLETED)
+            death.cancel()
+        return not death.cancelled() and death.result()
+
+    async def _sees_source_die(self) -> bool:
+        try:
+            return await self._driver.sees_source_die()
+        except GodwitError as error:
+            log.warning("the source's death is not to be seen", words=error.reason.words)
+            return False
+
+    async def _let_run_at_death(self) -> bool:
+        """What fails here is tried again after the call's return."""
+        try:
+            ran = await self._let_run_as_proven()
+        except GodwitError as error:
+            log.warning("the guest was not let run", words=error.reason.words)
+            return False
+        log.info("the guest was let run at the death of its source")
+        return ran
+
     async def _let_run_on_proof(self) -> bool:
         """Let the guest run at the destination, if the source is proven gone. True if it was.
 
@@ -205,12 +233,13 @@ class _Move:
         return False
 
     async def _let_run_once(self) -> bool:
+        return await self._driver.source_is_gone() and await self._let_run_as_proven()
+
+    async def _let_run_as_proven(self) -> bool:
         """The proof is noted before the guest runs, and forced to disk after: the guest waits for
         no disk. If we die between, the note stays. If the host's power fails between, a transient
         guest that is absent at the source and runs at the destination is found there all the same.
         """
-        if not await self._driver.source_is_gone():
-            return False
         self._steady.note(Mark.STOPPED_AS_MIGRATED)
         try:
             if self._terms.waits_for_us:

@@ -280,6 +280,13 @@ class TransferDriver(Protocol):
         """
         ...
 
+    async def sees_source_die(self) -> bool:
+        """At both ends, while `transfer` is out: proof before its return. True as soon as the
+        source's half is seen dead and all of the guest arrived, False as soon as it is known that
+        this will not be seen. May wait for ever, and may be cancelled; only looks.
+        """
+        ...
+
     async def let_run_at_destination(self) -> None:
         """Resume the arrived guest. Only after proof; a guest that already runs is left alone."""
         ...

@@ -91,6 +91,9 @@ class JobDriver:
     async def source_is_gone(self) -> bool:
         return self._event() == "left"
 
+    async def sees_source_die(self) -> bool:
+        raise AssertionError
+
     def _event(self) -> str:
         return self.event if asyncio.get_running_loop().time() >= self.event_at_s else ""
 

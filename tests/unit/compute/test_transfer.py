@@ -46,6 +46,8 @@ class ScriptedDriver:
     on_call: Callable[[str], None] = lambda call: None
     progress_takes_s: float = 0.0
     abort_works: bool = True
+    dies_after_s: float | None = None
+    """When its source can be seen to die, if it can."""
     job_after_s: float = 0.0
     """So long after the call began there is no job yet that could be stopped."""
     diary: list[str] = field(default_factory=list)
@@ -68,6 +70,14 @@ class ScriptedDriver:
             return TransferOutcome(error="canceled by client")
         except TimeoutError:
             return TransferOutcome(error=self.error)
+
+    async def sees_source_die(self) -> bool:
+        self._raise("sees_source_die")
+        if self.dies_after_s is None:
+            return False
+        await asyncio.sleep(self.dies_after_s)
+        self._noted("died")
+        return True
 
     async def explained(self, outcome: TransferOutcome) -> TransferOutcome:
         self._noted("explained")
@@ -239,13 +249,73 @@ def test_an_error_that_cannot_be_explained_is_told_as_it_is() -> None:
     assert (result.error, result.reason) == ("copy failed", None)
 
 
+def test_a_guest_is_let_run_at_the_death_of_its_source_before_the_call_is_back() -> None:
+    folder, alive = MemoryFolder(), list[bool]()
+    driver = ScriptedDriver(transfer_s=4.0, dies_after_s=3.8)
+
+    def look(call: str) -> None:
+        if call == "let_run_at_destination":
+            alive.append(asyncio.get_running_loop().time() < 3.9)
+            alive.append(folder.has(Mark.STOPPED_AS_MIGRATED))
+
+    driver.on_call = look
+    result = transferred(driver, folder)
+    assert alive == [True, True], "in time, and on record before"
+    assert result == TransferResult(statistics=STATISTICS, ran_at_destination=True)
+    assert driver.diary[-4:] == ["died", "let_run_at_destination", "statistics", "close"]
+
+
+def test_a_guest_that_runs_since_the_death_of_its_source_runs_on_whatever_the_call_says() -> None:
+    driver = ScriptedDriver(dies_after_s=3.8, error="end of file", gone=False)
+    result = transferred(driver, MemoryFolder())
+    assert (result.error, result.ran_at_destination) == ("end of file", True)
+    assert driver.diary[-3:] == ["died", "let_run_at_destination", "close"]
+
+
+@pytest.mark.parametrize(
+    "blind",
+    [
+        ScriptedDriver(transfer_s=4.0),
+        ScriptedDriver(transfer_s=4.0, dies_after_s=300.0),
+        ScriptedDriver(transfer_s=4.0, raises={"sees_source_die": [UNREACHABLE]}),
+    ],
+    ids=["says so", "waits for ever", "fails"],
+)
+def test_a_guest_waits_no_longer_than_the_call_for_a_death_that_is_not_seen(
+    blind: ScriptedDriver,
+) -> None:
+    at_s = list[float]()
+
+    def look(call: str) -> None:
+        if call == "let_run_at_destination":
+            at_s.append(asyncio.get_running_loop().time())
+
+    blind.on_call = look
+    assert transferred(blind, MemoryFolder()).ran_at_destination
+    assert at_s == [pytest.approx(4.0)]
+
+
+@pytest.mark.parametrize("trouble", [UNREACHABLE, REFUSED], ids=["unreachable", "refused"])
+def test_what_fails_at_the_death_of_the_source_is_tried_again_after_the_call(
+    trouble: GodwitError,
+) -> None:
+    driver = ScriptedDriver(dies_after_s=3.8, raises={"let_run_at_destination": [trouble]})
+    assert transferred(driver, MemoryFolder()).ran_at_destination
+    assert driver.diary[-6:-2] == [
+        "died",
+        "let_run_at_destination",
+        "source_is_gone",
+        "let_run_at_destination",
+    ]
+
+
 @pytest.mark.parametrize(
     "under",
     [terms(was_paused=True), terms(guard=Guard.LOCKS), terms(guard=Guard.POSTCOPY)],
     ids=["paused by its operator", "locks", "postcopy"],
 )
 def test_a_guest_that_does_not_wait_for_us_is_left_as_it_arrived(under: Terms) -> None:
-    driver, folder = ScriptedDriver(), MemoryFolder()
+    driver, folder = ScriptedDriver(dies_after_s=3.8), MemoryFolder()
     result = transferred(driver, folder, under)
     assert (result.error, result.ran_at_destination) == ("", False)
     assert "let_run_at_destination" not in driver.diary

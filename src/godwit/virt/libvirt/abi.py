@@ -59,6 +59,7 @@ class Event(IntEnum):
     """virDomainEventType, the lifecycle's, as far as it matters here."""
 
     STARTED = 2
+    SUSPENDED = 3
     RESUMED = 4
     STOPPED = 5
 
@@ -71,6 +72,10 @@ class Stopped(IntEnum):
     """The guest has left."""
     FAILED = 5
     """Its QEMU is no more, and nobody had asked for that."""
+
+
+SUSPENDED_MIGRATED: Final = 1
+"""VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED: the detail of SUSPENDED when the migration has paused it."""
 
 
 class JobType(IntEnum):

@@ -89,6 +89,7 @@ class Connection:
         self._came_back = asyncio.Event()
         self._last_failure: tuple[float, LibvirtUnreachable] | None = None
         self._closed = False
+        self._was_lost = False
         self._subscribers: list[asyncio.Event] = []
 
     async def call(
@@ -139,6 +140,11 @@ class Connection:
     def is_open(self) -> bool:
         """Is there a connection that is not known to be dead?"""
         return any(link.alive for link in self._links)
+
+    @property
+    def was_lost(self) -> bool:
+        """Has one broken? Then events may have gone unheard."""
+        return self._was_lost
 
     async def close(self) -> None:
         """Close every connection, at most `CLOSE_TIMEOUT_S` long; one that hangs is left behind."""
@@ -212,6 +218,7 @@ class Connection:
 
     def _lost(self, link: _Link) -> None:
         link.alive = False
+        self._was_lost = True
         self._came_back.set()
         self._something_changed()
 

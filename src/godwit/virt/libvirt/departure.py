@@ -10,7 +10,7 @@ from godwit.model.errors import Unreachable
 from godwit.model.ids import InstanceUuid
 from godwit.virt.driver import SeenEnd
 from godwit.virt.libvirt import reads
-from godwit.virt.libvirt.abi import Shutoff, State, Stopped
+from godwit.virt.libvirt.abi import Shutoff, State
 from godwit.virt.libvirt.connection import Connection
 from godwit.virt.libvirt.errors import LibvirtError
 from godwit.virt.libvirt.sighting import Reading
@@ -31,14 +31,6 @@ async def has_left(source: Connection, uuid: InstanceUuid) -> bool:
     if reading is None:
         return True
     return reading.state == State.SHUTOFF and reading.reason == Shutoff.MIGRATED
-
-
-def end_told_by(detail: int) -> SeenEnd | None:
-    """What the event STOPPED tells with this detail; None: that the guest has left."""
-    if detail == Stopped.MIGRATED:
-        return None
-    fell = detail in (Stopped.CRASHED, Stopped.FAILED)
-    return SeenEnd.CRASHED if fell else SeenEnd.WANTED
 
 
 async def end_seen(

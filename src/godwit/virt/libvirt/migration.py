@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from dataclasses import replace as change
 from typing import Final
-from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
@@ -24,10 +23,9 @@ from godwit.model.reasons import Code, Reason, reason
 from godwit.model.sighting import SourceWord
 from godwit.model.steering import UNSTEERED, Steering, TransferLimits
 from godwit.runtime.settings import LibvirtHostSettings
-from godwit.virt.driver import SeenEnd, TransferEvidence, TransferOutcome
+from godwit.virt.driver import TransferEvidence, TransferOutcome
 from godwit.virt.libvirt import acts, reads, volumes
 from godwit.virt.libvirt.abi import (
-    FROM_RPC,
     PARAM_BANDWIDTH,
     PARAM_CONNECTIONS,
     PARAM_DISKS,
@@ -36,26 +34,24 @@ from godwit.virt.libvirt.abi import (
     PARAM_URI,
     Domain,
     DomainXml,
-    Event,
     Libvirt,
     Migrate,
-    Trouble,
 )
 from godwit.virt.libvirt.connection import FOR_EVER, Connection
-from godwit.virt.libvirt.departure import end_seen, end_told_by, has_left
-from godwit.virt.libvirt.errors import LibvirtError
+from godwit.virt.libvirt.deathwatch import Deathwatch
+from godwit.virt.libvirt.departure import end_seen, has_left
+from godwit.virt.libvirt.errors import LibvirtError, is_certificate_problem
 from godwit.virt.libvirt.own_limits import OwnLimits
 from godwit.virt.libvirt.pool_volumes import as_files
 from godwit.virt.libvirt.progress import in_post_copy, progress_of, statistics_of, with_disks
 from godwit.virt.libvirt.rewriting import destination_xml
 from godwit.virt.libvirt.sighting import source_sighting
+from godwit.virt.libvirt.source_events import Heard, after, died_when_all_was_sent
 from godwit.virt.libvirt.storages import images_of
 
 PROGRESS_TIMEOUT_S: Final = 2.0
 HELD_BACK_MIB_PER_S: Final = 1
 """The least that libvirt knows."""
-SOCKET_BROKE: Final = ("Error in the pull function", "Error in the push function")
-"""In the words of GnuTLS."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +99,8 @@ class LibvirtTransferDriver:
         """The most that the source has shown of them, in its samples and at the job's end."""
         self._limits = OwnLimits(self._source, instance.uuid)
         self._sampled = Progress()
-        self._stopped_as_migrated = False
-        self._stopped_otherwise: SeenEnd | None = None
+        self._heard = Heard()
+        self._deathwatch = Deathwatch(source.settings.uri)
         self._came_back_without_error = False
 
     async def open(self) -> None:
@@ -118,6 +114,8 @@ class LibvirtTransferDriver:
                     )
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from failures
+        # Once events are listened to: no other QEMU can take its place unheard.
+        await self._deathwatch.begin(self._source, self._uuid)
 
     async def clear_autostart(self) -> None:
         """See `TransferDriver`."""
@@ -163,7 +161,7 @@ class LibvirtTransferDriver:
 
     async def explained(self, outcome: TransferOutcome) -> TransferOutcome:
         """See `TransferDriver`. What does not answer explains nothing."""
-        ended = self._stopped_otherwise
+        ended = self._heard.ended
         try:
             ended = await end_seen(self._source, self._uuid, unseen=ended)
         except Unreachable:
@@ -206,9 +204,23 @@ class LibvirtTransferDriver:
         """See `TransferDriver`. The proof: libvirt has confirmed the switch, by the call's return
         without error or by its event, and the source's half is seen to be no more.
         """
-        if not (self._came_back_without_error or self._stopped_as_migrated):
+        if not (self._came_back_without_error or self._heard.left):
             return False
         return await has_left(self._source, self._uuid)
+
+    async def sees_source_die(self) -> bool:
+        """See `TransferDriver`. The proof: QEMU is dead, and from the switch until then it cannot
+        have run unheard; and libvirt has found the destination's half whole, and leaves it to us.
+        """
+        if not await self._deathwatch.sees_it_die():
+            return False
+        try:
+            there = await self._destination.call(
+                "looking for the whole guest", lambda libvirt: reads.read_state(libvirt, self._uuid)
+            )
+        except (Unreachable, LibvirtError):
+            return False
+        return died_when_all_was_sent(self._heard, there, deaf=self._source.was_lost)
 
     async def let_run_at_destination(self) -> None:
         """See `TransferDriver`. Resumes only what waits for us (PAUSED by the guard)."""
@@ -241,6 +253,7 @@ class LibvirtTransferDriver:
         """See `TransferDriver`."""
         if not self._came_back_without_error:
             await self._limits.put_back()
+        self._deathwatch.close()
         connections = (self._mover, self._source, self._destination)
         await asyncio.gather(*(connection.close() for connection in connections))
 
@@ -256,13 +269,8 @@ class LibvirtTransferDriver:
         )
 
     def _source_event(self, uuid: str, event: int, detail: int) -> None:
-        if uuid != self._uuid:
-            return
-        if event == Event.STOPPED:
-            self._stopped_otherwise = end_told_by(detail)
-            self._stopped_as_migrated = self._stopped_otherwise is None
-        elif event in (Event.RESUMED, Event.STARTED):
-            self._stopped_as_migrated, self._stopped_otherwise = False, None
+        if uuid == self._uuid:
+            self._heard = after(self._heard, event, detail)
 
     def _source_completed(self, uuid: str, figures: Mapping[str, int]) -> None:
         if uuid == self._uuid:
@@ -283,18 +291,6 @@ class LibvirtTransferDriver:
             return None
         problem = f"{self._source_host} cannot reach it: {error.message}"
         return reason(Code.TLS_UNUSABLE, host=self._destination_host, problem=problem)
-
-
-def is_certificate_problem(error: LibvirtError, destination_uri: str) -> bool:
-    """Did one of the two libvirtds not believe the other's certificate?
-
-    The domain alone does not say so: a refused connection, a cut and a libvirtd that was killed
-    have the same one, with other numbers; and if that happens during the handshake, the same
-    number, with the words of GnuTLS for a socket that broke.
-    """
-    over_tls = urlsplit(destination_uri).scheme.endswith("+tls")
-    disbelief = (error.domain, error.number) == (FROM_RPC, Trouble.AUTH_FAILED)
-    return over_tls and disbelief and not any(words in error.message for words in SOCKET_BROKE)
 
 
 def flags_of(migrate_data: LibvirtLiveMigrateData, steering: Steering) -> Migrate:

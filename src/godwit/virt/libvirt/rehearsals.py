@@ -19,8 +19,8 @@ from godwit.model.steering import UNSTEERED
 from godwit.virt.libvirt import acts
 from godwit.virt.libvirt.abi import Domain, DomainXml, Libvirt, Start
 from godwit.virt.libvirt.connection import Connection, or_none
-from godwit.virt.libvirt.errors import LibvirtError
-from godwit.virt.libvirt.migration import flags_of, is_certificate_problem, parameters_of
+from godwit.virt.libvirt.errors import LibvirtError, is_certificate_problem
+from godwit.virt.libvirt.migration import flags_of, parameters_of
 from godwit.virt.libvirt.rewriting import destination_xml
 from godwit.virt.libvirt.twins import rehearsal_xml, tiny_xml
 

@@ -156,6 +156,10 @@ class SimulatedTransferDriver:
             half = self._fleet.half(self._source, self._uuid)
             return half is not None and half.state is HalfState.MIGRATED
 
+    async def sees_source_die(self) -> bool:
+        """See `TransferDriver`. Here the call is back as soon as the source has gone."""
+        return False
+
     async def let_run_at_destination(self) -> None:
         """See `TransferDriver`."""
         async with self._fleet.calling(self._destination, "let_run_at_destination"):

@@ -37,6 +37,7 @@ def test_the_number_is_libvirts(name: str, value: int) -> None:
         ("VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED", abi.JobStats.KEEP_COMPLETED),
         ("VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT", abi.MIGRATION_OUT),
         *((f"VIR_DOMAIN_EVENT_STOPPED_{each.name}", each) for each in abi.Stopped),
+        ("VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED", abi.SUSPENDED_MIGRATED),
         ("VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE", abi.FAIL_INCOMPATIBLE),
         ("VIR_FROM_RPC", abi.FROM_RPC),
         ("VIR_STORAGE_POOL_RUNNING", abi.POOL_RUNNING),

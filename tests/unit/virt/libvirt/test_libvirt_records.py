@@ -39,8 +39,8 @@ from godwit.virt.libvirt.checks import (
     destination_refusals,
     source_refusals,
 )
-from godwit.virt.libvirt.errors import LibvirtError
-from godwit.virt.libvirt.migration import flags_of, is_certificate_problem, parameters_of
+from godwit.virt.libvirt.errors import LibvirtError, is_certificate_problem
+from godwit.virt.libvirt.migration import flags_of, parameters_of
 from godwit.virt.libvirt.needs import HostOffer
 from godwit.virt.libvirt.progress import progress_of, statistics_of, with_disks
 from godwit.virt.libvirt.sighting import Reading
