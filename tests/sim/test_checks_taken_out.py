@@ -58,22 +58,26 @@ CHECKS = {
         '            "post_live_migration_at_destination",\n'
         "            do=post_live_migration_at_destination,\n"
         "            where=at_destination,\n"
+        "            told_later=True,\n"
         "        ),\n"
         "        Forward(\n"
         '            "post_live_migration_at_source",\n'
         "            do=post_live_migration_at_source,\n"
         "            where=at_source,\n"
+        "            told_later=True,\n"
         "        ),\n",
         "        Forward(\n"
         '            "post_live_migration_at_source",\n'
         "            do=post_live_migration_at_source,\n"
         "            where=at_source,\n"
+        "            told_later=True,\n"
         "        ),\n"
         '        Forward("record_new_host", do=record_new_host),\n'
         "        Forward(\n"
         '            "post_live_migration_at_destination",\n'
         "            do=post_live_migration_at_destination,\n"
         "            where=at_destination,\n"
+        "            told_later=True,\n"
         "        ),\n",
         "tidied before it was on record",
     ),

@@ -1,7 +1,8 @@
 """Where a story goes from a position: pure decisions over its row. Used by `executor` alone."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final, Generic
 
 import msgspec
@@ -83,7 +84,12 @@ class Course(Generic[W, F]):
 
     def facts(self, story: Story) -> F:
         """What the story has learned so far."""
-        return msgspec.json.decode(story.facts, type=self.saga.facts)
+        return self._read(story.facts)
+
+    def learned(self, story: Story, facts: F | None) -> Story:
+        """With the facts that an act returned, if there is anything new in them."""
+        known = facts is None or facts is self.facts(story)
+        return story if known else replace(story, facts=msgspec.json.encode(facts))
 
     def context(self, story: Story, world: W) -> Context[W, F]:
         """What an act at the position is given."""
@@ -95,6 +101,13 @@ class Course(Generic[W, F]):
             abort_requested=story.abort is not None,
             failure=story.failure,
         )
+
+    @cached_property
+    def _read(self) -> Callable[[bytes], F]:
+        """Every act and record of a story asks for the same facts, until one of them learns. Kept
+        of as many stories as are told at once.
+        """
+        return lru_cache(256)(msgspec.json.Decoder(self.saga.facts).decode)
 
     @cached_property
     def _undoable(self) -> dict[str, Step[W, F] | Pivot[W, F]]:
@@ -122,11 +135,6 @@ def moved(story: Story, direction: Direction, step: str) -> Story:
     return replace(
         story, direction=direction, step=step, owner=owner, resting="", attempts=0, wake_at_s=0.0
     )
-
-
-def learned(story: Story, facts: object) -> Story:
-    """With the facts that an act returned."""
-    return replace(story, facts=msgspec.json.encode(facts))
 
 
 def rests(story: Story, why: str, *, until_s: float, attempts: int = 0) -> Story:

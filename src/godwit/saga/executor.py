@@ -1,4 +1,4 @@
-"""The executor: tells a story from its log, one durable write per step, forward or back.
+"""The executor: tells a story from its log, at most one durable write per step, forward or back.
 
 Called by the sweeper (`recovery`). Wherever the log ends, the story goes on from there: the act at
 its position is simply done (again). No act is ever cancelled from outside; the lease is renewed
@@ -21,7 +21,6 @@ from godwit.saga.course import (
     Course,
     debt_of,
     is_told,
-    learned,
     moved,
     rests,
     told,
@@ -160,13 +159,11 @@ class Executor(Generic[W, F]):
         if isinstance(outcome, Failed):
             return await self._turn_back(story, outcome.reason)
         facts, write = parted(outcome)
-        story = learned(story, facts)
-        if step.only_reads:
-            return self._advance_unrecorded(story)
+        story = self._course.learned(story, facts)
+        over, later = told(story, What.DONE), step.only_reads
         try:
             # Heard with the record itself: a pivot's do cannot be called off from here.
-            over = told(story, What.DONE)
-            return await self._advance(story, over, along=write, unless_aborted=True)
+            return await self._advance(story, over, along=write, unless_aborted=True, later=later)
         except _CalledOff as called_off:
             return await self._turn_back(story, called_off.reason)
 
@@ -181,7 +178,7 @@ class Executor(Generic[W, F]):
             story = replace(story, failure=facts.reason)
             entry = told(story, What.FAILED, facts.reason)
         else:
-            story = learned(story, facts)
+            story = self._course.learned(story, facts)
             entry = told(story, What.DONE)
         return await self._record(moved(story, Direction.RESOLVING, pivot.name), entry)
 
@@ -189,14 +186,15 @@ class Executor(Generic[W, F]):
         found = await outcome_of(self._saga.pivot.resolve, self._context(story))
         match found:
             case Happened():
-                story = learned(replace(story, failure=None), found.facts)
-                return await self._advance(story, told(story, What.RESOLVED))
+                story = self._course.learned(replace(story, failure=None), found.facts)
+                later = self._saga.pivot.told_later
+                return await self._advance(story, told(story, What.RESOLVED), later=later)
             case DidNotHappen(reason=failure, facts=facts):
-                story = story if facts is None else learned(story, facts)
+                story = self._course.learned(story, facts)
                 story = moved(replace(story, failure=failure), Direction.BACKWARD, story.step)
                 return await self._record(story, told(story, What.RESOLVED, failure))
             case Undecided(again_after_s=again_after_s, reason=seen, facts=facts):
-                story = story if facts is None else learned(story, facts)
+                story = self._course.learned(story, facts)
                 why = ASKING_AGAIN if seen is None else PERSON_NEEDED
                 entry = told(story, What.RESTS, seen)
                 entry = replace(entry, words=why) if seen is None else entry
@@ -210,7 +208,8 @@ class Executor(Generic[W, F]):
         outcome = await self._insist(forward.do, story)
         if not isinstance(outcome, Failed):
             facts, write = parted(outcome)
-            return await self._advance(learned(story, facts), told(story, What.DONE), along=write)
+            story, later = self._course.learned(story, facts), forward.told_later
+            return await self._advance(story, told(story, What.DONE), along=write, later=later)
         debt = self._debt(story, outcome.reason)
         if debt is None:
             return await self._retries_later(story, outcome.reason)
@@ -269,24 +268,21 @@ class Executor(Generic[W, F]):
         owed: Debt | None = None,
         along: object = None,
         unless_aborted: bool = False,
+        later: bool = False,
     ) -> Story:
-        """On to the step after this one: one ended and the next begun in one write."""
+        """On to the step after this one: one ended and the next begun in one write. `later`: what
+        ended may be done again, so it is told with the next write, and who dies before does so.
+        """
         story = self._course.onward(story)
         ended = story.direction is Direction.ENDED
         then = told(story, What.ENDED if ended else What.BEGAN)
+        if later:
+            entries = (replace(each, at=iso(self.clock.now_s())) for each in (over, then))
+            self._untold[story.uuid] = (*self._untold.get(story.uuid, ()), *entries)
+            return story
         return await self._record(
             story, over, then, owed=owed, along=along, unless_aborted=unless_aborted
         )
-
-    def _advance_unrecorded(self, story: Story) -> Story:
-        """On from a step that leaves nothing behind: who dies now does it again. Its entries are
-        told with the next record.
-        """
-        onward = self._course.onward(story)
-        over = told(story, What.DONE, at=iso(self.clock.now_s()))
-        then = replace(over, step=onward.step, what=What.BEGAN)
-        self._untold[story.uuid] = (*self._untold.get(story.uuid, ()), over, then)
-        return onward
 
     async def _rests(self, story: Story, why: str, entry: Entry, again_after_s: float) -> Story:
         """Give the lease back for a while. One entry per rest, however often it is looked at."""

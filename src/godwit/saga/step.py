@@ -109,6 +109,10 @@ class Pivot(Generic[W, F]):
     resolve: Callable[[Context[W, F]], Awaitable[Resolution[F]]]
     undo: Undo[W, F]
     where: Where[F] | None = None
+    told_later: bool = False
+    """That it happened has no record of its own: the first Forward only writes, this along with it,
+    and if the process dies before, the truth is looked up again.
+    """
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,10 @@ class Forward(Generic[W, F]):
     name: str
     do: Do[W, F]
     where: Where[F] | None = None
+    told_later: bool = False
+    """Its end has no record of its own: it is told with the next one, and if the process dies
+    before, it is done again. Not of the last, nor of one that writes along.
+    """
 
 
 @dataclass(frozen=True)

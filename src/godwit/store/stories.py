@@ -5,6 +5,7 @@ changes nothing.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from msgspec import structs
@@ -109,16 +110,6 @@ DUE = Reads(
     .order_by(stories.c.number),
     str,
 )
-ADD_ENTRY = Writes(
-    insert(story_entries).from_select(
-        ["story_uuid", "sequence", *TOLD],
-        select(
-            bindparam("key", type_=String),
-            func.coalesce(func.max(story_entries.c.sequence), 0) + 1,
-            *(bindparam(name, type_=story_entries.c[name].type) for name in TOLD),
-        ).where(story_entries.c.story_uuid == bindparam("key")),
-    )
-)
 TIMELINE = Reads(
     select(*ENTRY)
     .where(
@@ -142,6 +133,20 @@ DEBTS_DUE = Reads(
     .order_by(debts.c.number),
     Debt,
 )
+
+
+@cache
+def adding(count: int) -> Writes:
+    """Adds so many entries at the end of a timeline; the columns of each are numbered."""
+    last = select(func.coalesce(func.max(story_entries.c.sequence), 0)).where(
+        story_entries.c.story_uuid == bindparam("key")
+    )
+    rows = [
+        {"story_uuid": bindparam("key", type_=String), "sequence": last.scalar_subquery() + nth}
+        | {name: bindparam(f"{name}_{nth}", type_=story_entries.c[name].type) for name in TOLD}
+        for nth in range(1, count + 1)
+    ]
+    return Writes(insert(story_entries).values(rows))
 
 
 @dataclass(frozen=True)
@@ -311,9 +316,13 @@ def _fenced(connection: Connection, uuid: str, generation: int) -> None:
 
 def _add_entries(connection: Connection, uuid: str, entries: tuple[Entry, ...], at: str) -> None:
     """At the end of the timeline, in order."""
-    for entry in entries:
-        line = {name: getattr(entry, name) for name in TOLD}
-        ADD_ENTRY.run(connection, key=uuid, **line | {"at": entry.at or at})
+    if entries:
+        lines = {
+            f"{name}_{nth}": entry.at or at if name == "at" else getattr(entry, name)
+            for nth, entry in enumerate(entries, 1)
+            for name in TOLD
+        }
+        adding(len(entries)).run(connection, key=uuid, **lines)
 
 
 def _is(debt: Debt) -> dict[str, object]:

@@ -7,13 +7,16 @@ from tests.unit.saga.toy import (
     ALL_ACTS,
     CLOCK,
     DONE,
+    LACONIC,
     REFUSED,
     SEEN,
+    TOY,
     UUID,
     Died,
     Facts,
     Hook,
     House,
+    World,
 )
 
 from godwit.model.errors import Superseded
@@ -21,7 +24,7 @@ from godwit.model.reasons import Code, reason
 from godwit.saga.course import is_told
 from godwit.saga.executor import Pace
 from godwit.saga.log import Direction, Story
-from godwit.saga.step import Rest, Undecided
+from godwit.saga.step import Rest, Saga, Undecided
 from godwit.sim.loop import START_S, run
 from godwit.store import stories
 from godwit.store.queries import InlineReader, Queries
@@ -38,8 +41,11 @@ async def told(house: House) -> None:
     await house.until_quiet(house.executor())
 
 
-def test_an_undisturbed_story_does_each_act_once_in_order_and_learns_from_each() -> None:
-    house = House()
+@pytest.mark.parametrize("saga", [TOY, LACONIC])
+def test_an_undisturbed_story_does_each_act_once_in_order_and_learns_from_each(
+    saga: Saga[World, Facts],
+) -> None:
+    house = House(saga=saga)
     run(told(house))
     assert tuple(house.world.acts) == ALL_ACTS
     assert house.world.whole
@@ -202,18 +208,35 @@ def test_a_debt_whose_undo_a_newer_program_no_longer_has_is_simply_paid() -> Non
     ],
 )
 @pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("saga", [TOY, LACONIC])
 def test_whichever_write_a_process_dies_at_the_next_one_ends_the_story_whole(
+    saga: Saga[World, Facts],
     trouble: dict[str, list[BaseException | Hook]],
     *,
     dies_after_commit: bool,
     alone: bool,
 ) -> None:
     for write in range(1, 18):
-        house = House()
+        house = House(saga=saga)
         house.world.trouble = {when: list(met) for when, met in trouble.items()}
         assert run(dies_and_is_taken_over(house, write, after=dies_after_commit, alone=alone))
         assert house.world.whole
         assert house.world.generations == sorted(house.world.generations)
+
+
+def test_what_is_told_later_costs_no_write_of_its_own_and_is_done_again_by_who_takes_over() -> None:
+    async def dies_before_its_next_record() -> None:
+        await house.begin()
+        dying = house.store(dies_at_write=6)  # the lease, and a record of a, b, c and p each
+        try:
+            await house.executor(dying).tell(UUID)
+        except* Died:
+            await house.until_quiet(house.executor(owner="second"), alone=True)
+
+    house = House(saga=LACONIC)
+    run(dies_before_its_next_record())
+    assert house.world.whole
+    assert house.world.acts[-6:] == ["resolve p", "do f", "do g"] * 2
 
 
 async def dies_and_is_taken_over(house: House, write: int, *, after: bool, alone: bool) -> bool:

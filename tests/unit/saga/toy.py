@@ -6,7 +6,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import msgspec
@@ -154,6 +154,13 @@ TOY: Final[Saga[World, Facts]] = Saga(
     unwound=_unwound,
 )
 
+LACONIC: Final = replace(
+    TOY,
+    pivot=replace(TOY.pivot, told_later=True),
+    after=(replace(TOY.after[0], told_later=True), TOY.after[1]),
+)
+"""The same with one record for the end of the pivot and all that follows it."""
+
 
 @dataclass
 class House:
@@ -161,6 +168,7 @@ class House:
 
     database: Connection = field(default_factory=open_in_memory)
     world: World = field(default_factory=World)
+    saga: Saga[World, Facts] = TOY
 
     def store(self, *, dies_at_write: int = 0, after: bool = False) -> SqlStore:
         """A process's store; with `dies_at_write` the process ends at that write."""
@@ -173,7 +181,7 @@ class House:
         """A process that tells toy stories."""
         return Executor(
             log=store or self.store(),
-            saga=TOY,
+            saga=self.saga,
             world=self.world,
             clock=CLOCK,
             owner=owner,

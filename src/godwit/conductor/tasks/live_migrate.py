@@ -174,6 +174,7 @@ LIVE_MIGRATION: Final = Saga(
         resolve=find_the_guest,
         undo=rollback_at_source,
         where=at_source,
+        told_later=True,
     ),
     after=(
         Forward("record_new_host", do=record_new_host),
@@ -181,11 +182,13 @@ LIVE_MIGRATION: Final = Saga(
             "post_live_migration_at_destination",
             do=post_live_migration_at_destination,
             where=at_destination,
+            told_later=True,
         ),
         Forward(
             "post_live_migration_at_source",
             do=post_live_migration_at_source,
             where=at_source,
+            told_later=True,
         ),
         Forward("finish", do=finish),
     ),
