@@ -18,7 +18,13 @@ import structlog
 from godwit.compute.disk import Disk
 from godwit.compute.helm import PROCESS_DIED, Helm, Stopped
 from godwit.compute.transfer import terms_of
-from godwit.compute.transfer_folder import MARK_OF_END, DiskFolder, Mark, MemoryFolder, Sign
+from godwit.compute.transfer_folder import (
+    MARK_OF_END,
+    Mark,
+    MemoryFolder,
+    Sign,
+    WatchedFolder,
+)
 from godwit.model.errors import GodwitError
 from godwit.model.ids import HostName, MigrationUuid
 from godwit.model.progress import Progress
@@ -76,7 +82,7 @@ class Orphans:
         self._make_driver = make_driver
         self._watches: dict[MigrationUuid, _Watch] = {}
 
-    async def look(self, uuid: MigrationUuid, folder: DiskFolder, order: TransferOrder) -> None:
+    async def look(self, uuid: MigrationUuid, folder: WatchedFolder, order: TransferOrder) -> None:
         """Sample it once and do what is to be done; trouble is only logged."""
         await self.let_go_of_idle()
         if uuid not in self._watches:
@@ -164,13 +170,13 @@ def is_ours(seen: Progress, asked: Asked, now_s: float) -> bool:
 # --- with the folder, in the thread of `Disk` -----------------------------------------------------
 
 
-def _asked(folder: DiskFolder) -> Asked:
+def _asked(folder: WatchedFolder) -> Asked:
     return Asked(
         began_at_s=folder.began_at_s(), abort=folder.has(Mark.ABORT), steering=folder.steering()
     )
 
 
-def _note(folder: DiskFolder, found: Found) -> None:
+def _note(folder: WatchedFolder, found: Found) -> None:
     """In the process's place."""
     sign, stopped = folder.sign(), found.stopped
     if found.progress is not None and found.progress != sign.progress:

@@ -98,6 +98,22 @@ class TransferFolder(Protocol):
         ...
 
 
+class WatchedFolder(TransferFolder, Protocol):
+    """What who watches in the process's place reads and leaves, too."""
+
+    def sign(self) -> Sign:
+        """The newest sign of life; an empty one before the first."""
+        ...
+
+    def began_at_s(self) -> float | None:
+        """The wall clock's time at which the hypervisor was about to be asked; None: never."""
+        ...
+
+    def leave_why(self, result: TransferResult) -> None:
+        """Why a job that has lost its process is being stopped. The first reason stays."""
+        ...
+
+
 class MemoryFolder:
     """The folder of a simulated transfer: no file is touched."""
 

@@ -49,6 +49,7 @@ class Kind(StrEnum):
     HYPERVISOR_CALL = "hypervisor's calls go wrong"
     HYPERVISOR_UNREACHABLE = "hypervisor does not answer"
     TRANSFER = "transfer goes wrong"
+    TRANSFER_PROCESS_DIES = "transfer process dies"
     MIGRATION_NETWORK_CUT = "migration network is cut"
     HOST_DIES = "host loses its power"
     GUEST_ENDS = "guest shuts itself off"
@@ -294,6 +295,7 @@ CALLS: Final = (
 OFTEN: Final = {
     Kind.TRANSFER: 4,
     Kind.HYPERVISOR_CALL: 3,
+    Kind.TRANSFER_PROCESS_DIES: 3,
     Kind.CONDUCTOR_STANDS_STILL: 2,
     Kind.CONDUCTOR_DIES_AT_RECORD: 2,
     Kind.AGENT_DIES_AT_ACT: 2,
@@ -322,6 +324,7 @@ _DRAW: Final[Mapping[Kind, _Draw]] = {
     Kind.HYPERVISOR_CALL: _of_call,
     Kind.HYPERVISOR_UNREACHABLE: _of_host,
     Kind.TRANSFER: _of_transfer,
+    Kind.TRANSFER_PROCESS_DIES: _of_guest,
     Kind.MIGRATION_NETWORK_CUT: _of_all,
     Kind.HOST_DIES: _of_host,
     Kind.GUEST_ENDS: _of_guest,

@@ -16,7 +16,6 @@ from godwit.compute.fence_keepers import MemoryFenceKeeper
 from godwit.compute.manager import ComputeManager
 from godwit.compute.managers import simulated_transfer_driver
 from godwit.compute.reporter import Reporter
-from godwit.compute.transfers import TaskTransfers
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.rpc.address import CONDUCTORS, agent_of
 from godwit.rpc.compute import Act, ComputeRpc, StartTransfer
@@ -27,6 +26,7 @@ from godwit.sim.bus import Bus
 from godwit.sim.journal import Acting, Changed, Journal
 from godwit.sim.loop import OwnClock
 from godwit.sim.process import Process
+from godwit.sim.senders import MortalTransfers
 from godwit.sim.shelf import Moment, Ordeal
 from godwit.store.queries import Queries
 from godwit.virt.driver import ComputeDriver, TransferDriver
@@ -121,8 +121,10 @@ class Machine:
         self._senders = Process(f"{host} transfers", host, tasks=site.tasks, journal=site.journal)
         self._sent: list[StartTransfer] = []
         self.keeper = MemoryFenceKeeper()
-        self.transfers = TaskTransfers(
-            tasks=self._senders,
+        self.transfers = MortalTransfers(
+            host,
+            power=self._senders,
+            clock=self.clock,
             make_driver=self._driver,
             stall_timeout_s=site.settings.migration.stall_timeout_s,
         )
@@ -174,7 +176,9 @@ class Machine:
 
     def _driver(self, ask: StartTransfer) -> TransferDriver:
         self._sent.append(ask)
-        return simulated_transfer_driver(self.site.fleet, self.host, ask)
+        driver = simulated_transfer_driver(self.site.fleet, self.host, ask)
+        driver.leave_jobs_to(self._senders)
+        return driver
 
 
 class _WatchedFence(Fence):

@@ -21,6 +21,7 @@ ASKED: Final = Asked(initiator="simulation", request_id=RequestId("req-sim"))
 STORM: Final = Weather(loss=0.2, twice=0.2, late=0.1, delay_s=2.0)
 DRAIN_S: Final = 3.0
 GRACE_S: Final = 6.0
+MEETS_S: Final = 0.7
 DEATHS_S: Final = 40.0
 """An ordeal that has not come by then is called off."""
 
@@ -176,6 +177,17 @@ async def _transfer_goes_wrong(world: World, fault: Fault) -> None:
     world.fleet.break_transfer(uuid_of(int(fault.where)), how)
 
 
+async def _transfer_process_dies(world: World, fault: Fault) -> None:
+    """The one that moves this guest now, or the next that does so soon."""
+    until_s = asyncio.get_running_loop().time() + DEATHS_S
+    while asyncio.get_running_loop().time() < until_s:
+        for machine in world.machines.values():
+            if machine.transfers.kill(uuid_of(int(fault.where))):
+                world.journal.note(f"the transfer process at {machine.host} dies")
+                return
+        await asyncio.sleep(MEETS_S)
+
+
 async def _migration_network_is_cut(world: World, fault: Fault) -> None:
     world.fleet.migration_network_is_cut = True
     await asyncio.sleep(fault.for_s)
@@ -254,6 +266,7 @@ STRIKES: Final[Mapping[Kind, Callable[[World, Fault], Awaitable[None]]]] = {
     Kind.HYPERVISOR_CALL: _call_goes_wrong,
     Kind.HYPERVISOR_UNREACHABLE: _hypervisor_unreachable,
     Kind.TRANSFER: _transfer_goes_wrong,
+    Kind.TRANSFER_PROCESS_DIES: _transfer_process_dies,
     Kind.MIGRATION_NETWORK_CUT: _migration_network_is_cut,
     Kind.HOST_DIES: _host_dies,
     Kind.GUEST_ENDS: _guest_ends,

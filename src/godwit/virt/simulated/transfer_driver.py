@@ -1,7 +1,9 @@
 """One simulated move: what the transfer process asks of the two simulated hypervisors."""
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import replace as change
+from typing import Any, Protocol
 
 from msgspec.structs import asdict, replace
 
@@ -40,6 +42,16 @@ _PHASES = {
 }
 
 
+class Jobs(Protocol):
+    """Where a hypervisor's own work is begun: a `TaskGroup`, or what stands for one."""
+
+    def create_task(
+        self, work: Coroutine[Any, Any, TransferOutcome], /, *, name: str | None = None
+    ) -> asyncio.Task[TransferOutcome]:
+        """Begin with this."""
+        ...
+
+
 class SimulatedTransferDriver:
     """A `TransferDriver` between two hosts of the fleet."""
 
@@ -53,6 +65,7 @@ class SimulatedTransferDriver:
         migrate_data: SimulatedLiveMigrateData,
         steering: Steering = UNSTEERED,
     ) -> None:
+        self._jobs: Jobs | None = None
         self._fleet = fleet
         self._source = source
         self._destination = destination
@@ -66,6 +79,10 @@ class SimulatedTransferDriver:
         self._began_s: float | None = None
         self._advanced_s = 0.0
         self._stalled = False
+
+    def leave_jobs_to(self, jobs: Jobs) -> None:
+        """What the hypervisor does is run there, and goes on when nobody waits for it."""
+        self._jobs = jobs
 
     async def open(self) -> None:
         """See `TransferDriver`."""
@@ -88,14 +105,7 @@ class SimulatedTransferDriver:
             refusal = self._begin()
             if refusal:
                 return TransferOutcome(error=refusal)
-            fault = self._fleet.take_transfer_fault(self._uuid)
-            error = await self._copy(fault)
-            if error is not None:
-                return error
-            if not self._in_post_copy:
-                return self._switch(fault)
-            post_copy.begin(self._fleet, self._source, self._destination, self._uuid)
-            return await self._send_the_rest()
+            return await self._by_itself(self._job())
 
     async def explained(self, outcome: TransferOutcome) -> TransferOutcome:
         """See `TransferDriver`. Here an outcome says all from the beginning."""
@@ -133,7 +143,9 @@ class SimulatedTransferDriver:
         """See `TransferDriver`."""
         async with self._fleet.calling(self._source, "resume_post_copy"):
             problem = post_copy.resume(self._fleet, self._source, self._uuid)
-            return TransferOutcome(error=problem) if problem else await self._send_the_rest()
+            if problem:
+                return TransferOutcome(error=problem)
+            return await self._by_itself(self._send_the_rest())
 
     async def source_word(self) -> SourceWord:
         """See `TransferDriver`."""
@@ -178,6 +190,22 @@ class SimulatedTransferDriver:
         """See `TransferDriver`."""
 
     # --- how a copy goes --------------------------------------------------------------------------
+
+    async def _by_itself(self, work: Coroutine[Any, Any, TransferOutcome]) -> TransferOutcome:
+        if self._jobs is None:
+            return await work
+        job = self._jobs.create_task(work, name=f"job of {self._uuid}")
+        return await asyncio.shield(job)
+
+    async def _job(self) -> TransferOutcome:
+        fault = self._fleet.take_transfer_fault(self._uuid)
+        error = await self._copy(fault)
+        if error is not None:
+            return error
+        if not self._in_post_copy:
+            return self._switch(fault)
+        post_copy.begin(self._fleet, self._source, self._destination, self._uuid)
+        return await self._send_the_rest()
 
     def _begin(self) -> str:
         """Both halves are there and the job runs; or why not."""

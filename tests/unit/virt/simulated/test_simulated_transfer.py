@@ -209,6 +209,20 @@ def test_the_copy_of_a_guest_that_shuts_itself_off_ends_though_it_could_never_be
     assert move.fleet.half(B, GUEST.uuid) is None
 
 
+def test_what_the_hypervisor_does_goes_on_when_nobody_waits_for_it_any_more() -> None:
+    async def main() -> None:
+        move = Move()
+        async with asyncio.TaskGroup() as tasks:
+            driver = move.driver()
+            driver.leave_jobs_to(tasks)
+            call = tasks.create_task(driver.transfer())
+            await asyncio.sleep(1)
+            call.cancel()
+        assert await move.words() == (S.GONE, D.READY)
+
+    run(main())
+
+
 def test_a_guest_is_never_transferred_onto_itself() -> None:
     move = Move()
     move.fleet.put(B, move.fleet.halves(A)[0])
