@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, cast
 
-from godwit.rpc.address import INBOXES
+from godwit.rpc.address import INBOXES, Address
+from godwit.rpc.contract import Call
 from godwit.rpc.exchange import Exchange
 from godwit.rpc.line import Delivery, Down, Take
 from godwit.runtime.clock import Clock
@@ -73,7 +74,7 @@ class Bus:
     def exchange(self, process: Process, clock: Clock) -> Exchange:
         """The calls of one life of a process."""
         tasks = cast("asyncio.TaskGroup", process)  # it makes tasks, and ends them with itself
-        return Exchange(self.line(process), clock=clock, tasks=tasks)
+        return _StandingExchange(self.line(process), clock=clock, tasks=tasks, process=process)
 
     def cut(self, one: str, other: str) -> None:
         """Nothing passes between these two places."""
@@ -157,6 +158,26 @@ class Bus:
         if self._chance.random() < self.weather.late:
             return self._chance.uniform(0, self.weather.late_s)
         return self._chance.uniform(0.0002, self.weather.delay_s)
+
+
+class _StandingExchange(Exchange):
+    """Of a process that may stand still before a letter is dated, and after its reply has come: in
+    between the line sees to it.
+    """
+
+    def __init__(
+        self, line: "SimLine", *, clock: Clock, tasks: asyncio.TaskGroup, process: Process
+    ) -> None:
+        super().__init__(line, clock=clock, tasks=tasks)
+        self._process = process
+
+    async def ask(self, call: Call, address: Address, message: object) -> bytes:
+        """See `Exchange`."""
+        await self._process.passing()
+        try:
+            return await super().ask(call, address, message)
+        finally:
+            await self._process.passing()
 
 
 class SimLine:

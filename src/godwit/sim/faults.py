@@ -6,7 +6,7 @@ more.
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -35,6 +35,7 @@ class Kind(StrEnum):
     CONDUCTOR_STOPS = "conductor is stopped, as for an upgrade"
     CONDUCTOR_DIES_AT_RECORD = "conductor dies at a record"
     CONDUCTOR_STANDS_STILL = "conductor stands still, and wakes up late"
+    CONDUCTOR_STANDS_STILL_AT_RECORD = "conductor stands still at a record"
     CONDUCTOR_CLOCK_JUMPS = "conductor's clock jumps"
     AGENT_DIES = "agent dies"
     AGENT_DIES_AT_ACT = "agent dies at an act"
@@ -217,6 +218,12 @@ def _of_record(chance: random.Random, people: _People, _at_s: float, kind: Kind)
     return Fault(ASKED_FROM_S, kind, where, count=chance.randint(1, 20), detail=detail)
 
 
+def _of_long_record(chance: random.Random, people: _People, at_s: float, kind: Kind) -> Fault:
+    """For so long that another takes the story from it, which it does not know."""
+    fault = _of_record(chance, people, at_s, kind)
+    return replace(fault, for_s=chance.choice((10.0, 20.0, 35.0)))
+
+
 def _of_clock(chance: random.Random, people: _People, at_s: float, kind: Kind) -> Fault:
     by_s = chance.choice((-3600, -40, -10, 10, 40, 3600))
     return Fault(at_s, kind, chance.choice(people.conductors), count=by_s)
@@ -297,6 +304,7 @@ OFTEN: Final = {
     Kind.HYPERVISOR_CALL: 3,
     Kind.TRANSFER_PROCESS_DIES: 3,
     Kind.CONDUCTOR_STANDS_STILL: 2,
+    Kind.CONDUCTOR_STANDS_STILL_AT_RECORD: 3,
     Kind.CONDUCTOR_DIES_AT_RECORD: 2,
     Kind.AGENT_DIES_AT_ACT: 2,
     Kind.ABORT: 2,
@@ -310,6 +318,7 @@ _DRAW: Final[Mapping[Kind, _Draw]] = {
     Kind.CONDUCTOR_STOPS: _of_conductor,
     Kind.CONDUCTOR_DIES_AT_RECORD: _of_record,
     Kind.CONDUCTOR_STANDS_STILL: _of_conductor,
+    Kind.CONDUCTOR_STANDS_STILL_AT_RECORD: _of_long_record,
     Kind.CONDUCTOR_CLOCK_JUMPS: _of_clock,
     Kind.AGENT_DIES: _of_host,
     Kind.AGENT_DIES_AT_ACT: _of_act,

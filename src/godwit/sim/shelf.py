@@ -70,10 +70,11 @@ class Moment(StrEnum):
 
 @dataclass
 class Ordeal:
-    """A process dies at its n-th deed from now on."""
+    """A process dies at its n-th deed from now on, or stands still there."""
 
     moment: Moment
     after: int
+    stands_still_s: float = 0.0
 
     def strikes(self) -> bool:
         """Is this the deed?"""
@@ -138,12 +139,12 @@ class Shelf:
         ordeal = self.ordeal
         strikes = ordeal is not None and ordeal.strikes()
         if ordeal is not None and strikes and ordeal.moment is Moment.BEFORE:
-            await self._die("before a record")
+            await self._strike(ordeal)
         recorded: Recorded = await self._reached(
             "record", lambda: self._record(story, entries, **more)
         )
-        if ordeal is not None and strikes:
-            await self._die("after a record")
+        if ordeal is not None and strikes and ordeal.moment is Moment.AFTER:
+            await self._strike(ordeal)
         return recorded
 
     async def record_report(self, *report: Any, **more: Any) -> None:
@@ -227,9 +228,12 @@ class Shelf:
         if any(now_s < trouble.refuses_until_s for trouble in self._troubles):
             raise _unavailable(f"it refuses {what}")
 
-    async def _die(self, when: str) -> None:
-        self._journal.note(f"{self._process.name} is struck {when}")
-        self._process.kill()
+    async def _strike(self, ordeal: Ordeal) -> None:
+        self._journal.note(f"{self._process.name} is struck {ordeal.moment} a record")
+        if ordeal.stands_still_s:
+            self._process.stand_still(ordeal.stands_still_s)
+        else:
+            self._process.kill()
         await self._process.passing()
 
 

@@ -84,6 +84,15 @@ async def _conductor_dies_at_record(world: World, fault: Fault) -> None:
     world.begin_conductor(seat)
 
 
+async def _conductor_stands_still_at_record(world: World, fault: Fault) -> None:
+    seat = _seat(world, fault)
+    if seat.shelf is not None:
+        seat.shelf.ordeal = Ordeal(Moment(fault.detail), fault.count, fault.for_s)
+    await asyncio.sleep(DEATHS_S)
+    if seat.shelf is not None:
+        seat.shelf.ordeal = None
+
+
 async def _conductor_stands_still(world: World, fault: Fault) -> None:
     process = _seat(world, fault).process
     if process is not None:
@@ -252,6 +261,7 @@ STRIKES: Final[Mapping[Kind, Callable[[World, Fault], Awaitable[None]]]] = {
     Kind.CONDUCTOR_STOPS: _conductor_stops,
     Kind.CONDUCTOR_DIES_AT_RECORD: _conductor_dies_at_record,
     Kind.CONDUCTOR_STANDS_STILL: _conductor_stands_still,
+    Kind.CONDUCTOR_STANDS_STILL_AT_RECORD: _conductor_stands_still_at_record,
     Kind.CONDUCTOR_CLOCK_JUMPS: _clock_jumps,
     Kind.AGENT_DIES: _agent_dies,
     Kind.AGENT_DIES_AT_ACT: _agent_dies_at_act,
