@@ -12,11 +12,13 @@ from godwit.model.errors import BadRequest, Conflict, NotFound
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Platform, PowerState
 from godwit.model.migration import MigrationStatus
+from godwit.model.progress import TransferPhase
 from godwit.model.reasons import Code, reason
 from godwit.rpc.compute import CheckAnswer
 from godwit.rpc.conductor import CheckLiveMigration, SetHostEnabled
 from godwit.runtime.settings import GroupSettings, MigrationSettings
 from godwit.sim.loop import run
+from godwit.virt.simulated.faults import Fault, FaultKind
 from godwit.virt.simulated.half import HalfState
 
 S = MigrationStatus
@@ -266,6 +268,27 @@ def test_five_moves_with_one_slot_run_one_after_another_in_the_order_they_were_a
                 ended = [u for u in asked if (await house.see(u)).status is S.COMPLETED]
                 finished += [uuid for uuid in ended if uuid not in finished]
             assert finished == asked
+            for guest in guests:
+                await house.assert_sound(guest.uuid, again=False)
+
+    run(story())
+
+
+def test_who_waits_begins_once_the_guest_before_has_arrived_however_long_its_call_takes() -> None:
+    async def story() -> None:
+        hosts = {host: host_settings(transfers_max=1) for host in (A, B)}
+        guests = (a_guest(1), a_guest(2))
+        async with a_house(hosts=hosts, guests={A: guests}) as house:
+            late = Fault(A, "transfer", FaultKind.HANGS_AFTER_ACTING, hang_s=60.0)
+            house.fleet.inject(late)
+            first, second = [(await house.ask(guest.uuid)).uuid for guest in guests]
+            await house.until(second, lambda each: each.status is S.QUEUED, within_s=2)
+            assert (await house.end_of(second, within_s=30)).status is S.COMPLETED
+            going_on = await house.see(first)
+            assert going_on.status is S.RUNNING
+            assert going_on.progress is not None
+            assert going_on.progress.phase is TransferPhase.ARRIVED
+            assert (await house.end_of(first)).status is S.COMPLETED
             for guest in guests:
                 await house.assert_sound(guest.uuid, again=False)
 

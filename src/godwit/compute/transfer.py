@@ -10,6 +10,7 @@ import asyncio
 from dataclasses import dataclass
 
 import structlog
+from msgspec.structs import replace as change
 
 from godwit.compute.convergence import Policy
 from godwit.compute.helm import Helm
@@ -17,7 +18,7 @@ from godwit.compute.post_copy import see_through
 from godwit.compute.transfer_folder import MARK_OF_END, Mark, Sign, SteadyFolder, TransferFolder
 from godwit.model.errors import GodwitError, Unreachable
 from godwit.model.migrate_data import Guard, LiveMigrateData
-from godwit.model.progress import Progress, Statistics
+from godwit.model.progress import Progress, Statistics, TransferPhase
 from godwit.model.steering import UNSTEERED, Steering
 from godwit.rpc.compute import TransferResult
 from godwit.virt.driver import TransferDriver, TransferOutcome
@@ -104,8 +105,16 @@ class _Pulse:
 
     def tell(self, progress: Progress) -> None:
         """A sample. One that says nothing new is no news."""
-        if progress != self._sign.progress:
+        newest = self._sign.progress
+        if newest is not None and newest.phase is TransferPhase.ARRIVED:
+            return
+        if progress != newest:
             self._show(self._sign.sequence + 1, progress)
+
+    def arrived(self) -> None:
+        """The last news: samples that come later are older."""
+        newest = self._sign.progress or Progress()
+        self.tell(change(newest, phase=TransferPhase.ARRIVED))
 
     def _show(self, sequence: int, progress: Progress | None) -> None:
         self._sign = Sign(beat=self._sign.beat + 1, sequence=sequence, progress=progress)
@@ -122,6 +131,7 @@ class _Move:
         self._steady = SteadyFolder(folder)
         self._driver = driver
         self._terms = terms
+        self._pulse = pulse
         self._helm = Helm(self._steady, driver, terms.policy, pulse.tell)
 
     async def make(self) -> TransferResult:
@@ -138,8 +148,10 @@ class _Move:
         async with asyncio.TaskGroup() as tasks:
             call = tasks.create_task(self._call(), name="transfer call")
             steering = tasks.create_task(self._helm.steer(call), name="steering")
+            arrival = tasks.create_task(self._tell_of_arrival(), name="arrival")
             ran = await self._dies_before(call) and await self._let_run_at_death()
             outcome = await call
+            arrival.cancel()
             # First of all: neither a slow sample nor a search for reasons keeps the guest waiting.
             ran = ran or await self._let_run_on_proof()
             if outcome.error and not ran:
@@ -152,6 +164,17 @@ class _Move:
             statistics=None if outcome.error else await self._statistics(),
             ran_at_destination=ran,
         )
+
+    async def _tell_of_arrival(self) -> None:
+        """The hypervisors take some time to agree that it is over: the next transfer need not wait
+        for that. Trouble with it is none of the move's.
+        """
+        try:
+            await self._driver.arrived()
+        except GodwitError as error:
+            log.warning("the arrival was not heard", words=error.reason.words)
+        else:
+            self._pulse.arrived()
 
     async def _explained(self, outcome: TransferOutcome) -> TransferOutcome:
         try:

@@ -26,7 +26,7 @@ ROOM: Final = 2
 BEFORE: Final = frozenset(
     {MigrationStatus.ACCEPTED, MigrationStatus.QUEUED, MigrationStatus.PREPARING}
 )
-AFTER: Final = frozenset({TransferPhase.SWITCHING, TransferPhase.ENDED, *NO_WAY_BACK})
+AFTER: Final = frozenset({TransferPhase.SWITCHING, TransferPhase.ARRIVED, *NO_WAY_BACK})
 MIB: Final = 2**20
 
 

@@ -19,7 +19,8 @@ class TransferPhase(StrEnum):
     """The guest runs at the destination, the rest of its memory follows."""
     POST_COPY_BROKEN = "post-copy-broken"
     """The same, but nothing follows until the stream is resumed."""
-    ENDED = "ended"
+    ARRIVED = "arrived"
+    """The guest is whole at the destination: nothing is sent any more."""
 
 
 NO_WAY_BACK: Final = frozenset({TransferPhase.POST_COPY, TransferPhase.POST_COPY_BROKEN})

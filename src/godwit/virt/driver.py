@@ -230,6 +230,12 @@ class TransferDriver(Protocol):
         """Make the long blocking call, once. Returns when it is back, with error or without."""
         ...
 
+    async def arrived(self) -> None:
+        """Returns as soon as the guest is seen whole at the destination, with nothing left to be
+        sent; that may be never. It is no proof of anything: the source may still take it back.
+        """
+        ...
+
     async def explained(self, outcome: TransferOutcome) -> TransferOutcome:
         """An outcome with an error, and what the hosts show about its `reason` and `guest_ended`.
 

@@ -78,6 +78,9 @@ class JobDriver:
     async def transfer(self) -> TransferOutcome:
         raise AssertionError
 
+    async def arrived(self) -> None:
+        raise AssertionError
+
     async def explained(self, outcome: TransferOutcome) -> TransferOutcome:
         assert outcome.reason is not None, "the destination would be asked for one"
         return change(outcome, guest_ended=ENDS.get(self._event()))

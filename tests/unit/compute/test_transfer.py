@@ -38,6 +38,7 @@ class ScriptedDriver:
 
     transfer_s: float = 4.0
     error: str = ""
+    arrives_after_s: float = 3600.0
     guest_ended: SeenEnd | None = None
     explanation: Reason | None = None
     moves: int = 100
@@ -78,6 +79,10 @@ class ScriptedDriver:
         await asyncio.sleep(self.dies_after_s)
         self._noted("died")
         return True
+
+    async def arrived(self) -> None:
+        self._raise("arrived")
+        await asyncio.sleep(self.arrives_after_s)
 
     async def explained(self, outcome: TransferOutcome) -> TransferOutcome:
         self._noted("explained")
@@ -328,6 +333,23 @@ def test_a_guest_that_was_seen_to_end_is_on_record_as_such(ended: SeenEnd | None
     driver = ScriptedDriver(error="domain is not running", gone=False, guest_ended=ended)
     transferred(driver, folder)
     assert folder.evidence().seen_to_end is ended
+
+
+def test_an_arrival_is_told_at_once_and_is_not_taken_back_by_a_sample_that_comes_later() -> None:
+    folder = WatchedFolder()
+    transferred(ScriptedDriver(transfer_s=4.0, arrives_after_s=1.6), folder)
+    told = [(at_s, sign.progress.phase) for at_s, sign in folder.signs if sign.progress]
+    told_s = [at_s for at_s, phase in told if phase is TransferPhase.ARRIVED]
+    assert told_s[0] == pytest.approx(1.6)
+    assert [phase for at_s, phase in told if at_s >= told_s[0]] == [TransferPhase.ARRIVED] * len(
+        told_s
+    )
+
+
+@pytest.mark.parametrize("raises", [[], [UNREACHABLE]], ids=["never seen", "trouble"])
+def test_a_move_does_not_depend_on_hearing_of_the_arrival(raises: list[GodwitError]) -> None:
+    driver = ScriptedDriver(raises={"arrived": raises})
+    assert transferred(driver, MemoryFolder()).ran_at_destination
 
 
 def test_the_beginning_is_on_record_before_the_call() -> None:

@@ -1,6 +1,6 @@
-"""Follow a transfer until its process has ended: keep its progress on record, pass on requests to
-abort and to steer. Used by the pivot, and again when the pivot is resolved and the transfer still
-goes on.
+"""Follow a transfer until its process has ended: keep its progress on record, hand its slots on as
+soon as nothing is sent any more, pass on requests to abort and to steer. Used by the pivot, and
+again when the pivot is resolved and the transfer still goes on.
 """
 
 import asyncio
@@ -8,7 +8,9 @@ import contextlib
 from typing import Final
 
 from godwit.conductor.tasks.facts import Telling, act, at_source, fence, uuid_of
+from godwit.conductor.tasks.slots import give_slots_back
 from godwit.model.errors import GodwitError, HypervisorError, Superseded, Unreachable
+from godwit.model.progress import TransferPhase
 from godwit.rpc.compute import FollowTransfer, ForTransfer, SteerTransfer, TransferNews
 
 ASK_EVERY_S: Final = 0.5
@@ -44,6 +46,7 @@ async def _until_ended(context: Telling, silences_max: int) -> TransferNews | No
             continue
         if news.sequence > sequence:
             await _keep_progress(context, news)
+            await _hand_slots_on(context, news)
         if news.ended:
             return news
         if news.stuck:
@@ -59,6 +62,15 @@ async def _keep_progress(context: Telling, news: TransferNews) -> None:
     if news.progress is not None:
         with contextlib.suppress(GodwitError):
             await context.world.store.record_progress(fence(context), news.progress)
+
+
+async def _hand_slots_on(context: Telling, news: TransferNews) -> None:
+    """A slot is the right to send. Best effort: what is not handed on now is with the record of the
+    new host.
+    """
+    if news.progress is not None and news.progress.phase is TransferPhase.ARRIVED:
+        with contextlib.suppress(GodwitError):
+            await give_slots_back(context)
 
 
 async def _next_news(context: Telling, after_sequence: int) -> TransferNews | None:

@@ -37,6 +37,7 @@ from godwit.virt.libvirt.abi import (
     Libvirt,
     Migrate,
 )
+from godwit.virt.libvirt.arrival import Arrival
 from godwit.virt.libvirt.connection import FOR_EVER, Connection
 from godwit.virt.libvirt.deathwatch import Deathwatch
 from godwit.virt.libvirt.departure import end_seen, has_left
@@ -92,8 +93,12 @@ class LibvirtTransferDriver:
             job_completed=self._source_completed,
             try_first=try_first,
         )
+        self._arrival = Arrival(instance.uuid, migrate_data.guard)
         self._destination = Connection(
-            destination.host, destination.settings, deaf=True, try_first=try_first
+            destination.host,
+            destination.settings,
+            lifecycle=self._arrival.hear,
+            try_first=try_first,
         )
         self._disk_bytes = 0
         """The most that the source has shown of them, in its samples and at the job's end."""
@@ -128,6 +133,10 @@ class LibvirtTransferDriver:
         keepalive; has no other limit.
         """
         return await self._moved("migrating", self._migrate)
+
+    async def arrived(self) -> None:
+        """See `TransferDriver`."""
+        await self._arrival.wait()
 
     async def resume_post_copy(self) -> TransferOutcome:
         """See `TransferDriver`. As `transfer`: ends by itself, has no other limit."""

@@ -72,6 +72,7 @@ class SimulatedTransferDriver:
         self._uuid = uuid
         self._migrate_data = migrate_data
         self._abort = asyncio.Event()
+        self._arrival = asyncio.Event()
         self._in_post_copy = False
         self._steering = steering
         self._limits = TransferLimits()
@@ -106,6 +107,10 @@ class SimulatedTransferDriver:
             if refusal:
                 return TransferOutcome(error=refusal)
             return await self._by_itself(self._job())
+
+    async def arrived(self) -> None:
+        """See `TransferDriver`."""
+        await self._arrival.wait()
 
     async def explained(self, outcome: TransferOutcome) -> TransferOutcome:
         """See `TransferDriver`. Here an outcome says all from the beginning."""
@@ -344,6 +349,7 @@ class SimulatedTransferDriver:
         if fault is T.HANDED_OVER_UNFINISHED:
             return TransferOutcome(error="client socket is closed")
         self._fleet.put(self._destination, change(received, state=HalfState.ARRIVED))
+        self._arrival.set()
         if fault is T.HANDED_OVER:
             return TransferOutcome(error="end of file while reading data")
         if fault is T.SOURCE_TAKES_BACK:
