@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from godwit.compute import bell
 from godwit.compute.disk import sync_folder, write_whole
 from godwit.compute.transfer_folder import DiskFolder, Mark, news_of
 from godwit.rpc.compute import TransferNews
@@ -74,6 +75,7 @@ def ensure(folder: DiskFolder) -> None:
         return
     folder.path.mkdir(parents=True, exist_ok=True)
     (folder.path / LOCK).touch()
+    bell.hang(folder.path)
     sync_folder(folder.path.parent)
 
 
@@ -142,6 +144,7 @@ def sign_name(folder: DiskFolder) -> None:
     pid = os.getpid()
     identity = Identity(pid=pid, started_ticks=started_ticks(pid))
     write_whole(folder.path / PROCESS, msgspec.json.encode(identity), durable=False)
+    bell.ring(folder.path)
 
 
 def take_over_lock(folder: DiskFolder) -> bool:

@@ -5,7 +5,6 @@ manager that was started a moment ago knows as much as the one that started the 
 """
 
 import asyncio
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +14,8 @@ from typing import TypeVar
 import structlog
 from msgspec.structs import replace
 
-from godwit.compute import launch
+from godwit.compute import bell, launch
+from godwit.compute.bell import Ears
 from godwit.compute.disk import Disk
 from godwit.compute.fence_keepers import KEPT_S, SWEEP_MAX
 from godwit.compute.nursery import Nursery
@@ -34,7 +34,9 @@ from godwit.virt.registry import TransferOrder, transfer_driver
 T = TypeVar("T")
 
 LOOK_S = 0.15
-"""How often the folder is looked at while somebody waits."""
+"""How often it is looked whether a lock is free by now."""
+LISTEN_S = 0.5
+"""How often the folder of a followed transfer is looked at if nothing is heard of it."""
 SILENT_S = 10.0
 """A process that gives no sign of life for so long is looked at once more."""
 SECOND_LOOK_S = 2.0
@@ -102,19 +104,39 @@ class ProcessTransfers:
     async def follow(self, uuid: MigrationUuid, after_sequence: int) -> TransferNews:
         """See `Transfers`. A process that has fallen silent is ended: its guest may be waiting."""
         folder = self._folder(uuid)
+        with Ears() as ears:
+            news = await self._followed(uuid, folder, after_sequence, ears)
+        if news.ended:
+            self._beats.pop(uuid, None)
+        return news
+
+    async def _followed(
+        self, uuid: MigrationUuid, folder: DiskFolder, after_sequence: int, ears: Ears
+    ) -> TransferNews:
+        """Listens before it looks: no ring is missed. The end of the process can be heard once that
+        has signed its name, for which it rings.
+        """
         loop = asyncio.get_running_loop()
         until_s = loop.time() + FOLLOW_WAIT_S
+        await self._listen(ears, partial(bell.listen, folder.path))
+        hears_the_end = await self._listen(ears, partial(launch.end_of, folder))
         news = await self._news(folder)
         while not is_news(news, after_sequence) and loop.time() < until_s:
             if await self._is_silent(uuid, folder):
                 self._beats.pop(uuid, None)
                 if await self._is_stuck(folder):
                     return replace(await self._news(folder), stuck=True)
-            await self._pause(folder)
+            await ears.rest(LISTEN_S)
+            if not hears_the_end:
+                hears_the_end = await self._listen(ears, partial(launch.end_of, folder))
             news = await self._news(folder)
-        if news.ended:
-            self._beats.pop(uuid, None)
         return news
+
+    async def _listen(self, ears: Ears, opened: Callable[[], int | None]) -> bool:
+        handle = await self._do("listen to the transfer", opened)
+        if handle is not None:
+            ears.hear(handle)
+        return handle is not None
 
     async def abort(self, uuid: MigrationUuid) -> None:
         """See `Transfers`. Whoever watches finds the mark: the process, or who watches for it."""
@@ -166,23 +188,6 @@ class ProcessTransfers:
         before_s = self._clock.now_s() - KEPT_S
         work = partial(launch.forget, self._root, before_s=before_s, at_most=SWEEP_MAX)
         await self._do("remove old transfers", work)
-
-    async def _pause(self, folder: DiskFolder) -> None:
-        """Until it is time to look again: `LOOK_S`, or as soon as the process has ended."""
-        handle = await self._do("watch the process", partial(launch.end_of, folder))
-        if handle is None:
-            await asyncio.sleep(LOOK_S)
-            return
-        loop, ended = asyncio.get_running_loop(), asyncio.Event()
-        loop.add_reader(handle, ended.set)
-        try:
-            async with asyncio.timeout(LOOK_S):
-                await ended.wait()
-        except TimeoutError:
-            return
-        finally:
-            loop.remove_reader(handle)
-            os.close(handle)
 
     async def _is_silent(self, uuid: MigrationUuid, folder: DiskFolder) -> bool:
         beat, now_s = await self._beat(folder), asyncio.get_running_loop().time()

@@ -8,6 +8,7 @@ the same folder. On disk it is a folder named after the migration:
     process.json          the process's pid and start time, by the process itself
     progress.json         the newest sample; its `beat` is the sign of life
     result.json           how it ended; the last thing the process writes
+    bell                  a pipe, rung when there is news
     trial                 a block, written by who is about to end a silent process
     stopped.json          why the job was stopped by who watched in the process's place
     steering.json         the newest steering, by the compute manager; a higher revision replaces it
@@ -27,6 +28,7 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 import structlog
 
+from godwit.compute import bell
 from godwit.compute.disk import sync_folder, write_whole
 from godwit.model.progress import Progress
 from godwit.model.steering import Steering
@@ -191,6 +193,8 @@ class DiskFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._told = 0
+        """Up to this sequence whoever follows has been woken."""
 
     def has(self, mark: Mark) -> bool:
         """See `TransferFolder`."""
@@ -219,6 +223,9 @@ class DiskFolder:
     def show(self, sign: Sign) -> None:
         """See `TransferFolder`. Not forced to disk: after a power cut nobody needs it."""
         write_whole(self.path / "progress.json", msgspec.json.encode(sign), durable=False)
+        if sign.sequence > self._told:
+            self._told = sign.sequence
+            bell.ring(self.path)
 
     def end(self, result: TransferResult) -> None:
         """See `TransferFolder`."""
