@@ -10,14 +10,15 @@ from typing import Final
 from godwit.model.ids import InstanceUuid
 from godwit.model.instance import Instance, Platform
 from godwit.virt.libvirt import reads
-from godwit.virt.libvirt.abi import FAIL_INCOMPATIBLE, Domain, Libvirt, Trouble
+from godwit.virt.libvirt.abi import FAIL_INCOMPATIBLE, POOL_RUNNING, Domain, Libvirt, Trouble
 from godwit.virt.libvirt.checks import DestinationLook, SourceLook
 from godwit.virt.libvirt.connection import or_none, refusal_of
 from godwit.virt.libvirt.cpu import is_compared
 from godwit.virt.libvirt.needs import HostOffer
 from godwit.virt.libvirt.pool_volumes import as_files
 from godwit.virt.libvirt.sighting import Reading, qemu_status
-from godwit.virt.libvirt.volumes import pool_on, refresh_pools
+from godwit.virt.libvirt.storages import PoolLook
+from godwit.virt.libvirt.volumes import BUSY_POOL
 from godwit.virt.libvirt.xml import MachineOffer, domain_facts, machine_offer
 
 NO_SUCH_MACHINE: Final = frozenset({int(Trouble.INVALID_ARG), int(Trouble.CONFIG_UNSUPPORTED)})
@@ -36,19 +37,19 @@ NO_SUCH_SECRET: Final = frozenset({int(Trouble.NO_SECRET), int(Trouble.NO_SUPPOR
 def look_at_destination(
     libvirt: Libvirt, instance: Instance, host: reads.HostLook, paths: Sequence[str]
 ) -> tuple[reads.HostLook, DestinationLook]:
-    """What the destination has to say about this guest, and `host` with what is free there now.
+    """What the destination has to say about this guest, and `host` with what is free now in the
+    folders of its disks.
 
     `paths`: where the guest's disks would stand there.
     """
     offer = _offer(libvirt, instance.platform or Platform(), host)
-    refresh_pools(libvirt, [str(PurePosixPath(path).parent) for path in paths])
-    host = replace(host, pools=reads.active_pools(libvirt))  # now with what is free at this moment
+    host = replace(host, pools=_looked_through(libvirt, host.pools, _folders_of(paths)))
     namesake = or_none(lambda: libvirt.lookupByName(instance.name))
     return host, DestinationLook(
         networks_known=host.networks is not None,
         uuid_of_same_name=namesake.UUIDString() if namesake is not None else "",
         has_same_uuid=reads.find_domain(libvirt, instance.uuid) is not None,
-        files=_files_there(libvirt, paths),
+        files=_files_there(libvirt, host.pools, paths),
         cpu_missing=cpu_missing(
             libvirt, instance.platform or Platform(), host.capabilities.machine_types, offer
         ),
@@ -119,12 +120,43 @@ def _has_secret(libvirt: Libvirt, uuid: str) -> bool:
     return found is not None
 
 
-def _files_there(libvirt: Libvirt, paths: Sequence[str]) -> dict[str, bool]:
+def _looked_through(
+    libvirt: Libvirt, pools: Sequence[PoolLook], folders: frozenset[str]
+) -> tuple[PoolLook, ...]:
+    """The pools, those on these folders once libvirtd has looked again at what they hold."""
+    looks = (_looked_again(libvirt, pool) if _folder(pool) in folders else pool for pool in pools)
+    return tuple(look for look in looks if look is not None)
+
+
+def _looked_again(libvirt: Libvirt, look: PoolLook) -> PoolLook | None:
+    """None if it is active no more. A pool that is busy is left as libvirtd last saw it."""
+    pool = or_none(lambda: libvirt.storagePoolLookupByName(look.facts.name))
+    if pool is None:
+        return None
+    or_none(pool.refresh, also=BUSY_POOL)
+    info = or_none(pool.info, also=reads.NOT_NOW)
+    if info is None or info[0] != POOL_RUNNING:
+        return None
+    return replace(look, capacity_bytes=info[1], free_bytes=info[3])
+
+
+def _files_there(
+    libvirt: Libvirt, pools: Sequence[PoolLook], paths: Sequence[str]
+) -> dict[str, bool]:
+    with_pool = {_folder(pool) for pool in pools}
     return {
-        path: reads.find_volume(libvirt, path) is not None
+        path: reads.has_volume(libvirt, path)
         for path in paths
-        if pool_on(libvirt, str(PurePosixPath(path).parent)) is not None
+        if str(PurePosixPath(path).parent) in with_pool
     }
+
+
+def _folders_of(paths: Sequence[str]) -> frozenset[str]:
+    return frozenset(str(PurePosixPath(path).parent) for path in paths)
+
+
+def _folder(pool: PoolLook) -> str:
+    return str(PurePosixPath(pool.facts.path))
 
 
 def cpu_missing(

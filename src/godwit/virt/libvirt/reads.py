@@ -174,6 +174,11 @@ def volumes_of(libvirt: Libvirt, facts: DomainFacts) -> dict[str, VolumeFacts]:
     return found
 
 
+def has_volume(libvirt: Libvirt, path: str) -> bool:
+    """Does an active pool hold a volume at that path, as libvirt last saw it?"""
+    return or_none(lambda: libvirt.storageVolLookupByPath(path), also=NOT_NOW) is not None
+
+
 def find_volume(libvirt: Libvirt, path: str) -> VolumeFacts | None:
     """The volume at that path in an active pool, as libvirt last saw it."""
     volume = or_none(lambda: libvirt.storageVolLookupByPath(path), also=NOT_NOW)
