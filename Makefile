@@ -22,7 +22,7 @@ test-quick: ## all but the lab, on any machine with Python 3.11
 	@tools/set-up quick && exec $(PYTHON) tools/check quick
 
 test-faults: ## kill, freeze and cut off each process at each moment of real moves (CELLS='w*', LABS=2); goes on where it was
-	@tools/set-up && $(PYTHON) -m tests.kills --cells '$(or $(CELLS),*)' --labs $(or $(LABS),1)
+	@tools/set-up && $(PYTHON) -m tests.kills --cells '$(or $(CELLS),*)' --labs $(or $(LABS),1) $(if $(AGAIN),--again)
 
 sim: ## run the whole system under seeds and break it (RUNS=300, or SEED=7 for one, step by step)
 	@tools/set-up quick && .venv/bin/godwit sim $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))

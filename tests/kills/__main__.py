@@ -1,7 +1,7 @@
 """Entry of `make test-faults`: shares the cells out among labs, and prints the matrix at the end.
 
-A cell whose last run passed or failed is not run again: the results file is what is known. To run
-everything anew, name another file or remove it.
+A cell that was run is not run again: the results file is what is known. `--again` runs those anew
+that did not end as expected; for everything anew, name another file or remove it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from fnmatch import fnmatch
 from pathlib import Path
@@ -25,10 +26,12 @@ from tests.kills.table import CELLS
 
 from godwit.lab.lab import Lab
 from godwit.lab.layout import LAB_VARIABLE
+from godwit.runtime.clock import SystemClock, iso
 
 FILE: Final = Path("build/kills.jsonl")
 TRIES: Final = 3
 """So often a cell whose moment was missed is tried."""
+LABS_MAX: Final = 10
 
 
 def main() -> int:
@@ -38,6 +41,7 @@ def main() -> int:
     parser.add_argument("--labs", type=int, default=1, help="so many labs side by side")
     parser.add_argument("--file", type=Path, default=FILE, help="the results")
     parser.add_argument("--show", action="store_true", help="only print the matrix")
+    parser.add_argument("--again", action="store_true", help="what did not end as expected, too")
     parser.add_argument("--share", default="", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.share:
@@ -46,6 +50,8 @@ def main() -> int:
         return 0
     if not asked.show:
         asked.file.parent.mkdir(parents=True, exist_ok=True)
+        if asked.again:
+            forget_failed(asked.file, asked.cells)
         run_labs(asked.cells, asked.file, asked.labs)
     known = results.read(asked.file)
     print(results.matrix(known))
@@ -59,6 +65,14 @@ def main() -> int:
     return 0 if {cell.name for cell in chosen(asked.cells)} <= passed else 1
 
 
+def forget_failed(file: Path, pattern: str) -> None:
+    """Note that the failed ones among these are to be run anew; their lines stay."""
+    last = results.latest(results.read(file))
+    for cell in chosen(pattern):
+        if cell.name in last and last[cell.name].outcome is Outcome.FAILED:
+            results.append(file, Result(cell.name, Outcome.AGAIN, iso(SystemClock().now_s())))
+
+
 def chosen(pattern: str) -> list[Cell]:
     """The cells whose names fit; several patterns are parted by commas."""
     patterns = pattern.split(",")
@@ -66,25 +80,21 @@ def chosen(pattern: str) -> list[Cell]:
 
 
 def run_labs(pattern: str, file: Path, labs: int) -> None:
-    """Each lab plays every so-manieth cell, in a sandbox of its own."""
+    """Each lab plays every so-manieth cell, in a sandbox of its own; one that breaks is followed by
+    another, which goes on where it was.
+    """
     command = [sys.executable, "-m", "godwit.lab", "run", "--hosts", "3", "--name"]
     again = [sys.executable, "-m", "tests.kills", "--cells", pattern, "--file", str(file)]
-    with ExitStack() as stack:
-        running = [
-            stack.enter_context(
-                subprocess.Popen(
-                    [*command, f"faults-{number}", "--", *again, "--share", f"{number}/{labs}"],
-                    stdin=subprocess.DEVNULL,
-                )
-            )
-            for number in range(labs)
-        ]
-        try:
-            for lab in running:
-                lab.wait()
-        except KeyboardInterrupt:
-            for lab in running:
-                lab.terminate()
+
+    def run_one(number: int) -> None:
+        share = ["--share", f"{number}/{labs}"]
+        for _ in range(LABS_MAX):
+            lab = [*command, f"kills-{number}", "--", *again, *share]
+            if subprocess.run(lab, stdin=subprocess.DEVNULL, check=False).returncode == 0:
+                return
+
+    with ThreadPoolExecutor(labs) as workers:
+        list(workers.map(run_one, range(labs)))
 
 
 def play_share(cells: list[Cell], file: Path) -> None:
@@ -110,7 +120,7 @@ def play_share(cells: list[Cell], file: Path) -> None:
 def is_known(cell: Cell, file: Path) -> bool:
     """Has it been run, by anybody?"""
     last = results.latest(results.read(file)).get(cell.name)
-    return last is not None and last.outcome is not Outcome.MISSED
+    return last is not None and last.outcome in (Outcome.PASSED, Outcome.FAILED)
 
 
 class Scenes:

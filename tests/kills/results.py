@@ -22,6 +22,8 @@ class Outcome(StrEnum):
     FAILED = "failed"
     MISSED = "missed"
     """The moment was not met: not run."""
+    AGAIN = "again"
+    """Somebody wants it run anew."""
 
 
 class Result(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -41,7 +43,12 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     problems: tuple[str, ...] = ()
 
 
-SIGNS: Final = {Outcome.PASSED: "ok", Outcome.FAILED: "FAIL", Outcome.MISSED: "miss"}
+SIGNS: Final = {
+    Outcome.PASSED: "ok",
+    Outcome.FAILED: "FAIL",
+    Outcome.MISSED: "miss",
+    Outcome.AGAIN: "again",
+}
 
 
 def append(path: Path, result: Result) -> None:
@@ -101,7 +108,7 @@ def shown(result: Result | None) -> str:
     """A cell of the printed matrix."""
     if result is None:
         return "not run"
-    if result.outcome is Outcome.MISSED:
+    if result.outcome in (Outcome.MISSED, Outcome.AGAIN):
         return SIGNS[result.outcome]
     gap = f" {result.gap_s:.1f} s" if result.gap_s is not None else ""
     return f"{SIGNS[result.outcome]} {result.place}{gap}"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from demo.cluster import BUS_PORT, Cluster, Process
+from demo.cluster import AGENT_FILES, BUS_PORT, Cluster, Process
 from tests.kills.cells import Target, Verb
 from tests.lab.asking import Asker
 from tests.postgres_server import PostgresServer
@@ -218,9 +218,10 @@ class Scene(Asker):
 
 def transfer_pids(host: LabHost, migration: str) -> list[int]:
     """The transfer process of a migration, which knows itself by its number on its host."""
-    signed = host.layout.folder / f"var/lib/godwit/state/transfers/{migration}/{PROCESS}"
+    found = (host.layout.folder / AGENT_FILES).rglob(f"transfers/{migration}/{PROCESS}")
     init_pid = host.init_pid
-    if init_pid is None or not signed.exists():
+    signed = next(found, None)
+    if init_pid is None or signed is None:
         return []
     number = msgspec.json.decode(signed.read_bytes(), type=Identity).pid
     here = pids_in_namespace_of(init_pid)
