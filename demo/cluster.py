@@ -105,6 +105,11 @@ class Cluster(Console):
             process.kill()
         self.bus.kill()
 
+    def start_agent_after_boot(self, name: str) -> None:
+        """Start the agent of a host that was off: its namespaces are others now."""
+        self.agents[name] = self._agent(self._lab.host(name))
+        self.agents[name].start()
+
     def teller_of(self, migration: str) -> Process:
         """The conductor that tells this story."""
         [telling] = [each for each in self.conductors if migration in each.log.read_text()]

@@ -55,6 +55,7 @@ def main() -> int:
         run_labs(asked.cells, asked.file, asked.labs)
     known = results.read(asked.file)
     print(results.matrix(known))
+    print(f"\nruns that ended as expected, of all runs\n\n{results.points(known)}\n")
     last = results.latest(known)
     broken = [last[cell.name] for cell in chosen(asked.cells) if cell.name in last]
     for result in broken:

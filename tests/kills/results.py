@@ -94,6 +94,22 @@ def matrix(results: Iterable[Result]) -> str:
     return "\n".join(lines)
 
 
+def points(results: Iterable[Result]) -> str:
+    """Markdown for a page of figures: where what was hit, and how many of all runs ended right."""
+    runs = [r for r in results if r.outcome in (Outcome.PASSED, Outcome.FAILED)]
+    lines = [row(["process", *MOMENTS]), row(["---"] * (len(MOMENTS) + 1))]
+    for target in ROWS:
+        said = [_counted(runs, f"{target}/{moment}/") for moment in MOMENTS]
+        lines.append(row([target, *said]))
+    return "\n".join(lines)
+
+
+def _counted(runs: Iterable[Result], prefix: str) -> str:
+    here = [run for run in runs if run.cell.startswith(prefix)]
+    right = sum(run.outcome is Outcome.PASSED for run in here)
+    return f"{right} of {len(here)}" if here else ""
+
+
 def summary(results: Iterable[Result]) -> str:
     """How many cells were run, and what came of them."""
     last = latest(results).values()

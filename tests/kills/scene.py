@@ -107,7 +107,7 @@ class Scene(Asker):
 
     def _heard_again(self) -> bool:
         try:
-            return self.hears_all()
+            return len(self.hosts()) == len(self.lab.hosts) and self.hears_all()
         except (OSError, AssertionError, Unanswered):
             return False
 
@@ -179,7 +179,7 @@ class Scene(Asker):
             self.host(LIBVIRTDS[on]).start_libvirtd()
         elif on in HOSTS:
             self.host(HOSTS[on]).power_on()
-            self.plane.agents[HOSTS[on]].start()
+            self.plane.start_agent_after_boot(HOSTS[on])
         elif on in (Target.NATS, Target.POSTGRES):
             self._start_servers()
         elif on not in (*QEMUS, Target.TRANSFER):
