@@ -125,7 +125,7 @@ class Player:
     ) -> Result:
         scene = self._scene
         scene.make_sure_all_run()
-        migration = self._settled(result.migration)
+        migration = self._settled(result.migration, Place.LOST in cell.expected.places)
         place = place_of(migration)
         gap_s = beats.longest_gap_s(spec.name, began_s)
         problems = [] if place in cell.expected.places else [f"the story ended as {migration}"]
@@ -153,8 +153,10 @@ class Player:
             takeover_s=takeover_s,
         )
 
-    def _settled(self, uuid: str) -> Migration:
-        """The migration once its story has ended, or a person is needed."""
+    def _settled(self, uuid: str, may_be_lost: bool) -> Migration:
+        """The migration once its story has ended; where the guest may be lost, once a person is
+        asked.
+        """
         scene = self._scene
 
         def is_over() -> bool:
@@ -162,9 +164,11 @@ class Player:
                 migration = scene.migration(uuid)
             except (OSError, AssertionError, Unanswered):
                 return False
-            return migration.direction == "ended" or migration.outcome == "person-needed"
+            asked = may_be_lost and migration.outcome == "person-needed"
+            return migration.direction == "ended" or asked
 
-        scene.until(f"migration {uuid} to end", is_over, timeout_s=STORY_LIMIT_S, poll_s=0.2)
+        with suppress(AssertionError):  # then what it says by now is told
+            scene.until(f"migration {uuid} to end", is_over, timeout_s=STORY_LIMIT_S, poll_s=0.2)
         return scene.migration(uuid)
 
     def _again(self, spec: GuestSpec, beats: Heartbeats, place: Place) -> float:
