@@ -143,7 +143,7 @@ class Scenes:
             self._scene.start()
             self._player = Player(self._scene)
         result = self._player.play(cell)
-        if result.outcome is not Outcome.PASSED or not result.place or result.place == "lost":
+        if result.outcome is not Outcome.PASSED or not result.place or result.place == "person":
             self.stop()
         return result
 

@@ -94,8 +94,8 @@ class Place(StrEnum):
     """At the source; `failed` or `cancelled`."""
     ENDED = "ended"
     """The fault has ended the guest itself; the story is over and says so."""
-    LOST = "lost"
-    """Half of the guest is gone with what was hit: a person is asked, nothing is done."""
+    PERSON = "person"
+    """It cannot be told, or half of the guest is gone: a person is asked, nothing is done."""
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ class Player:
     ) -> Result:
         scene = self._scene
         scene.make_sure_all_run()
-        migration = self._settled(result.migration, Place.LOST in cell.expected.places)
+        migration = self._settled(result.migration, Place.PERSON in cell.expected.places)
         place = place_of(migration)
         gap_s = beats.longest_gap_s(spec.name, began_s)
         problems = [] if place in cell.expected.places else [f"the story ended as {migration}"]
@@ -153,8 +153,8 @@ class Player:
             takeover_s=takeover_s,
         )
 
-    def _settled(self, uuid: str, may_be_lost: bool) -> Migration:
-        """The migration once its story has ended; where the guest may be lost, once a person is
+    def _settled(self, uuid: str, may_ask: bool) -> Migration:
+        """The migration once its story has ended; where that is right, once a person is
         asked.
         """
         scene = self._scene
@@ -164,7 +164,7 @@ class Player:
                 migration = scene.migration(uuid)
             except (OSError, AssertionError, Unanswered):
                 return False
-            asked = may_be_lost and migration.outcome == "person-needed"
+            asked = may_ask and migration.outcome == "person-needed"
             return migration.direction == "ended" or asked
 
         with suppress(AssertionError):  # then what it says by now is told
@@ -212,7 +212,7 @@ def place_of(migration: Migration) -> Place:
     ):
         return Place.ENDED
     if migration.outcome == "person-needed":
-        return Place.LOST
+        return Place.PERSON
     return Place.THERE if migration.status == "completed" else Place.HERE
 
 

@@ -77,6 +77,8 @@ class Scene(Asker):
         elif verb is Verb.START:
             self._start(on)
         elif on in HOSTS:
+            # What was put on a host from outside, and stands still, would hold its namespaces.
+            self.plane.agents[HOSTS[on]].kill()
             self.host(HOSTS[on]).power_off()
         else:
             self._signal(on, verb)
