@@ -29,7 +29,7 @@ FINISH_IS_SENT_S: Final = 0.3
 PACE_BEFORE_SWITCH: Final = 4
 FAR_BEYOND: Final = 1
 """MiB that are across when the copy is taken to be in its middle."""
-SLOW: Final = "40mbit"
+SLOW: Final = "16mbit"
 PERMITTED: Final = {"godwit:steering": {"permit_post_copy": True}}
 
 
