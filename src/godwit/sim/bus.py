@@ -37,19 +37,12 @@ FINE: Final = Weather()
 
 @dataclass(frozen=True)
 class _Ear:
-    """One who listens at a subject."""
+    """One who listens at every subject that is one word longer than `above`."""
 
     line: "SimLine"
-    subject: str
+    above: str
     group: str
     take: Take
-
-    def hears(self, subject: str) -> bool:
-        """A star stands for any one word."""
-        mine, theirs = self.subject.split("."), subject.split(".")
-        return len(mine) == len(theirs) and all(
-            word in ("*", said) for word, said in zip(mine, theirs, strict=True)
-        )
 
 
 class Bus:
@@ -59,7 +52,7 @@ class Bus:
         self.weather = FINE
         self.journal = journal
         self._chance = chance
-        self._ears: list[_Ear] = []
+        self._ears: dict[str, list[_Ear]] = {}
         self._lines: list[SimLine] = []
         self._cut: set[frozenset[str]] = set()
         self._late: dict[asyncio.TimerHandle, Callable[[], object]] = {}
@@ -113,17 +106,17 @@ class Bus:
 
     def listen(self, ear: _Ear) -> None:
         """From now on."""
-        self._ears.append(ear)
+        self._ears.setdefault(ear.above, []).append(ear)
 
-    def ignore(self, line: "SimLine", subject: str, group: str) -> None:
+    def ignore(self, line: "SimLine", above: str, group: str) -> None:
         """From now on."""
-        self._ears = [
-            e for e in self._ears if (e.line, e.subject, e.group) != (line, subject, group)
-        ]
+        here = self._ears.get(above, [])
+        self._ears[above] = [ear for ear in here if (ear.line, ear.group) != (line, group)]
 
     def carry(self, sender: "SimLine", delivery: Delivery) -> None:
         """To one of each group, and to all who are in none."""
-        ears = [e for e in self._ears if e.line.process.alive and e.hears(delivery.subject)]
+        above, _, _ = delivery.subject.rpartition(".")
+        ears = [ear for ear in self._ears.get(above, ()) if ear.line.process.alive]
         groups = sorted({ear.group for ear in ears if ear.group})
         chosen = [ear for ear in ears if not ear.group]
         chosen += [self._chance.choice([e for e in ears if e.group == name]) for name in groups]
@@ -211,11 +204,11 @@ class SimLine:
 
     async def listen(self, subject: str, take: Take, *, group: str = "") -> None:
         """See `Line`."""
-        self._bus.listen(_Ear(self, subject, group, take))
+        self._bus.listen(_Ear(self, _above(subject), group, take))
 
     async def ignore(self, subject: str, *, group: str = "") -> None:
         """See `Line`."""
-        self._bus.ignore(self, subject, group)
+        self._bus.ignore(self, _above(subject), group)
 
     def take(self, ear: _Ear, delivery: Delivery) -> None:
         """It has come. What it sets off goes on until the process dies."""
@@ -246,3 +239,11 @@ class SimLine:
         except TimeoutError as error:
             raise Down("the bus is away") from error
         await self.process.passing()
+
+
+def _above(subject: str) -> str:
+    """Whoever listens leaves one word open: the call, who asks, or whose reply it is."""
+    above, _, open_word = subject.rpartition(".")
+    if open_word != "*" or "*" in above:
+        raise AssertionError(f"this bus does not know who listens at {subject}")
+    return above

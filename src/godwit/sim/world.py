@@ -121,13 +121,14 @@ class World:
         self.journal.note(f"{name} begins")
 
     def heal(self) -> None:
-        """From now on nothing goes wrong; guests that are off stay off."""
+        """From now on nothing goes wrong; guests that are off stay off. The clocks of conductors'
+        machines stay as wrong as they are: nobody goes by them.
+        """
         self.journal.note("healed")
         self.bus.heal()
         self.trouble.refuses_until_s = self.trouble.answers_lost = 0.0
         for seat in self.seats.values():
             seat.trouble.refuses_until_s = seat.trouble.answers_lost = 0.0
-            seat.clock.set_by_s = 0.0
             if seat.shelf is not None:
                 seat.shelf.ordeal = None
         for machine in self.machines.values():
