@@ -1,9 +1,10 @@
-"""What every transport promises: one within a process and one over a real bus, by one suite."""
+"""What every transport promises: within a process, over a real bus and over the simulated one."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from random import Random  # noqa: TID251 - the simulated bus is given a source
 from typing import Any, Protocol, TypeVar
 
 import pytest
@@ -20,7 +21,10 @@ from godwit.rpc.exchange import Exchange
 from godwit.rpc.nats import NatsLine
 from godwit.runtime.clock import SystemClock
 from godwit.runtime.settings import BusSettings
-from godwit.sim.loop import run
+from godwit.sim.bus import Bus
+from godwit.sim.journal import Journal
+from godwit.sim.loop import VirtualClock, run
+from godwit.sim.process import Process
 
 T = TypeVar("T")
 PARROT = Address("parrot", "parrot")
@@ -76,16 +80,42 @@ class Nats:
         return asyncio.run(main())
 
 
+class Simulated:
+    """On the bus of the simulator, in virtual time."""
+
+    def run(self, scenario: Scenario[T]) -> T:
+        async def main() -> T:
+            journal = Journal()
+            bus = Bus(Random(1), journal)
+            async with asyncio.TaskGroup() as tasks:
+
+                async def connect(answerer: Parrot) -> Parrot:
+                    there, here = (
+                        bus.exchange(Process(n, n, tasks=tasks, journal=journal), VirtualClock())
+                        for n in ("parrot", "caller")
+                    )
+                    for exchange in (there, here):
+                        await exchange.open()
+                    await there.answer(Parrot, answerer, PARROT)
+                    return here.reach(Parrot, PARROT)
+
+                return await scenario(connect)
+
+        return run(main())
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
     with nats_server(tmp_path_factory.mktemp("nats")) as started:
         yield started
 
 
-@pytest.fixture(params=["local", "nats"])
+@pytest.fixture(params=["local", "simulated", "nats"])
 def carrier(request: pytest.FixtureRequest) -> Carrier:
     if request.param == "local":
         return Local()
+    if request.param == "simulated":
+        return Simulated()
     if BINARY is None:
         pytest.skip("there is no nats-server: run tools/set-up as root on Debian")
     return Nats(request.getfixturevalue("server"))
