@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import SubprocessError
 
+from demo.control_plane import ControlPlane
+
 from bench.evacuation import evacuations
 from bench.memory import pss_mib
 from bench.pairs import gap_of, guest_of, pairs_of, wall_of
-from bench.real_hosts import RealHosts
+from bench.real_hosts import RealHosts, serving
 from godwit.lab.errors import LabError
 from godwit.lab.lab import Lab
 
@@ -27,14 +29,14 @@ def main(answer: str) -> int:
         ("bench", False, (idle, pairs, eight)),
         ("bench-locks", True, (pairs_with_locks,)),
     ):
-        hosts = RealHosts(lab, lab.base / name, relies_on_locks=relies_on_locks)
-        hosts.plane.start()
+        plane = serving(lab, lab.base / name, relies_on_locks=relies_on_locks)
+        plane.start()
         try:
             for part in parts:
-                found |= figures_of(part, hosts)
+                found |= figures_of(part, RealHosts(lab, plane))
                 Path(answer).write_text(json.dumps(found))
         finally:
-            hosts.plane.stop()
+            plane.stop()
     return 0
 
 
@@ -51,6 +53,8 @@ def idle(hosts: RealHosts) -> dict[str, float]:
     """Memory at rest."""
     print(f"real hosts: {len(hosts.lab.hosts)} of them, at rest", flush=True)
     hosts.settle(IDLE_S)
+    if not isinstance(hosts.plane, ControlPlane):
+        raise TypeError("this is the memory of one process and of what it starts")
     return {"idle_pss_mib": pss_mib(hosts.plane.pid)}
 
 

@@ -14,15 +14,15 @@ ENDS = ("host-a", "host-b")
 SETTLE_S = 0.4
 
 
-def guest_of(name: str) -> GuestSpec:
-    """A guest that writes a little, and is heard every 10 ms."""
+def guest_of(name: str, disk: GuestDisk | None = None) -> GuestSpec:
+    """A guest that writes a little, and is heard every 10 ms. Its disk is shared, or this one."""
     return GuestSpec(
         name,
         memory_mib=64,
         working_set_mib=32,
         dirty_pages_per_s=200,
         heartbeat_ms=10,
-        disks=(GuestDisk(f"{name}.qcow2", DiskPlace.SHARED),),
+        disks=(disk or GuestDisk(f"{name}.qcow2", DiskPlace.SHARED),),
     )
 
 

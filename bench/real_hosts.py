@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from demo.control_plane import ControlPlane
+from demo.control_plane import Console, ControlPlane
 
 from bench.serving import Client
 from godwit.lab.control_plane import settings_for
@@ -26,12 +26,10 @@ RELY_ON_LOCKS = "fences = true\n\n[migration]\nrely_on_fencing = true\n"
 class RealHosts:
     """The lab, its control plane, and both ways to move a guest."""
 
-    def __init__(self, lab: Lab, folder: Path, *, relies_on_locks: bool = False) -> None:
-        """Nothing runs yet. `relies_on_locks`: the operator says that the shared storage fences."""
+    def __init__(self, lab: Lab, plane: Console) -> None:
+        """`plane` moves the lab's guests."""
         self.lab = lab
-        folder.mkdir()
-        more = RELY_ON_LOCKS if relies_on_locks else ""
-        self.plane = ControlPlane(folder, settings_for(lab) + more)
+        self.plane = plane
 
     @contextmanager
     def guests(self, host: str, specs: Sequence[GuestSpec], beats: Heartbeats) -> Iterator[None]:
@@ -102,7 +100,15 @@ class RealHosts:
         return Client(Path(self.plane.url.removeprefix("unix:")))
 
 
-def virsh_migrate(guest: str, source: LabHost, to: LabHost) -> list[str]:
+def serving(lab: Lab, folder: Path, *, relies_on_locks: bool = False) -> ControlPlane:
+    """A `godwit serve` for these hosts, not started. `relies_on_locks`: the operator says that the
+    shared storage fences.
+    """
+    folder.mkdir()
+    return ControlPlane(folder, settings_for(lab) + (RELY_ON_LOCKS if relies_on_locks else ""))
+
+
+def virsh_migrate(guest: str, source: LabHost, to: LabHost, *more: str) -> list[str]:
     """The command; memory goes over TLS, as Godwit has it unless its settings say otherwise, and
     `--unsafe`: libvirt knows nothing of the lab's shared folder.
     """
@@ -116,7 +122,7 @@ def virsh_migrate(guest: str, source: LabHost, to: LabHost) -> list[str]:
         "--tls",
     ]
     where = [to.peer_uri, f"tcp://{to.migration_address}"]
-    return ["virsh", "-q", "-c", source.uri, "migrate", *flags, guest, *where]
+    return ["virsh", "-q", "-c", source.uri, "migrate", *flags, *more, guest, *where]
 
 
 def run(command: Sequence[str]) -> None:

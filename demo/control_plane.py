@@ -52,6 +52,14 @@ class Console:
             raise RuntimeError(f"godwit {' '.join(words)}: {done.stderr.strip()}")
         return json.loads(done.stdout)
 
+    def start(self) -> None:
+        """Start what is behind the API, and wait until it answers."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """End it."""
+        raise NotImplementedError
+
     def last_words(self) -> str:
         """What the processes behind the API have said at last."""
         raise NotImplementedError
