@@ -128,7 +128,8 @@ class Cluster:
 
     def _process(self, name: str, who: str, hosts: tuple[str, ...] = ()) -> Process:
         config = self.folder / f"{name}.toml"
-        server = f'[server]\nstate_dir = "{self.folder}/{name}"\n'
+        level = "debug" if hosts else "info"
+        server = f'[server]\nstate_dir = "{self.folder}/{name}"\nlog_level = "{level}"\n'
         config.write_text(server + self._of_process(who) + self._settings)
         verb = ("compute", *(f"--host={host}" for host in hosts)) if hosts else ("conductor",)
         return Process(name, verb, config)

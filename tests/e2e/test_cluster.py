@@ -20,6 +20,8 @@ pytestmark = needs_nats_server
 TAKEOVER_S = 10.0
 AT_ONCE_S = 5.0
 """A command's own start and end are in it."""
+IN_THE_END_S = 60.0
+"""Nothing is claimed about how soon."""
 LEASE_S = 3.0
 HOSTS = f"""
 [migration]
@@ -85,6 +87,18 @@ def test_a_guest_moves_between_agents_over_the_bus(cluster: Cluster) -> None:
     moved = cluster.api.typed("migrate", "host-a-guest-1", "--to", "host-b")
     assert moved.returncode == 0, moved.stdout + cluster.logs()
     assert moved.stdout.splitlines()[-1].startswith("completed  host-a-guest-1  host-a → host-b")
+
+
+def test_the_request_that_asked_for_a_move_is_named_by_the_agent_at_every_act(
+    cluster: Cluster,
+) -> None:
+    uuid = begin(cluster, "host-a-guest-5")
+    until("the end", lambda: status(cluster, uuid) == "completed", timeout_s=IN_THE_END_S)
+    asked = cluster.api.get(f"/godwit/v1/migrations/{uuid}")["migration"]["request_id"]
+    assert asked.startswith("req-")
+    lines = [line for line in cluster.agents["west"].log().splitlines() if uuid in line]
+    assert any("act=pre_live_migration" in line for line in lines), lines
+    assert all(f"request_id={asked}" in line and "generation=" in line for line in lines), lines
 
 
 def test_another_conductor_goes_on_with_the_stories_of_a_killed_one(cluster: Cluster) -> None:

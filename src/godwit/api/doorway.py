@@ -53,7 +53,8 @@ class Doorway:
             refused = _stranger(headers) if self._on_loopback else None
             refused = refused or _refusal(scope["method"], headers)
             if refused is None:
-                await self._app(scope, receive, send_with_headers)
+                with structlog.contextvars.bound_contextvars(request_id=scope[REQUEST_ID]):
+                    await self._app(scope, receive, send_with_headers)
             else:
                 code, said = refused
                 body = fault(code, said.words, reason=said.code, remedy=said.remedy)

@@ -12,12 +12,15 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 import msgspec
+import structlog
 from msgspec.structs import replace
 
 from godwit.model.errors import Superseded
 from godwit.model.ids import MigrationUuid
 from godwit.model.reasons import Code, reason
 from godwit.rpc.compute import Act
+
+log = structlog.get_logger()
 
 
 class Deed(StrEnum):
@@ -124,6 +127,7 @@ class Fence:
             admitted = admit(record, act, deed)
             if admitted != record:
                 await self._keeper.write(act.migration_uuid, admitted)
+            log.debug("act admitted", migration=act.migration_uuid, act=deed)
             yield deed not in admitted.done
             if deed in LAST and deed not in admitted.done:
                 done = replace(admitted, done=(*admitted.done, deed))

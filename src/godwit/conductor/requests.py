@@ -63,6 +63,7 @@ async def facts_of(
         block_migration=ask.block_migration,
         disk_over_commit=ask.disk_over_commit,
         permit_post_copy=steering_asked(world, ask.steering).permit_post_copy,
+        request_id=ask.asked.request_id,
     )
 
 

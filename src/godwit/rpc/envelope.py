@@ -34,6 +34,9 @@ class Letter(Stamped, frozen=True, kw_only=True):
     """Wall clock. Nothing may be begun for it any more after that."""
     request_id: str
     """The request of a person or program in whose course it was sent; for the logs."""
+    generation: int = 0
+    """Of the story that sends it; 0: none does. For the logs: what acts at a host is refused by the
+    generation in its own body, which no transport changes."""
     body: bytes
 
 

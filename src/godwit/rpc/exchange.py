@@ -92,11 +92,7 @@ class Exchange:
         """The reply to one call. Raises `Unreachable`, or `Refused` for one that is too large."""
         timeout_s = call.remote.timeout_s
         ends_at_s = asyncio.get_running_loop().time() + timeout_s
-        letter = Letter(
-            deadline_s=self._clock.now_s() + timeout_s,
-            request_id=_request_id(),
-            body=codec.encode(message),
-        )
+        letter = self._letter(codec.encode(message), within_s=timeout_s)
         sealed, subject = seal(letter), address.subject_of(call, message)
         try:
             async with asyncio.timeout_at(ends_at_s):
@@ -123,14 +119,23 @@ class Exchange:
 
     async def is_answered(self, address: Address, *, within_s: float) -> bool:
         """Does anybody answer there? Nothing is asked of him. No: nobody said so in that time."""
-        deadline_s = self._clock.now_s() + within_s
-        letter = Letter(deadline_s=deadline_s, request_id=_request_id(), body=b"")
+        letter = self._letter(b"", within_s=within_s)
         try:
             async with asyncio.timeout(within_s):
                 await self._sent(f"{address.subject}.{ANYBODY}", seal(letter))
         except (TimeoutError, _NobodyThere, _Lost, Down):
             return False
         return True
+
+    def _letter(self, body: bytes, *, within_s: float) -> Letter:
+        """With the marks of what is being told or answered here, as the log lines have them."""
+        marks = structlog.contextvars.get_contextvars()
+        return Letter(
+            deadline_s=self._clock.now_s() + within_s,
+            request_id=str(marks.get("request_id") or marks.get("story") or new_request_id()),
+            generation=int(marks.get("generation", 0)),
+            body=body,
+        )
 
     async def _answered(self, subject: str, sealed: bytes) -> bytes:
         """The reply. Asks again while the bus has only just come back: others may be on their way.
@@ -287,7 +292,10 @@ class Exchange:
             late = reason(Code.MESSAGE_TOO_LATE, call=name, who=address.who, late_s=late_s)
             log.warning("message came too late", words=late.words, request_id=letter.request_id)
             return codec.encode_trouble(Unreachable(late))
-        structlog.contextvars.bind_contextvars(request_id=letter.request_id)
+        structlog.contextvars.bind_contextvars(
+            request_id=letter.request_id,
+            **({"generation": letter.generation} if letter.generation else {}),
+        )
         return await desk[name].reply(letter.body, sender=sender)
 
     def _late_s(self, letter: Letter) -> float:
@@ -317,12 +325,6 @@ class _Caller:
 def _answers_to(call: Call) -> msgspec.msgpack.Decoder[Any]:
     """One for all addresses: there are a thousand."""
     return msgspec.msgpack.Decoder(call.answer)
-
-
-def _request_id() -> str:
-    """In whose course something is asked: a request of the API's, else the story that is told."""
-    known = structlog.contextvars.get_contextvars()
-    return str(known.get("request_id") or known.get("story") or new_request_id())
 
 
 async def _never(_message: object) -> object:

@@ -1,6 +1,6 @@
 """Where a story goes from a position: pure decisions over its row. Used by `executor` alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Final, Generic
@@ -56,15 +56,8 @@ class Course(Generic[W, F]):
 
     def signed(self, story: Story, entries: tuple[Entry, ...], by: str) -> tuple[Entry, ...]:
         """The lines with who told them, and at which host the step of each was to act."""
-        facts: F | None = None
-        signed = []
-        for entry in entries:
-            at_host = self.part(entry.step).where
-            if at_host is not None and facts is None:
-                facts = self.facts(story)
-            where = at_host(facts) if at_host is not None and facts is not None else ""
-            signed.append(replace(entry, by=by, where=where))
-        return tuple(signed)
+        at = {each.step: self.where(replace(story, step=each.step)) for each in entries}
+        return tuple(replace(each, by=by, where=at[each.step]) for each in entries)
 
     def onward(self, story: Story) -> Story:
         """At the beginning of the next step, or at the end."""
@@ -90,6 +83,11 @@ class Course(Generic[W, F]):
         """With the facts that an act returned, if there is anything new in them."""
         known = facts is None or facts is self.facts(story)
         return story if known else replace(story, facts=msgspec.json.encode(facts))
+
+    def marks(self, story: Story) -> Mapping[str, object]:
+        """What every log line of the story, and all that it asks of others, is marked with."""
+        request_id = self.saga.request_id(self.facts(story))
+        return {"story": story.uuid, "generation": story.generation, "request_id": request_id}
 
     def context(self, story: Story, world: W) -> Context[W, F]:
         """What an act at the position is given."""

@@ -357,7 +357,7 @@ class Executor(Generic[W, F]):
         async with asyncio.TaskGroup() as group:
             renewing = group.create_task(self._renew(story), name=f"lease of {story.uuid}")
             try:
-                with structlog.contextvars.bound_contextvars(story=story.uuid):
+                with structlog.contextvars.bound_contextvars(**self._course.marks(story)):
                     await guarded(story.uuid, act(story))
             except asyncio.CancelledError:
                 renewing.cancel()

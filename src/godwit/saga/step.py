@@ -143,6 +143,8 @@ class Saga(Generic[W, F]):
     """Everything has been undone; `context.failure` says why. What it returns is written along with
     the record of the end. Repeatable.
     """
+    request_id: Callable[[F], str]
+    """The request in whose course it is told; empty if none is known."""
 
 
 class Rest(Exception):

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from structlog.contextvars import bound_contextvars, clear_contextvars, get_contextvars
 from tests.contract.parrot import Answer, Ask, Parrot, repeat, scripted
 from tests.unit.rpc.memory_line import MemoryLine
 
@@ -165,6 +166,40 @@ def test_a_reply_that_comes_after_the_connection_is_back_is_taken() -> None:
         return await parrot.take_its_time(Ask(("late",)))
 
     assert on_a_line(slow, doing) == Answer(("late",))
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        (
+            {"story": "s-1", "generation": 7, "request_id": "req-1"},
+            {"generation": 7, "request_id": "req-1"},
+        ),
+        ({"story": "s-1", "generation": 7}, {"generation": 7, "request_id": "s-1"}),
+        ({"request_id": "req-1"}, {"request_id": "req-1"}),
+    ],
+    ids=["in a story", "in a story of nobody's", "for an API"],
+)
+def test_whoever_answers_knows_the_request_and_the_lease_in_whose_course_he_is_asked(
+    told: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    marks: list[dict[str, Any]] = []
+
+    async def remember(_ask: Ask) -> Answer:
+        marks.append(get_contextvars())
+        return Answer()
+
+    async def doing(line: MemoryLine, _exchange: Exchange, parrot: Parrot) -> None:
+        with bound_contextvars(**told):
+            await parrot.say(Ask())
+        # Nothing of the asker's own context has come by any other way than in the letter.
+        clear_contextvars()
+        asked = line.sent[0]
+        await line.send(asked.subject, asked.data, reply_to=asked.reply_to, patience_s=1)
+        await asyncio.sleep(1)
+
+    on_a_line(remember, doing)
+    assert marks[-1] == expected
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ import asyncio
 
 import msgspec
 import pytest
+from structlog.contextvars import get_contextvars
 from tests.unit.saga.toy import (
     ABORT,
     ALL_ACTS,
@@ -57,6 +58,19 @@ def test_an_undisturbed_story_does_each_act_once_in_order_and_learns_from_each(
         "a began", "a done", "b began", "b done", "c began", "c done", "p began", "p done",
         "p resolved", "f began", "f done", "g began", "g done", "g ended",
     ]  # fmt: skip
+
+
+def test_every_act_is_marked_with_its_story_its_lease_and_the_request_that_began_it() -> None:
+    house, seen = House(), list[dict[str, object]]()
+
+    async def look() -> None:
+        seen.append(get_contextvars())
+
+    acts = ("do a", "undo c", "undo a", "unwound")
+    house.world.trouble = {f"before {act}": [look] for act in acts}
+    house.world.trouble["before do c"] = [REFUSED]
+    run(told(house))
+    assert seen == [{"story": UUID, "generation": 1, "request_id": "req-toy"}] * 4
 
 
 @pytest.mark.parametrize("error", [REFUSED, RuntimeError("a defect")])

@@ -55,6 +55,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     learned: tuple[str, ...] = ()
     host: str = "h"
+    request_id: str = "req-toy"
 
 
 class Died(BaseException):
@@ -152,6 +153,7 @@ TOY: Final[Saga[World, Facts]] = Saga(
     pivot=Pivot("p", do=_do("p"), resolve=_resolve, undo=_undo("p"), where=_host),
     after=(Forward("f", do=_do("f"), where=_host), Forward("g", do=_do("g"))),
     unwound=_unwound,
+    request_id=lambda facts: facts.request_id,
 )
 
 LACONIC: Final = replace(

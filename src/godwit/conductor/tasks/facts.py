@@ -10,7 +10,7 @@ import msgspec
 
 from godwit.conductor.world import World
 from godwit.model.host import HostFacts
-from godwit.model.ids import HostName, MigrationUuid
+from godwit.model.ids import HostName, MigrationUuid, RequestId
 from godwit.model.instance import Instance
 from godwit.model.migrate_data import LiveMigrateData
 from godwit.model.migration import BlockMigration
@@ -30,6 +30,8 @@ class LiveMigrationFacts(msgspec.Struct, frozen=True, kw_only=True):
     block_migration: BlockMigration = BlockMigration.AUTO
     disk_over_commit: bool = False
     permit_post_copy: bool = False
+    request_id: RequestId = RequestId("")
+    """The request that asked for it; empty in stories of a release that did not keep it."""
     destination: HostFacts | None = None
     """Chosen by `find_destination`."""
     migrate_data: LiveMigrateData | None = None
@@ -100,6 +102,11 @@ def rolling_back(context: Telling, *, may_have_run: bool) -> RollBack:
         migrate_data=agreement_of(context.facts),
         may_have_run=may_have_run,
     )
+
+
+def request_of(facts: LiveMigrationFacts) -> RequestId:
+    """The request that asked for the move."""
+    return facts.request_id
 
 
 def at_source(facts: LiveMigrationFacts) -> HostName:

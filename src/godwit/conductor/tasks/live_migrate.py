@@ -20,6 +20,7 @@ from godwit.conductor.tasks.facts import (
     destination_of,
     fence,
     move,
+    request_of,
     rolling_back,
 )
 from godwit.conductor.tasks.far_half import FarHalf, far_half
@@ -193,4 +194,5 @@ LIVE_MIGRATION: Final = Saga(
         Forward("finish", do=finish),
     ),
     unwound=unwound,
+    request_id=request_of,
 )
