@@ -84,9 +84,29 @@ def test_a_second_process_that_acts_on_hosts_of_its_own_is_refused_while_the_fir
 
     with closing(open_store(settings, SystemClock(), with_hosts=True)) as first:
         asyncio.run(kept(first))
-        open_store(settings, SystemClock()).close()  # a conductor may share it
         cut_off(server)
         asyncio.run(kept(first))
+    until_let_go(server)
+    open_store(settings, SystemClock(), with_hosts=True).close()
+
+
+def test_who_acts_by_itself_and_who_acts_through_agents_keep_each_other_out(
+    tmp_path: Path, postgres: PostgresServer
+) -> None:
+    server = postgres.store()
+    settings = named(tmp_path, server.url)
+    with closing(open_store(settings, SystemClock(), with_hosts=True)):
+        with pytest.raises(Conflict) as beside_serve:
+            open_store(settings, SystemClock())
+        assert beside_serve.value.reason.code is Code.SERVED_ELSEWHERE
+    until_let_go(server)
+    with closing(open_store(settings, SystemClock())) as first:
+        open_store(settings, SystemClock()).close()  # any number of conductors
+        with pytest.raises(Conflict) as beside_conductor:
+            open_store(settings, SystemClock(), with_hosts=True)
+        assert beside_conductor.value.reason.code is Code.CONDUCTED_ELSEWHERE
+        cut_off(server)
+        asyncio.run(first.ensure_hosts((A,)))
     until_let_go(server)
     open_store(settings, SystemClock(), with_hosts=True).close()
 

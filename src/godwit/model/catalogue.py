@@ -234,6 +234,10 @@ ALL_BUT_CHECKS: Final[Mapping[Code, Entry]] = {
         "another godwit serve acts on hosts with the database {path}",
         "stop that one first; to share a database give every host its agent and name a [bus]",
     ),
+    Code.CONDUCTED_ELSEWHERE: Entry(
+        "other processes act on hosts through their agents with the database {path}",
+        "stop them first, or name their [bus]: then this one is a conductor beside them",
+    ),
     Code.STORE_TOO_NEW: Entry(
         "the database {path} has schema version {found}, this program knows up to {known}",
         "start the newer Godwit that wrote it, or restore an older copy of the file",

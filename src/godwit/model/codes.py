@@ -122,6 +122,7 @@ class Code(StrEnum):
     STORE_UNAVAILABLE = "store-unavailable"
     STORE_IN_USE = "store-in-use"
     SERVED_ELSEWHERE = "served-elsewhere"
+    CONDUCTED_ELSEWHERE = "conducted-elsewhere"
     STORE_TOO_NEW = "store-too-new"
     STORE_TOO_OLD = "store-too-old"
 

@@ -25,11 +25,14 @@ def open_store(settings: Settings, clock: Clock, *, with_hosts: bool = False) ->
     is made if it is new.
 
     Raises `Refused` (store-too-new, store-too-old, invalid-input), `Conflict` (store-in-use,
-    served-elsewhere) or `Unreachable` (store-unavailable).
+    served-elsewhere, conducted-elsewhere) or `Unreachable` (store-unavailable).
     """
     if settings.store.url == SQLITE:
         return SqlStore.open(_file(settings), clock)
-    server = replace(_server(settings), with_hosts=with_hosts)
+    from godwit.store.postgres import ActsOnHosts
+
+    acts = ActsOnHosts.BY_ITSELF if with_hosts else ActsOnHosts.THROUGH_AGENTS
+    server = replace(_server(settings), acts=acts)
     return SqlStore.connect(server, clock, readers=_readers(settings))
 
 

@@ -4,6 +4,7 @@ a server is first connected to.
 """
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,7 +38,20 @@ class ServerBusy(ServerTrouble):
 
 
 class HostsTaken(ServerTrouble):
-    """Another process acts on hosts of its own with this database."""
+    """Another process acts on hosts with this database, and leaves no room for this one."""
+
+
+class HostsShared(HostsTaken):
+    """It is one of those that ask the hosts' agents."""
+
+
+class ActsOnHosts(StrEnum):
+    """How a process that writes acts on hosts. Any number may ask agents, or one acts by itself:
+    it keeps what protects its hosts' guests on its own machine, where no other looks.
+    """
+
+    BY_ITSELF = "by itself"
+    THROUGH_AGENTS = "through agents"
 
 
 @dataclass(frozen=True)
@@ -75,8 +89,8 @@ class Server:
     password_file: Path | None = None
     """Read at each connection; without it libpq's own ways hold (PGPASSWORD, ~/.pgpass)."""
     read_only: bool = False
-    with_hosts: bool = False
-    """For the one process that also acts on hosts: whoever writes for another is kept out."""
+    acts: ActsOnHosts | None = None
+    """Keeps out whoever must not act on hosts beside this one; None: does not act on any."""
     bounds: Bounds = Bounds()
 
     @property
@@ -91,8 +105,8 @@ class Server:
             connection.execute(_DURABLE)
             if self.read_only:
                 connection.execute("SET default_transaction_read_only = on")
-            elif self.with_hosts:
-                _take_hosts(connection)
+            elif self.acts is not None:
+                _take_hosts(connection, self.acts)
         except BaseException:
             connection.close()
             raise
@@ -181,10 +195,18 @@ class ServerConnection:
         self.driver.close()
 
 
-def _take_hosts(connection: ServerConnection) -> None:
-    taken = connection.execute(f"SELECT pg_try_advisory_lock({HOSTS_KEY})").fetchone()
-    if taken != (True,):
+def _take_hosts(connection: ServerConnection, acts: ActsOnHosts) -> None:
+    by_itself = acts is ActsOnHosts.BY_ITSELF
+    if not _try_lock(connection, "" if by_itself else "_shared"):
+        if by_itself and _try_lock(connection, "_shared"):
+            raise HostsShared("conductors use it")
         raise HostsTaken("another godwit serve acts on hosts with it")
+
+
+def _try_lock(connection: ServerConnection, how: str) -> bool:
+    return connection.execute(f"SELECT pg_try_advisory_lock{how}({HOSTS_KEY})").fetchone() == (
+        True,
+    )
 
 
 def _translated(error: psycopg.Error) -> ServerTrouble:

@@ -22,7 +22,7 @@ from godwit.model.errors import Conflict
 from godwit.model.reasons import Code, reason
 from godwit.store import schema
 from godwit.store.listener import Listener, say
-from godwit.store.postgres import HostsTaken, Server, ServerBusy, ServerConnection
+from godwit.store.postgres import HostsShared, HostsTaken, Server, ServerBusy, ServerConnection
 from godwit.store.queries import Queries, ReaderThreads, Source
 from godwit.store.statements import Connection, ServerTrouble
 from godwit.store.writer import (
@@ -53,8 +53,9 @@ PAUSE_S: Final = 0.1
 
 def open_writer(server: Server) -> "ServerWriter":
     """A writer on the server. Raises `Refused` (store-too-new, store-too-old) if its tables are of
-    another version, `Conflict` (served-elsewhere) if it is opened with hosts and another process
-    has it so, `Unreachable` (store-unavailable) if it cannot be reached now.
+    another version, `Conflict` (served-elsewhere, conducted-elsewhere) if another process acts on
+    hosts with it and leaves no room for this one, `Unreachable` (store-unavailable) if it cannot be
+    reached now.
     """
     try:
         connection = server.connect()
@@ -63,6 +64,8 @@ def open_writer(server: Server) -> "ServerWriter":
         except BaseException:
             connection.close()
             raise
+    except HostsShared as error:
+        raise Conflict(reason(Code.CONDUCTED_ELSEWHERE, path=server.name)) from error
     except HostsTaken as error:
         raise Conflict(reason(Code.SERVED_ELSEWHERE, path=server.name)) from error
     except ServerTrouble as error:

@@ -84,8 +84,8 @@ class SqlStore:
         """The store on a PostgreSQL server, which other processes may use at the same time;
         `readers`: as whom it is read, if that is somebody else.
 
-        Raises `Refused` (store-too-new, store-too-old), `Conflict` (served-elsewhere) or
-        `Unreachable` (store-unavailable); then nothing is held.
+        Raises `Refused` (store-too-new, store-too-old), `Conflict` (served-elsewhere,
+        conducted-elsewhere) or `Unreachable` (store-unavailable); then nothing is held.
         """
         # Here alone: its driver costs a process on a file 0.2 s and 30 MB.
         from godwit.store import server_writer
