@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-START_LIMIT_S = 20.0
+START_LIMIT_S = 60.0
 CLI_LIMIT_S = 120.0
 
 

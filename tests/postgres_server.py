@@ -21,7 +21,7 @@ from godwit.store.upgrade import upgrade
 USER: Final = "postgres"
 """PostgreSQL refuses to run as root: then it runs as this user, whom its package makes."""
 MISSING: Final = "PostgreSQL's programs are not installed here (tools/set-up installs them)"
-START_TRIES: Final = 100
+START_TRIES: Final = 1_200
 MEMORY: Final = Path("/dev/shm")
 ROOM_BYTES: Final = 2**30
 SEQUENCES: Final = ("migrations_id_seq", "stories_number_seq", "debts_number_seq")

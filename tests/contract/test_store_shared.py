@@ -378,7 +378,7 @@ def test_who_waits_in_one_process_hears_of_what_another_writes(server: Server) -
             (True, lambda: along(first, fence, Ending(S.FAILED, WHY))),
         ):
             change, end = second.queries.news.change_of(uuid), second.queries.news.end_of(uuid)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not change.is_set():  # the first time it begins to listen
                     await write()
                     await asyncio.sleep(0.02)

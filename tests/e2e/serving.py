@@ -15,9 +15,9 @@ from typing import Any
 
 import msgspec
 
-START_LIMIT_S = 15.0
-END_LIMIT_S = 10.0
-COMMAND_LIMIT_S = 30.0
+START_LIMIT_S = 60.0
+END_LIMIT_S = 30.0
+COMMAND_LIMIT_S = 60.0
 POLL_S = 0.03
 
 HOSTS = """

@@ -25,7 +25,7 @@ from tests.e2e.serving import (
 )
 
 END_AT_MOST_S = 8.0
-STORY_LIMIT_S = 30.0
+STORY_LIMIT_S = 60.0
 FINAL = {"completed", "failed", "cancelled", "error"}
 
 

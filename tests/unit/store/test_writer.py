@@ -67,7 +67,7 @@ class Gate:
         if threading.current_thread() is threading.main_thread():
             raise KeyError("not here")
         self.reached.set()
-        assert self.open.wait(timeout=10)
+        assert self.open.wait(timeout=60)
 
 
 async def together(writer: FileWriter, *works: Callable[[Connection], object]) -> list[object]:
