@@ -22,7 +22,7 @@ from tests.lab.whole import RUSHING, is_known, roomy, set_pace, shared_disk, sma
 
 from godwit.cli.transport import Unanswered
 from godwit.lab.errors import LabError
-from godwit.lab.guest import GuestSpec
+from godwit.lab.guest import GuestSpec, domain_state
 from godwit.lab.heartbeat import Heartbeats
 from godwit.lab.restore import restore
 from godwit.runtime.clock import SystemClock, iso
@@ -31,6 +31,7 @@ STORY_LIMIT_S = 240.0
 KNOWN_LIMIT_S = 30.0
 FELT_S = 0.5
 RESTORES = 3
+EVIDENCE_LINES = 16
 TAKEOVER_S = 10.0
 RETRIES = "/proc/sys/net/ipv4/tcp_retries2"
 DONE = {"completed", "failed", "cancelled", "error"}
@@ -56,10 +57,24 @@ class Player:
             result = msgspec.structs.replace(
                 result, outcome=Outcome.FAILED, problems=(problem,), migration=self._uuid()
             )
+        try:
+            if result.outcome is Outcome.FAILED:
+                result = msgspec.structs.replace(result, evidence=self._evidence())
         finally:
             self._scene.give_everything_back()
             restored(self._scene)
         return msgspec.structs.replace(result, took_s=round(now_s() - began_s, 1))
+
+    def _evidence(self) -> tuple[str, ...]:
+        """The end of the timeline, and the guest at both hosts; as far as that can be had."""
+        scene, said = self._scene, list[str]()
+        for name in (SOURCE, DESTINATION):
+            with suppress(LabError):
+                said.append(f"{name}: {domain_state(scene.host(name), scene.guest)}")
+        with suppress(OSError, AssertionError, Unanswered, KeyError):
+            for entry in scene.timeline(self._uuid())[-EVIDENCE_LINES:]:
+                said.append(" ".join(str(entry[key]) for key in ("at", "step", "what", "words")))
+        return tuple(said)
 
     def _uuid(self) -> str:
         return self._scene.migration_uuid
@@ -196,9 +211,9 @@ class Player:
 
     def _takeover_s(self, uuid: str, hit_at: str) -> float | None:
         """How long after the fault another conductor went on; None if none did."""
-        answer = self._scene.send("GET", f"/godwit/v1/migrations/{uuid}/timeline")
-        entries = msgspec.json.decode(answer.body)["entries"]
-        taken = [entry["at"] for entry in entries if entry["what"] == "taken-over"]
+        taken = [
+            entry["at"] for entry in self._scene.timeline(uuid) if entry["what"] == "taken-over"
+        ]
         if not taken:
             return None
         since = datetime.fromisoformat(taken[0]) - datetime.fromisoformat(hit_at)

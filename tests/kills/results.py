@@ -41,6 +41,8 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     took_s: float = 0.0
     migration: str = ""
     problems: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
+    """Of a run that failed: the story so far, and what both hosts said."""
 
 
 SIGNS: Final = {

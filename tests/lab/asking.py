@@ -80,9 +80,13 @@ class Asker:
 
     def steps(self, uuid: str) -> list[tuple[str, str]]:
         """What was done in a migration, step by step."""
+        return [(entry["step"], entry["what"]) for entry in self.timeline(uuid)]
+
+    def timeline(self, uuid: str) -> list[dict[str, Any]]:
+        """All that is told of a migration, line by line."""
         answer = self.send("GET", f"/godwit/v1/migrations/{uuid}/timeline")
-        entries = msgspec.json.decode(answer.body)["entries"]
-        return [(entry["step"], entry["what"]) for entry in entries]
+        entries: list[dict[str, Any]] = msgspec.json.decode(answer.body)["entries"]
+        return entries
 
     # --- moving -----------------------------------------------------------------------------------
 
