@@ -33,6 +33,7 @@ class Process:
     def __init__(self, command: list[str], log: Path) -> None:
         self.command = command
         self.log = log
+        self._begun: list[subprocess.Popen[bytes]] = []
 
     @property
     def pids(self) -> list[int]:
@@ -42,13 +43,14 @@ class Process:
     def start(self) -> None:
         """Start it and do not wait."""
         with self.log.open("ab") as log:
-            subprocess.Popen(
+            begun = subprocess.Popen(
                 self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
+        self._begun = [*(each for each in self._begun if each.poll() is None), begun]
 
     def kill(self) -> None:
         """`kill -9`: no farewell, no clean-up."""
@@ -57,6 +59,8 @@ class Process:
         give_up_at = time.monotonic() + END_LIMIT_S
         while self.pids and time.monotonic() < give_up_at:
             time.sleep(0.05)
+        for begun in self._begun:
+            begun.wait(END_LIMIT_S)
 
 
 class Cluster(Console):
@@ -107,6 +111,7 @@ class Cluster(Console):
 
     def start_agent_after_boot(self, name: str) -> None:
         """Start the agent of a host that was off: its namespaces are others now."""
+        self.agents[name].kill()
         self.agents[name] = self._agent(self._lab.host(name))
         self.agents[name].start()
 
