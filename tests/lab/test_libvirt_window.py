@@ -119,29 +119,6 @@ def test_a_source_that_died_after_sending_all_is_ended_and_the_guest_runs_there(
     run(test())
 
 
-def test_a_guest_that_ran_nowhere_after_both_libvirtds_died_is_let_run_at_the_source(
-    lab: Lab,
-) -> None:
-    """Evidence row 7."""
-
-    async def test() -> None:
-        async with a_move(lab, spec()) as move:
-            await move.prepare()
-            (call,) = await enter_the_window(move)
-            move.here.kill_libvirtd()
-            move.there.kill_libvirtd()
-            await expect_an_error(call)
-            move.here.start_libvirtd()
-            move.there.start_libvirtd()
-            await move.until((SourceWord.HANDED_OVER, DestinationWord.GONE))
-            await move.source.let_run(move.instance, move.agreed)
-            await move.roll_back()
-            await move.wait_for_beat(move.here)
-            move.assert_ran_once()
-
-    run(test())
-
-
 def test_a_half_guest_is_never_let_run(lab: Lab) -> None:
     """What a broken switch leaves at the destination is removed, not resumed."""
 
