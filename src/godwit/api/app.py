@@ -114,4 +114,6 @@ def godwit_routes() -> list[BaseRoute]:
         Route("/audit", godwit.repair, methods=["POST"]),
         Route("/hosts", godwit.list_hosts),
         Route("/hosts/{host_name}", godwit.show_host),
+        Route("/hosts/{host_name}/confirm-down", godwit.confirm_down, methods=["POST"]),
+        Route("/hosts/{host_name}/confirm-up", godwit.confirm_up, methods=["POST"]),
     ]

@@ -36,6 +36,7 @@ from godwit.rpc.conductor import (
     AbortMigration,
     AskAudit,
     CheckLiveMigration,
+    ConfirmPower,
     FindServer,
     ForceComplete,
     ForServer,
@@ -190,6 +191,25 @@ async def show_host(request: Request) -> Response:
     return answer({"host": (await _host_views(here, [host]))[0]})
 
 
+async def confirm_down(request: Request) -> Response:
+    """`POST /hosts/{name}/confirm-down`: a person states that its power is off."""
+    return await _confirm(request, is_down=True)
+
+
+async def confirm_up(request: Request) -> Response:
+    """`POST /hosts/{name}/confirm-up`: it may take part again."""
+    return await _confirm(request, is_down=False)
+
+
+async def _confirm(request: Request, *, is_down: bool) -> Response:
+    body = await read_body(request, WithReason)
+    here = world_of(request)
+    host = await host_or_404(here.queries, request.path_params["host_name"])
+    ask = ConfirmPower(asked=asked_by(request, body.reason), host=host.name, is_down=is_down)
+    stated = await here.conductor.confirm_power(ask)
+    return answer({"host": (await _host_views(here, [stated]))[0]})
+
+
 async def _host_views(here: World, hosts: list[Host]) -> list[dict[str, Any]]:
     usage = await here.queries.usage()
     servers = Counter(server.host for server in await here.queries.instances())
@@ -202,6 +222,8 @@ async def _host_views(here: World, hosts: list[Host]) -> list[dict[str, Any]]:
             "up": here.is_up(host),
             "enabled": not host.disabled,
             "disabled_reason": host.disabled_reason,
+            "confirmed_down": host.confirmed_down,
+            "confirmed_up": host.confirmed_up,
             "trouble": host.trouble,
             "heard_at": iso(host.heard_at_s) if host.heard_at_s else None,
             "silent_s": here.silent_s(host),

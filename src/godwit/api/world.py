@@ -26,7 +26,9 @@ class World:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def is_up(self, host: Host) -> bool:
-        """Does the host report in time?"""
+        """Does the host report in time, and has it power?"""
+        if host.confirmed_down is not None:
+            return False
         down_after_s = self.settings.hosts_defaults.down_after_s
         return is_up(host, now_s=self.clock.now_s(), down_after_s=down_after_s)
 

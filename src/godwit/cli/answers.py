@@ -102,6 +102,14 @@ class Facts(Answer, frozen=True, kw_only=True):
     transfers_max: int = 0
 
 
+class PersonsWord(Answer, frozen=True, kw_only=True):
+    """What somebody has stated."""
+
+    by: str = ""
+    at: str = ""
+    why: str = ""
+
+
 class Host(Answer, frozen=True, kw_only=True):
     """One host."""
 
@@ -109,6 +117,8 @@ class Host(Answer, frozen=True, kw_only=True):
     up: bool = False
     enabled: bool = True
     disabled_reason: str = ""
+    confirmed_down: PersonsWord | None = None
+    confirmed_up: PersonsWord | None = None
     trouble: str = ""
     silent_s: float | None = None
     servers: int = 0

@@ -44,6 +44,7 @@ class Audit(Answer, frozen=True, kw_only=True):
 
     disagreements: tuple[Disagreement, ...] = ()
     silent: tuple[Evidence, ...] = ()
+    without_power: tuple[Evidence, ...] = ()
     servers: int = 0
     hosts: int = 0
 
@@ -103,11 +104,12 @@ def audit_lines(found: Audit) -> list[str]:
         plain(f"{each.by} does not answer, what it has is not judged: {each.said}")
         for each in found.silent
     ]
+    lines += [plain(each.said) for each in found.without_power]
     left = sum(not each.repaired for each in found.disagreements)
     mended = len(found.disagreements) - left
     said = f"{left} disagreements" if left != 1 else "1 disagreement"
     repaired = f", {mended} repaired" if mended else ""
-    heard = found.hosts - len(found.silent)
+    heard = found.hosts - len(found.silent) - len(found.without_power)
     looked = f"{found.servers} servers at {heard} of {found.hosts} hosts"
     return [*lines, f"{said if left else 'no disagreement'}{repaired}; {looked}"]
 

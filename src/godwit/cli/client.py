@@ -21,6 +21,7 @@ REHEARSAL_S: Final = 310.0
 CREATE_S: Final = 160.0
 DELETE_S: Final = 100.0
 WHEREIS_S: Final = 130.0
+CONFIRM_S: Final = 40.0
 AUDIT_S: Final = 250.0
 POLL_WAIT_S: Final = 20.0
 PAGES_MAX: Final = 1000

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from godwit.cli.answers import Debt, Disk, Facts, Host, Reason, Refusal, Server, Usage
+from godwit.cli.answers import Debt, Disk, Facts, Host, PersonsWord, Reason, Refusal, Server, Usage
 from godwit.cli.exits import Failure
 from godwit.cli.migration_answers import Checked, Migration, Willing
 from godwit.cli.refusals import (
@@ -84,13 +84,15 @@ def _memory(usage: Usage, total_mib: int) -> str:
 
 
 def host_state(host: Host) -> str:
-    """`up` or `down`, and `disabled` where it takes no guests."""
-    state = "up" if host.up else "down"
+    """`up`, `down` or `confirmed down`, and `disabled` where it takes no guests."""
+    state = "up" if host.up else "down" if host.confirmed_down is None else "confirmed down"
     return state if host.enabled else f"{state}, disabled"
 
 
 def host_note(host: Host) -> str:
     """The one thing about a host that one should know."""
+    if host.confirmed_down is not None:
+        return f"its power is off, confirmed {_word_of(host.confirmed_down)}"
     if host.trouble:
         return host.trouble
     if not host.up:
@@ -108,6 +110,8 @@ def host_lines(host: Host) -> list[str]:
             ("host", host.name),
             ("state", host_state(host)),
             ("disabled", "" if host.enabled else host.disabled_reason or "no reason given"),
+            ("confirmed down", _word_of(host.confirmed_down)),
+            ("confirmed up", _word_of(host.confirmed_up)),
             ("trouble", host.trouble),
             ("last report", _last_report(host)),
             ("servers", str(host.servers)),
@@ -115,6 +119,12 @@ def host_lines(host: Host) -> list[str]:
         ]
     )
     return lines + _storage_lines(host) + debt_lines(host.debts)
+
+
+def _word_of(word: PersonsWord | None) -> str:
+    if word is None:
+        return ""
+    return f"by {word.by} at {at(word.at)}{f': {word.why}' if word.why else ''}"
 
 
 def _last_report(host: Host) -> str:

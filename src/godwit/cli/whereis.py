@@ -55,6 +55,7 @@ _OF_HOST: Final[Mapping[str, str]] = {
     "arriving": "half of it, arriving",
     "nothing": "not there",
     "unreachable": "does not answer",
+    "no-power": "has no power",
 }
 NOT_THERE: Final = "nothing"
 ALONE_MAX: Final = 8
@@ -84,7 +85,7 @@ def _row(seen: HostShows, recorded: str) -> tuple[str, ...]:
         seen.host,
         _OF_HOST.get(seen.shows, seen.shows),
         "recorded" if seen.host == recorded else "",
-        _last_of(seen) if seen.shows == "unreachable" else "",
+        _last_of(seen) if seen.shows == "unreachable" else seen.words,
     )
 
 

@@ -15,6 +15,7 @@ from godwit.model.audit import RECORD, Action, Audit, Disagreement, Evidence, St
 from godwit.model.errors import GodwitError
 from godwit.model.host import Host, HostReport
 from godwit.model.ids import HostName, InstanceUuid
+from godwit.model.reasons import Code
 from godwit.rpc.compute import TakeStock
 from godwit.rpc.conductor import AskAudit
 from godwit.runtime.clock import iso
@@ -48,14 +49,19 @@ async def audit(world: World, ask: AskAudit, take: Take) -> Audit:
     _say(found)
     return Audit(
         disagreements=found,
-        silent=tuple(
-            Evidence(by=stock.host, said=stock.trouble, at=stock.seen_at)
-            for stock in stocks
-            if not stock.answered
-        ),
+        silent=_unheard(stocks, without_power=False),
+        without_power=_unheard(stocks, without_power=True),
         servers=servers,
         hosts=len(stocks),
         looked_at=iso(world.clock.now_s()),
+    )
+
+
+def _unheard(stocks: Sequence[Stock], *, without_power: bool) -> tuple[Evidence, ...]:
+    return tuple(
+        Evidence(by=stock.host, said=stock.trouble, at=stock.seen_at)
+        for stock in stocks
+        if not stock.answered and stock.without_power is without_power
     )
 
 
@@ -78,7 +84,8 @@ async def _stock_of(world: World, host: HostName, gate: asyncio.Semaphore) -> St
         try:
             stock = await world.compute(host).take_stock(TakeStock())
         except GodwitError as error:
-            stock = Stock(host=host, trouble=error.reason.words)
+            is_down = error.reason.code is Code.HOST_CONFIRMED_DOWN
+            stock = Stock(host=host, trouble=error.reason.words, without_power=is_down)
     return replace(stock, seen_at=iso(world.clock.now_s()))
 
 

@@ -98,7 +98,9 @@ def _seen(stocks: Sequence[Stock]) -> Seen:
         for guest in stock.guests if stock.answered else ():
             having[guest.uuid].append((stock.host, guest))
     silent = tuple(
-        HostShows(host=stock.host, shows=Shows.UNREACHABLE)
+        HostShows(
+            host=stock.host, shows=Shows.NO_POWER if stock.without_power else Shows.UNREACHABLE
+        )
         for stock in stocks
         if not stock.answered
     )
@@ -141,7 +143,8 @@ def _left_over(server: Instance, seen: Seen, shows: tuple[HostShows, ...]) -> Di
 
 
 def _elsewhere(server: Instance, seen: Seen, shows: tuple[HostShows, ...]) -> Disagreement:
-    own = HostShows(host=server.host, shows=Shows.NOTHING)
+    off = [each for each in seen.silent if each.host == server.host]
+    own = off[0] if off else HostShows(host=server.host, shows=Shows.NOTHING)
     there = holders(shows)
     asked = [*there, own] if server.host in seen.stocks else there
     found = _about(server, M.ELSEWHERE, seen, asked, action=Action.FOLLOW_THE_GUEST)
@@ -153,7 +156,9 @@ def _unknown(server: Instance, seen: Seen, shows: tuple[HostShows, ...]) -> Disa
     having = holders(shows)
     if not having:
         return None
-    silent = [each for each in seen.silent if each.host == server.host]
+    silent = [
+        each for each in seen.silent if each.host == server.host and each.shows is Shows.UNREACHABLE
+    ]
     if silent:
         asked = [*having, *silent]
         return _about(server, M.RECORDED_HOST_SILENT, seen, asked, remedy=SILENT)

@@ -82,18 +82,20 @@ def reconcile(
     *,
     unheard: frozenset[HostName] = frozenset(),
     outdated: Collection[HostName] = (),
+    without_power: Collection[HostName] = (),
 ) -> Findings:
     """What this report changes, given the servers on record and the other hosts' latest reports.
 
     `unheard` are hosts that have not reported yet and are expected to: a guest may be at one of
     them, so nothing has vanished before they are heard. `outdated` are those of the others that
     have reported to another conductor since: what they showed before is no guest at two hosts, and
-    no guest that has left.
+    no guest that has left. Hosts `without_power` run nothing: what they showed is over.
     """
     if not heard.answered:
         return Findings()
     records = {instance.uuid: instance for instance in known}
-    others = {name: others[name] for name in sorted(others) if name != heard.report.host}
+    unasked = {heard.report.host, *without_power}
+    others = {name: others[name] for name in sorted(others) if name not in unasked}
     fresh = {name: other for name, other in others.items() if name not in outdated}
     changes: list[InstanceChange] = []
     doubled: list[tuple[InstanceUuid, HostName]] = []
@@ -105,7 +107,11 @@ def reconcile(
             if _is_news(records.get(guest.uuid), heard, fresh[elsewhere]):
                 doubled.append((guest.uuid, elsewhere))
             continue
-        changes += _seen_here(guest, records.get(guest.uuid), heard, fresh)
+        record = records.get(guest.uuid)
+        if record is not None and record.host in without_power:
+            changes += [_change(InstanceChangeKind.MOVED, guest, heard)]
+        else:
+            changes += _seen_here(guest, record, heard, fresh)
     for instance in known:
         changes += _not_seen_here(instance, heard, others, unheard)
     return Findings(tuple(changes), tuple(doubled))

@@ -2,11 +2,11 @@
 `rpc/conductor.py`. The work is done in the modules beside it.
 """
 
-from godwit.conductor import audit, dry_run, rehearsal, requests, servers, steer, whereis
+from godwit.conductor import audit, dry_run, power, rehearsal, requests, servers, steer, whereis
 from godwit.conductor.reports import Reports
 from godwit.conductor.world import World
 from godwit.model.audit import Audit
-from godwit.model.host import HostReport
+from godwit.model.host import Host, HostReport
 from godwit.model.instance import Instance
 from godwit.model.migration import Migration
 from godwit.model.whereis import Whereis
@@ -15,6 +15,7 @@ from godwit.rpc.conductor import (
     AbortMigration,
     AskAudit,
     CheckLiveMigration,
+    ConfirmPower,
     CreateServer,
     FindServer,
     ForceComplete,
@@ -79,6 +80,10 @@ class ComputeTaskManager:
         )
         self._world.hosts.forget()
         return Nothing()
+
+    async def confirm_power(self, ask: ConfirmPower) -> Host:
+        """The host is fenced out, or takes part again. Raises what `power.confirm` says."""
+        return await power.confirm(self._world, ask)
 
     async def create_server(self, ask: CreateServer) -> Instance:
         """The server as made. Raises what `servers.create` says."""

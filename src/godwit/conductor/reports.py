@@ -11,11 +11,12 @@ import structlog
 
 from godwit.conductor.discovery import Heard, LeftOver, left_over, reconcile
 from godwit.conductor.world import World
-from godwit.model.errors import GodwitError
+from godwit.model.errors import GodwitError, Refused
 from godwit.model.finding import InstanceChangeKind
 from godwit.model.host import HostReport
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Instance, TaskState
+from godwit.model.reasons import Code, reason
 from godwit.rpc.compute import DestroyGuest
 
 SAME_REPORT_S: Final = 1.0
@@ -37,21 +38,28 @@ class Reports:
 
     async def take(self, report: HostReport) -> None:
         """Keep the report, and what has changed about the servers by it, in one transaction.
+        Raises `Refused` (host-confirmed-down), keeping nothing.
 
         Many are taken at once, and share their commits. So a finding may be older than what another
         report has changed: it is looked at again in its transaction.
         """
         now_s = self._world.clock.now_s()
+        down = await self._world.fences.down()
+        if report.host in down:
+            word = down[report.host].words
+            raise Refused(reason(Code.HOST_CONFIRMED_DOWN, host=report.host, word=word))
         heard = Heard(report, now_s)
         known = await self._world.queries.instances_seen(
             report.host, [guest.uuid for guest in report.guests]
         )
         others = self._concerned(known, heard)
         outdated = await self._outdated(others)
-        findings = reconcile(known, others, heard, outdated=outdated)
+        findings = reconcile(known, others, heard, outdated=outdated, without_power=down)
         if any(change.kind is InstanceChangeKind.VANISHED for change in findings.changes):
             unheard = await self._unheard(report.host)
-            findings = reconcile(known, others, heard, unheard=unheard, outdated=outdated)
+            findings = reconcile(
+                known, others, heard, unheard=unheard, outdated=outdated, without_power=down
+            )
         self._keep(heard)
         for uuid, elsewhere in findings.doubled:
             log.warning(

@@ -18,6 +18,7 @@ from godwit.model.errors import GodwitError
 from godwit.model.host import Host
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Instance
+from godwit.model.reasons import Code
 from godwit.model.whereis import (
     ALARMING,
     HostShows,
@@ -109,10 +110,10 @@ async def _look_at(
         try:
             here = await world.compute(host.name).look_for_guest(LookForGuest(instance_uuid=uuid))
         except GodwitError as error:
+            is_down = error.reason.code is Code.HOST_CONFIRMED_DOWN
+            shows = Shows.NO_POWER if is_down else Shows.UNREACHABLE
             words = error.reason.words
-            return HostShows(
-                host=host.name, shows=Shows.UNREACHABLE, words=words, heard_at=heard_at
-            )
+            return HostShows(host=host.name, shows=shows, words=words, heard_at=heard_at)
     return HostShows(host=host.name, shows=here.shows, heard_at=heard_at)
 
 

@@ -5,6 +5,7 @@ the tests make one of simulated hosts.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from godwit.conductor.fences import Fences
 from godwit.conductor.hosts import Hosts
 from godwit.model.errors import Unreachable
 from godwit.model.ids import HostName, InstanceUuid
@@ -35,19 +36,29 @@ class World:
     being_made: set[InstanceUuid] = field(init=False, default_factory=set)
     """Servers that this life of the conductor has begun to make. One of an earlier life is attended
     to by nobody."""
+    by_agents: bool = False
+    """Each host is reached by an agent that stands there."""
     hosts: Hosts = field(init=False)
     """What the scheduler chooses from."""
+    fences: Fences = field(init=False)
+    """The hosts that nothing is asked of."""
+    ways: dict[HostName, ComputeRpc] = field(init=False, default_factory=dict)
+    """To the hosts that were asked for, through the fences."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hosts", Hosts(self.queries, self.clock, self.settings))
+        object.__setattr__(self, "fences", Fences(self.queries))
 
     def compute(self, host: HostName) -> ComputeRpc:
-        """The compute manager of that host. Raises `Unreachable` if no settings name it (any
-        more).
+        """The compute manager of that host, which is not asked while the host is confirmed down.
+        Raises `Unreachable` if no settings name it (any more).
         """
+        if host in self.ways:
+            return self.ways[host]
         try:
-            return self.computes[host]
+            way = self.ways[host] = self.fences.around(host, self.computes[host])
         except KeyError as error:
             problem = f"the settings do not name {host}"
             why = reason(Code.HYPERVISOR_UNAVAILABLE, host=host, problem=problem)
             raise Unreachable(why) from error
+        return way

@@ -175,6 +175,8 @@ class Stock(msgspec.Struct, frozen=True, kw_only=True):
     facts: HostFacts | None = None
     """None: it did not answer, `trouble` says why, and the rest says nothing."""
     trouble: str = ""
+    without_power: bool = False
+    """It is not asked: a person has confirmed that its power is off."""
     guests: tuple[Guest, ...] = ()
     """Halves that are still arriving among them."""
     spare_files: tuple[str, ...] = ()
@@ -194,6 +196,8 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     disagreements: tuple[Disagreement, ...] = ()
     silent: tuple[Evidence, ...] = ()
     """Hosts that did not answer, and why: what they have is not judged."""
+    without_power: tuple[Evidence, ...] = ()
+    """Hosts that are confirmed down, and by whom."""
     servers: int = 0
     hosts: int = 0
     looked_at: str = ""

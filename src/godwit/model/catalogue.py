@@ -84,6 +84,11 @@ ALL_BUT_CHECKS: Final[Mapping[Code, Entry]] = {
         "migration {migration} is {status}; no person is needed",
         "godwit migration show says what it is doing",
     ),
+    Code.HOST_STILL_ANSWERS: Entry(
+        "{host} still answers: {how}",
+        "cut its power and see that it is off; {limit_s:g} s after its last sign of life it may be "
+        "confirmed down. If only its network is cut, its guests run on: confirm nothing",
+    ),
     Code.CANCELLED_BY_REQUEST: Entry(
         "cancelled by {initiator}", "nothing to do: the guest runs on at the source"
     ),

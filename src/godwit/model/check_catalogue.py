@@ -22,6 +22,10 @@ CHECKS: Final[Mapping[Code, Entry]] = {
     Code.COMPUTE_SERVICE_DISABLED: Entry(
         "{host} is disabled: {why}", "godwit host enable {host}, when it may take guests again"
     ),
+    Code.HOST_CONFIRMED_DOWN: Entry(
+        "{host} takes no part: its power is off, confirmed {word}",
+        "when it may take part again: godwit host confirm-up {host}",
+    ),
     Code.NOT_THE_REQUESTED_HOST: Entry(
         "{requested} was asked for", "leave --to out to let any host be chosen"
     ),

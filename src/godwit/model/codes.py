@@ -30,11 +30,13 @@ class Code(StrEnum):
     FORCED_PAUSE_TOO_LONG = "forced-pause-too-long"
     MIGRATION_NEEDS_A_PERSON = "migration-needs-a-person"
     MIGRATION_NEEDS_NOBODY = "migration-needs-nobody"
+    HOST_STILL_ANSWERS = "host-still-answers"
     # which host
     NO_VALID_HOST = "no-valid-host"
     UNABLE_TO_MIGRATE_TO_SELF = "unable-to-migrate-to-self"
     COMPUTE_SERVICE_UNAVAILABLE = "compute-service-unavailable"
     COMPUTE_SERVICE_DISABLED = "compute-service-disabled"
+    HOST_CONFIRMED_DOWN = "host-confirmed-down"
     NOT_THE_REQUESTED_HOST = "not-the-requested-host"
     REFUSED_BEFORE = "refused-before"
     SAME_MACHINE_UUID = "same-machine-uuid"

@@ -60,6 +60,19 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     """At most so many migrations run into, and so many out of, this host at once."""
 
 
+class PersonsWord(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody has stated: who, when (ISO 8601, UTC), and why."""
+
+    by: str
+    at: str
+    why: str = ""
+
+    @property
+    def words(self) -> str:
+        """As a sentence goes on with it."""
+        return f"by {self.by} at {self.at[:19]}{f': {self.why}' if self.why else ''}"
+
+
 class Host(msgspec.Struct, frozen=True, kw_only=True):
     """A host as the store knows it. `heard_at_s`: wall clock of its last report (0: none)."""
 
@@ -70,6 +83,11 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """Why the last attempt to look at the host failed; empty while it answers."""
     disabled: bool = False
     disabled_reason: str = ""
+    confirmed_down: PersonsWord | None = None
+    """Its power is off, as somebody states who has seen to it: until it is confirmed up, nothing it
+    says is heard and nothing is asked of it."""
+    confirmed_up: PersonsWord | None = None
+    """The last statement that it may take part again."""
 
 
 class HostReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,6 +28,8 @@ class Shows(StrEnum):
     """The hypervisor answered: it is not there."""
     UNREACHABLE = "unreachable"
     """No answer. This says nothing about the guest."""
+    NO_POWER = "no-power"
+    """Its power is off, as a person confirms: it runs nothing, whatever it may have."""
 
 
 class LastHeard(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,7 +130,8 @@ def conclude(
         return Place.TWICE
     silent = {each.host for each in sightings if each.shows is Shows.UNREACHABLE}
     if not having:
-        return _unseen(sightings, silent, task_state)
+        off = {each.host for each in sightings if each.shows is Shows.NO_POWER}
+        return _unseen(sightings, silent | off, task_state)
     if task_state is not None:
         return Place.UNDER_WAY
     # A host that does not answer may still run what its record says it has.

@@ -5,7 +5,7 @@ from typing import Final, Protocol
 import msgspec
 
 from godwit.model.audit import Audit
-from godwit.model.host import HostReport
+from godwit.model.host import Host, HostReport
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid, RequestId
 from godwit.model.instance import Instance
 from godwit.model.migrate_data import Guard
@@ -22,6 +22,8 @@ REHEARSAL_S: Final = 300.0
 WHEREIS_S: Final = 120.0
 """Every host, many at a time, some of them silent, and what alarms is looked at again."""
 
+CONFIRM_S: Final = 30.0
+"""It is asked whether it still answers."""
 AUDIT_S: Final = 240.0
 """Every host twice."""
 
@@ -120,6 +122,14 @@ class SetHostEnabled(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool
 
 
+class ConfirmPower(msgspec.Struct, frozen=True, kw_only=True):
+    """A person states that this host's power is off, or that it may take part again."""
+
+    asked: Asked
+    host: HostName
+    is_down: bool
+
+
 class CreateServer(msgspec.Struct, frozen=True, kw_only=True):
     """Make a guest of a flavor from a registered image; on `host` if one is named."""
 
@@ -182,6 +192,9 @@ class ComputeTaskApi(Protocol):
 
     @remote(timeout_s=10, repeat="it already is")
     async def set_host_enabled(self, ask: SetHostEnabled) -> Nothing: ...
+
+    @remote(timeout_s=CONFIRM_S, repeat="stated once more, by who asks now")
+    async def confirm_power(self, ask: ConfirmPower) -> Host: ...
 
     @remote(timeout_s=150, repeat="makes another server")
     async def create_server(self, ask: CreateServer) -> Instance: ...

@@ -5,7 +5,7 @@ lives.
 from dataclasses import dataclass
 from functools import cached_property
 
-from godwit.model.host import Host, HostFacts, Usage
+from godwit.model.host import Host, HostFacts, PersonsWord, Usage
 from godwit.model.ids import HostName
 from godwit.model.reasons import Code, Reason, reason
 
@@ -24,6 +24,8 @@ class HostState:
     """Why its hypervisor could not be looked at the last time; empty while it answers."""
     disabled: bool = False
     disabled_reason: str = ""
+    confirmed_down: PersonsWord | None = None
+    """It has no power, as a person says."""
 
     @cached_property
     def free_memory_mib(self) -> int:
@@ -49,6 +51,7 @@ def host_state(host: Host, usage: Usage, *, up: bool, silent_s: float) -> HostSt
         trouble=host.trouble,
         disabled=host.disabled,
         disabled_reason=host.disabled_reason,
+        confirmed_down=host.confirmed_down,
     )
 
 
@@ -63,9 +66,12 @@ def vcpus_max(facts: HostFacts) -> int:
 
 
 def why_unavailable(state: HostState) -> Reason | None:
-    """Why nothing can be asked of this host now: it does not report, has not described itself, or
-    its hypervisor does not answer.
+    """Why nothing can be asked of this host now: it has no power, does not report, has not
+    described itself, or its hypervisor does not answer.
     """
+    if state.confirmed_down is not None:
+        word = state.confirmed_down.words
+        return reason(Code.HOST_CONFIRMED_DOWN, host=state.name, word=word)
     if not state.up:
         return reason(Code.COMPUTE_SERVICE_UNAVAILABLE, host=state.name, silent_s=state.silent_s)
     if state.trouble or state.facts is None:

@@ -68,7 +68,7 @@ async def answering_conductor(
     It hears every report, also those that another conductor puts on record: what it finds about a
     guest rests on the latest of every host.
     """
-    world = World(store, store.queries, Agents(exchange), clock, settings)
+    world = World(store, store.queries, Agents(exchange), clock, settings, by_agents=True)
     made = Conductor(world, owner=new_life(), alone=store.alone)
     answerer: ComputeTaskApi = made.manager
     reports = calls_of(ComputeTaskApi)["report_host"]

@@ -25,7 +25,9 @@ BY_THEMSELVES_S: Final = 65.0
 """So long nobody decides what the hosts, which answer again, may decide: two looks of a story."""
 MOVED_WITHIN_S: Final = 200.0
 LOOK_S: Final = 5.0
-DEADLY: Final = frozenset({Kind.HOST_DIES, Kind.GUEST_ENDS, Kind.TRANSFER})
+DEADLY: Final = frozenset(
+    {Kind.HOST_DIES, Kind.HOST_IS_CONFIRMED_DOWN, Kind.GUEST_ENDS, Kind.TRANSFER}
+)
 """Without one of these no guest ever shuts off."""
 TEARING: Final = DEADLY | {Kind.MIGRATION_NETWORK_CUT}
 """Without one of these nobody needs a person, once the hosts answer."""

@@ -21,6 +21,9 @@ ASKED_FROM_S: Final = 1.0
 ASKED_UNTIL_S: Final = 12.0
 FEW_STEPS_S: Final = 3.0
 """So long a move takes beside its transfer."""
+CONFIRMED_AFTER_S: Final = 35.0
+"""So long a host without power has been silent when somebody says so: no conductor believes it
+sooner."""
 MIB: Final = 2**20
 
 
@@ -53,6 +56,7 @@ class Kind(StrEnum):
     TRANSFER_PROCESS_DIES = "transfer process dies"
     MIGRATION_NETWORK_CUT = "migration network is cut"
     HOST_DIES = "host loses its power"
+    HOST_IS_CONFIRMED_DOWN = "host loses its power, and is confirmed down"
     GUEST_ENDS = "guest shuts itself off"
     ABORT = "abort is asked for"
     FORCE = "force-complete is asked for"
@@ -238,6 +242,11 @@ def _of_host(chance: random.Random, people: _People, at_s: float, kind: Kind) ->
     return Fault(at_s, kind, chance.choice(people.hosts), _short_s(chance))
 
 
+def _of_dead_host(chance: random.Random, people: _People, at_s: float, kind: Kind) -> Fault:
+    dead_s = CONFIRMED_AFTER_S + _short_s(chance)
+    return Fault(at_s, kind, chance.choice(people.hosts), dead_s)
+
+
 def _of_act(chance: random.Random, people: _People, _at_s: float, kind: Kind) -> Fault:
     where, detail = chance.choice(people.hosts), chance.choice(tuple(Moment))
     return Fault(ASKED_FROM_S, kind, where, count=chance.randint(1, 8), detail=detail)
@@ -336,6 +345,7 @@ _DRAW: Final[Mapping[Kind, _Draw]] = {
     Kind.TRANSFER_PROCESS_DIES: _of_guest,
     Kind.MIGRATION_NETWORK_CUT: _of_all,
     Kind.HOST_DIES: _of_host,
+    Kind.HOST_IS_CONFIRMED_DOWN: _of_dead_host,
     Kind.GUEST_ENDS: _of_guest,
     Kind.ABORT: _of_guest,
     Kind.FORCE: _of_guest,

@@ -8,9 +8,16 @@ from godwit.model.errors import GodwitError
 from godwit.model.ids import HostName, RequestId
 from godwit.model.migration import FINAL, Migration
 from godwit.model.steering import SteeringWish
-from godwit.rpc.conductor import AbortMigration, Asked, ForceComplete, LiveMigrate, SetHostEnabled
+from godwit.rpc.conductor import (
+    AbortMigration,
+    Asked,
+    ConfirmPower,
+    ForceComplete,
+    LiveMigrate,
+    SetHostEnabled,
+)
 from godwit.sim.bus import Weather
-from godwit.sim.faults import Ask, Fault, Kind
+from godwit.sim.faults import CONFIRMED_AFTER_S, Ask, Fault, Kind
 from godwit.sim.machine import Machine
 from godwit.sim.shelf import OF_GUEST, Moment, Ordeal
 from godwit.sim.world import PEOPLE, Seat, World, uuid_of
@@ -210,6 +217,18 @@ async def _host_dies(world: World, fault: Fault) -> None:
     machine.power_on()
 
 
+async def _host_is_confirmed_down(world: World, fault: Fault) -> None:
+    """By somebody who has looked: a host that has power again by then is not."""
+    machine = _machine(world, fault)
+    machine.power_off()
+    await asyncio.sleep(CONFIRMED_AFTER_S)
+    if not world.fleet.is_up(machine.host):
+        ask = ConfirmPower(asked=ASKED, host=machine.host, is_down=True)
+        await _asked(world, world.api.confirm_power(ask))
+    await asyncio.sleep(fault.for_s - CONFIRMED_AFTER_S)
+    machine.power_on()
+
+
 async def _guest_ends(world: World, fault: Fault) -> None:
     guest = uuid_of(int(fault.where))
     for host in world.fleet.hosts():
@@ -241,6 +260,13 @@ async def enable_all(world: World) -> None:
     for host in world.machines:
         ask = SetHostEnabled(asked=ASKED, host=host, enabled=True)
         await _asked(world, world.api.set_host_enabled(ask))
+
+
+async def confirm_all_up(world: World) -> None:
+    """Every host takes part again."""
+    for host in world.machines:
+        ask = ConfirmPower(asked=ASKED, host=host, is_down=False)
+        await _asked(world, world.api.confirm_power(ask))
 
 
 async def _moves_of(world: World, number: int) -> list[Migration]:
@@ -279,6 +305,7 @@ STRIKES: Final[Mapping[Kind, Callable[[World, Fault], Awaitable[None]]]] = {
     Kind.TRANSFER_PROCESS_DIES: _transfer_process_dies,
     Kind.MIGRATION_NETWORK_CUT: _migration_network_is_cut,
     Kind.HOST_DIES: _host_dies,
+    Kind.HOST_IS_CONFIRMED_DOWN: _host_is_confirmed_down,
     Kind.GUEST_ENDS: _guest_ends,
     Kind.ABORT: _abort,
     Kind.FORCE: _force,

@@ -18,7 +18,7 @@ from godwit.sim.audits import audit_throughout, check_the_record
 from godwit.sim.ending import all_over, check_the_end, move_again, outcome_of
 from godwit.sim.faults import HEALED_AT_S, Plan, drawn
 from godwit.sim.journal import Defect, Journal
-from godwit.sim.strikes import ask_for, enable_all, strike
+from godwit.sim.strikes import ask_for, confirm_all_up, enable_all, strike
 from godwit.sim.world import World
 
 SETTLED_WITHIN_S: Final = 21.0
@@ -57,6 +57,7 @@ async def _run(plan: Plan) -> Report:
             await _trouble(world)
             world.heal()
             await enable_all(world)
+            await confirm_all_up(world)
             await all_over(world)
             await asyncio.sleep(SETTLED_WITHIN_S)
             outcomes += [outcome_of(each) for each in await world.store.queries.migrations()]

@@ -12,7 +12,7 @@ from typing import Protocol
 from godwit.model.audit import Action
 from godwit.model.finding import InstanceChange as InstanceChange
 from godwit.model.finding import InstanceChangeKind as InstanceChangeKind
-from godwit.model.host import HostReport
+from godwit.model.host import HostReport, PersonsWord
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
 from godwit.model.instance import Guest, Instance
 from godwit.model.migration import Migration, MigrationStatus
@@ -123,12 +123,22 @@ class Store(SagaLog, Protocol):
     ) -> None:
         """Keep what a host said of itself, and discovery's findings, each only if its server is
         still in no task. Servers' allocations follow (without capacity check: the guests are
-        there). What a host owes is due at once when it answers again.
+        there). What a host owes is due at once when it answers again. Raises `Refused`
+        (host-confirmed-down), keeping nothing, as long as a person says that it has no power.
         """
         ...
 
     async def set_host_enabled(self, host: HostName, *, enabled: bool, why: str) -> None:
         """Raises `NotFound` for an unknown host."""
+        ...
+
+    async def confirm_power(
+        self, host: HostName, word: PersonsWord, *, is_down: bool
+    ) -> tuple[str, ...]:
+        """A person states that the host's power is off, or that it may take part again. The stories
+        that have it at an end are due at once, and are returned; what it owes is, once it is
+        confirmed up. Raises `NotFound`.
+        """
         ...
 
     async def create_instance(self, instance: Instance, needs: Needs) -> None:

@@ -16,12 +16,12 @@ from typing import Any, Final, Protocol, TypeVar
 from sqlalchemy import Select, bindparam, func, or_, select
 
 from godwit.model.audit import Ledger
-from godwit.model.host import Host, Usage
+from godwit.model.host import Host, PersonsWord, Usage
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
 from godwit.model.instance import Instance
 from godwit.model.migration import FINAL, Migration, MigrationStatus
 from godwit.saga.log import Debt, Entry, Story
-from godwit.store import account, ledger, moves, servers, slots, stories
+from godwit.store import account, ledger, moves, power, servers, slots, stories
 from godwit.store.account import Account as Account
 from godwit.store.interface import Decision
 from godwit.store.news import Listen, News
@@ -56,7 +56,6 @@ class _At:
     waiting: int = 0
 
 
-HOST = Reads(select(hosts).where(hosts.c.name == bindparam("key")), Host)
 HOSTS = Reads(select(hosts).order_by(hosts.c.name), Host)
 HEARD_SINCE = Reads(select(hosts.c.name).where(hosts.c.heard_at_s >= bindparam("at_s")), HostName)
 INSTANCES = select(instances).order_by(instances.c.created_at, instances.c.uuid)
@@ -140,7 +139,11 @@ class Queries:
 
     async def host(self, name: HostName) -> Host | None:
         """One host."""
-        return await self.glance(lambda c: HOST.first(c, key=name))
+        return await self.glance(lambda c: servers.HOST.first(c, key=name))
+
+    async def confirmed_down(self) -> Mapping[HostName, PersonsWord]:
+        """The hosts that have no power, as people state."""
+        return dict(await self.read(power.DOWN.all))
 
     async def usage(self) -> Mapping[HostName, Usage]:
         """What is claimed at each known host, and how many moves hold a slot or stand in line."""

@@ -40,9 +40,12 @@ INSERT_HOST = Writes(insert(hosts), *Host.__struct_fields__)
 SAY_TROUBLE = Writes(update(hosts).where(_this_host), "trouble")
 SAY_FACTS = Writes(update(hosts).where(_this_host), "facts", "heard_at_s", "trouble")
 SAY_FACTS_AGAIN = Writes(
-    update(hosts).where(_this_host, hosts.c.trouble == ""), "facts", "heard_at_s"
+    update(hosts).where(_this_host, hosts.c.trouble == "", hosts.c.confirmed_down.is_(None)),
+    "facts",
+    "heard_at_s",
 )
 """Of a host that was well before."""
+HOST = Reads(select(hosts).where(_this_host), Host)
 ENABLE = Writes(update(hosts).where(_this_host), "disabled", "disabled_reason")
 TROUBLE = Reads(select(hosts.c.trouble).where(_this_host), str)
 DUE_NOW = Writes(update(debts).where(debts.c.where == bindparam("host")).values(due_at_s=0.0))
@@ -114,6 +117,7 @@ def record_report(
     if report.facts is not None and not changes and SAY_FACTS_AGAIN.run(connection, **said):
         return
     trouble = TROUBLE.first(connection, key=report.host)
+    _refuse_if_down(connection, report.host)
     if trouble and report.facts is not None:
         DUE_NOW.run(connection, host=report.host)
     for change in sorted(changes, key=lambda change: change.uuid):
@@ -126,6 +130,13 @@ def record_report(
         SAY_TROUBLE.run(connection, key=report.host, trouble=report.trouble or "it did not answer")
     else:
         SAY_FACTS.run(connection, **said, trouble="")
+
+
+def _refuse_if_down(connection: Connection, name: HostName) -> None:
+    host = HOST.first(connection, key=name)
+    if host is not None and host.confirmed_down is not None:
+        word = host.confirmed_down.words
+        raise Refused(reason(Code.HOST_CONFIRMED_DOWN, host=name, word=word))
 
 
 def create(connection: Connection, instance: Instance, needs: Needs, *, at: str) -> None:

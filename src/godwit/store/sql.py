@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from godwit.model.host import HostReport
+from godwit.model.host import HostReport, PersonsWord
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
 from godwit.model.instance import Guest, Instance
 from godwit.model.migration import Migration
@@ -18,7 +18,7 @@ from godwit.model.steering import Steering
 from godwit.runtime.clock import Clock, iso
 from godwit.runtime.process_lock import ProcessLock
 from godwit.saga.log import Debt, Entry, Recorded, Story
-from godwit.store import database, ledger, moves, servers, stories
+from godwit.store import database, ledger, moves, power, servers, stories
 from godwit.store.interface import (
     Ending,
     Fence,
@@ -216,6 +216,12 @@ class SqlStore:
     async def set_host_enabled(self, host: HostName, *, enabled: bool, why: str) -> None:
         """See `Store.set_host_enabled`."""
         await self._write(lambda c: servers.set_host_enabled(c, host, enabled=enabled, why=why))
+
+    async def confirm_power(
+        self, host: HostName, word: PersonsWord, *, is_down: bool
+    ) -> tuple[str, ...]:
+        """See `Store.confirm_power`."""
+        return await self._write(lambda c: power.confirm(c, host, word, is_down=is_down))
 
     async def create_instance(self, instance: Instance, needs: Needs) -> None:
         """See `Store.create_instance`."""

@@ -19,7 +19,8 @@ from sqlalchemy import (
     Text,
 )
 
-from godwit.model.host import HostFacts
+from godwit.model.audit import Evidence, Mismatch
+from godwit.model.host import HostFacts, PersonsWord
 from godwit.model.instance import Disk, Nic, Platform, PowerState, TaskState, VmState
 from godwit.model.migration import BlockMigration, MigrationStatus
 from godwit.model.progress import Progress, Statistics
@@ -29,7 +30,7 @@ from godwit.model.steering import Steering
 from godwit.saga.log import Direction, What
 from godwit.store.columns import Json, Word
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 
 metadata: Final = MetaData()
 
@@ -45,6 +46,8 @@ hosts = Table(
     Column("trouble", Text, nullable=False, default=""),
     Column("disabled", Boolean, nullable=False, default=False),
     Column("disabled_reason", Text, nullable=False, default=""),
+    Column("confirmed_down", Json(PersonsWord)),
+    Column("confirmed_up", Json(PersonsWord)),
 )
 
 instances = Table(
@@ -181,4 +184,15 @@ debts = Table(
     Column("due_at_s", Float, nullable=False),
     Index("one_debt_per_act", "story_uuid", "step", "undo", unique=True),
     sqlite_autoincrement=True,
+)
+
+alarms = Table(
+    "alarms",
+    metadata,
+    # No foreign key: a guest without a record may run twice, too.
+    Column("instance_uuid", NAME, primary_key=True),
+    Column("kind", Word(Mismatch), nullable=False),
+    Column("evidence", Json(tuple[Evidence, ...]), nullable=False),
+    Column("since", NAME, nullable=False),
+    Column("seen_at", NAME, nullable=False),
 )

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from godwit.api.app import make_app
 from godwit.model.audit import Audit
 from godwit.model.errors import NotFound
-from godwit.model.host import Host, HostFacts, HostReport
+from godwit.model.host import Host, HostFacts, HostReport, PersonsWord
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
 from godwit.model.instance import Disk, Instance, Nic, PowerState, TaskState, VmState
 from godwit.model.migration import Migration
@@ -27,6 +27,7 @@ from godwit.rpc.conductor import (
     AbortMigration,
     AskAudit,
     CheckLiveMigration,
+    ConfirmPower,
     CreateServer,
     FindServer,
     ForceComplete,
@@ -302,6 +303,16 @@ class FakeHouse:
         why = "" if ask.enabled else ask.asked.reason
         self.put(replace(host, disabled=not ask.enabled, disabled_reason=why))
         return Nothing()
+
+    async def confirm_power(self, ask: ConfirmPower) -> Host:
+        self._ask(ask)
+        host = await self.queries.host(ask.host)
+        if host is None:
+            raise NotFound(reason(Code.HOST_UNKNOWN, name=ask.host))
+        word = PersonsWord(by=ask.asked.initiator, at=AT, why=ask.asked.reason)
+        down, up = (word, None) if ask.is_down else (None, word)
+        self.put(replace(host, confirmed_down=down, confirmed_up=up))
+        return replace(host, confirmed_down=down, confirmed_up=up)
 
     async def create_server(self, ask: CreateServer) -> Instance:
         self._ask(ask)

@@ -56,6 +56,8 @@ EVERY_VERB = [
     ("host", "enable", "host-a"),
     ("host", "disable", "host-a"),
     ("audit", "--repair"),
+    ("host", "confirm-down", "host-a"),
+    ("host", "confirm-up", "host-a"),
     ("server", "create", "web", "--flavor", "small", "--image", "tick"),
     ("server", "delete", "guest-1"),
     ("server", "forget", "guest-1"),

@@ -1,6 +1,8 @@
+from itertools import product
+
 import pytest
 
-from godwit.conductor.tasks.whereabouts import PERSON, WHEREABOUTS, Verdict, decide
+from godwit.conductor.tasks.whereabouts import PERSON, WHEREABOUTS, Verdict, WithoutPower, decide
 from godwit.model.migrate_data import Guard
 from godwit.model.sighting import DestinationWord as D
 from godwit.model.sighting import SourceWord as S
@@ -200,3 +202,23 @@ def test_with_one_end_unreachable_nothing_is_ever_resumed_or_ended(pair: tuple[S
         V.DISCARD_DESTINATION,
     }
     assert not {say(*pair, over=over) for over in (False, True)} & acting
+
+
+@pytest.mark.parametrize(("source", "destination"), PAIRS)
+def test_without_power_an_end_that_does_not_answer_is_one_where_the_guest_ended_or_never_was(
+    source: S, destination: D
+) -> None:
+    for off_here, off_there, guard, over in product(
+        (True, False), (True, False), Guard, (True, False)
+    ):
+        said = decide(
+            source,
+            destination,
+            guard=guard,
+            bound_is_over=over,
+            without_power=WithoutPower(source=off_here, destination=off_there),
+        )
+        as_source = S.ENDED if off_here and source is S.UNREACHABLE else source
+        gone = off_there and destination is D.UNREACHABLE
+        as_destination = D.GONE if gone else destination
+        assert said is decide(as_source, as_destination, guard=guard, bound_is_over=over)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace as with_
 from tests.unit.said_codes import codes_said_by
 
-from godwit.model.host import Host, HostFacts, Manage, Storage, Usage, version_words
+from godwit.model.host import Host, HostFacts, Manage, PersonsWord, Storage, Usage, version_words
 from godwit.model.ids import HostName, InstanceUuid, StorageId
 from godwit.model.instance import Disk, Instance, Nic, Platform, PowerState, VmState
 from godwit.model.migration import BlockMigration
@@ -93,6 +93,11 @@ REFUSED: Mapping[str, tuple[RequestSpec, HostState, Code]] = {
         Code.NOT_THE_REQUESTED_HOST,
     ),
     "refused before": (with_(SPEC, refused=(B,)), state("host-b"), Code.REFUSED_BEFORE),
+    "without power": (
+        SPEC,
+        state("host-b", confirmed_down=PersonsWord(by="local:ana", at="2026-01-02T03:04:05")),
+        Code.HOST_CONFIRMED_DOWN,
+    ),
     "silent": (SPEC, state("host-b", up=False, silent_s=60.0), Code.COMPUTE_SERVICE_UNAVAILABLE),
     "its hypervisor does not answer": (
         SPEC,

@@ -19,7 +19,7 @@ UNKNOWN = NotFound(reason(Code.HOST_UNKNOWN, name="x"))
 
 def adds(name: str) -> Callable[[Connection], str]:
     def work(connection: Connection) -> str:
-        sql = "insert into hosts values (?, null, 0, '', 0, '')"
+        sql = "insert into hosts values (?, null, 0, '', 0, '', null, null)"
         connection.execute(sql, (name,))
         return name
 

@@ -2,13 +2,17 @@
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import Final
 
 from godwit.conductor.tasks.facts import Telling, at_destination, at_source, move
+from godwit.conductor.tasks.whereabouts import NOBODY_SAYS, WithoutPower
 from godwit.model.errors import GodwitError, HypervisorError, Superseded, Unreachable
+from godwit.model.instance import PowerState
 from godwit.model.reasons import Code, Reason, reason
 from godwit.model.sighting import (
     DestinationSighting,
     DestinationWord,
+    GuestEnd,
     SourceSighting,
     SourceWord,
 )
@@ -20,6 +24,15 @@ class Seen:
 
     source: SourceSighting
     destination: DestinationSighting
+    without_power: WithoutPower = NOBODY_SAYS
+
+    @property
+    def told_source(self) -> SourceSighting:
+        """The source's sighting, or what follows from its having no power."""
+        if not (self.without_power.source and self.source.word is SourceWord.UNREACHABLE):
+            return self.source
+        end = GuestEnd(how=NO_POWER, power_state=PowerState.SHUTDOWN)
+        return SourceSighting(word=SourceWord.ENDED, seen=NO_POWER, end=end)
 
 
 async def look(context: Telling, *, unfit: SourceSighting | None) -> Seen | None:
@@ -32,9 +45,19 @@ async def look(context: Telling, *, unfit: SourceSighting | None) -> Seen | None
     after = unfit or await sight_source(context)
     if (before.word, before.never_begun) != (after.word, after.never_begun):
         return None
-    return Seen(after, destination)
+    return Seen(after, destination, await without_power(context))
 
 
+async def without_power(context: Telling) -> WithoutPower:
+    """Which ends have no power, as people state."""
+    down = await context.world.fences.down()
+    return WithoutPower(
+        source=at_source(context.facts) in down,
+        destination=at_destination(context.facts) in down,
+    )
+
+
+NO_POWER: Final = "its host has lost its power, as a person confirms"
 NOT_CLOSED = SourceSighting(
     word=SourceWord.UNREACHABLE, seen="the source does not answer; a transfer may still run there"
 )

@@ -139,6 +139,7 @@ async def carry_out_verdict(context: Telling, seen: Seen) -> Outcome:
         seen.destination.word,
         guard=agreement_of(context.facts).guard,
         bound_is_over=_bound_is_over(context),
+        without_power=seen.without_power,
     )
     return await CARRY_OUT[verdict](context, seen)
 
@@ -172,10 +173,9 @@ async def ask_again(context: Telling, _seen: Seen) -> Outcome:
 async def undo(context: Telling, seen: Seen) -> Outcome:
     """The guest is at the source, or ended there: all that was prepared is undone."""
     abort = await context.world.store.abort_request(context.story_uuid)
-    why = why_it_did_not_happen(
-        seen.source, context.facts.result, abort=abort, failure=context.failure
-    )
-    return DidNotHappen(why, facts=replace(context.facts, end=seen.source.end))
+    source = seen.told_source
+    why = why_it_did_not_happen(source, context.facts.result, abort=abort, failure=context.failure)
+    return DidNotHappen(why, facts=replace(context.facts, end=source.end))
 
 
 async def forward(context: Telling, seen: Seen) -> Outcome:
@@ -214,6 +214,7 @@ async def end_source_resume_destination(context: Telling, seen: Seen) -> Outcome
         seen.destination.word,
         guard=agreement_of(context.facts).guard,
         bound_is_over=False,
+        without_power=seen.without_power,
     )
     if gone is Verdict.RESUME_DESTINATION:
         return await resume_destination(context, seen)
@@ -252,6 +253,7 @@ async def ask_a_person(context: Telling, seen: Seen) -> Outcome:
         seen.destination.word,
         guard=agreement_of(context.facts).guard,
         bound_is_over=True,
+        without_power=seen.without_power,
     )
     if verdict is Verdict.STREAM_BROKEN:
         await resume_stream(context, seen)

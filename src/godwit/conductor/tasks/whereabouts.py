@@ -179,10 +179,34 @@ WHEREABOUTS: Final = _whole_table()
 """A cell for every pair of words."""
 
 
+@dataclass(frozen=True)
+class WithoutPower:
+    """Which ends have no power, as a person states: what is not answered there is known."""
+
+    source: bool = False
+    destination: bool = False
+
+
+NOBODY_SAYS: Final = WithoutPower()
+
+
 def decide(
-    source: SourceWord, destination: DestinationWord, *, guard: Guard, bound_is_over: bool
+    source: SourceWord,
+    destination: DestinationWord,
+    *,
+    guard: Guard,
+    bound_is_over: bool,
+    without_power: WithoutPower = NOBODY_SAYS,
 ) -> Verdict:
-    """What the table says of this pair. Never raises: every pair has a cell."""
+    """What the table says of this pair. Never raises: every pair has a cell.
+
+    Without power an unreachable source counts as one whose guest has ended, an unreachable
+    destination as one where nothing is. A word that was answered stays what it is.
+    """
+    if without_power.source and source is S.UNREACHABLE:
+        source = S.ENDED
+    if without_power.destination and destination is D.UNREACHABLE:
+        destination = D.GONE
     cell = WHEREABOUTS[source, destination]
     verdict = cell.still_so if bound_is_over else cell.now
     if cell.paused_only and guard is not Guard.PAUSED and verdict is not V.ASK_AGAIN:

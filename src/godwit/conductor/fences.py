@@ -1,0 +1,68 @@
+"""The hosts that people have confirmed down: nothing is asked of them. One per conductor.
+
+The list is read again after a moment, for another conductor may have been told. Such a host has no
+power when that is stated; until it has any again, every conductor has read it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from types import SimpleNamespace
+from typing import Any, Final, cast
+
+from godwit.model.errors import GodwitError, Unreachable
+from godwit.model.host import PersonsWord
+from godwit.model.ids import HostName
+from godwit.model.reasons import Code, reason
+from godwit.rpc.compute import ComputeRpc
+from godwit.rpc.contract import calls_of
+from godwit.store.queries import Queries
+
+KEPT_S: Final = 1.0
+
+
+class Fences:
+    """Which hosts are fenced out, as one conductor knows it."""
+
+    def __init__(self, queries: Queries) -> None:
+        """Nothing has been read yet."""
+        self._queries = queries
+        self._down: Mapping[HostName, PersonsWord] = {}
+        self._read_at_s: float | None = None
+        self._reading = asyncio.Lock()
+
+    async def down(self) -> Mapping[HostName, PersonsWord]:
+        """The hosts that are confirmed down. While the store cannot be read, those known last; if
+        none was ever read, raises `Unreachable`.
+        """
+        async with self._reading:
+            now_s = asyncio.get_running_loop().time()
+            if self._read_at_s is None or now_s - self._read_at_s > KEPT_S:
+                try:
+                    self._down = await self._queries.confirmed_down()
+                except GodwitError:
+                    if self._read_at_s is None:
+                        raise
+                self._read_at_s = now_s
+            return self._down
+
+    def forget(self) -> None:
+        """Something was stated that the next look must see."""
+        if self._read_at_s is not None:
+            self._read_at_s = float("-inf")
+
+    def around(self, host: HostName, compute: ComputeRpc) -> ComputeRpc:
+        """The same compute manager; every call raises `Unreachable` while its host is down."""
+        ways = {name: self._way(host, getattr(compute, name)) for name in calls_of(ComputeRpc)}
+        return cast("ComputeRpc", SimpleNamespace(**ways))  # it has every method of the protocol
+
+    def _way(
+        self, host: HostName, call: Callable[[Any], Awaitable[Any]]
+    ) -> Callable[[Any], Awaitable[Any]]:
+        async def ask(message: Any) -> Any:
+            word = (await self.down()).get(host)
+            if word is not None:
+                why = reason(Code.HOST_CONFIRMED_DOWN, host=host, word=word.words)
+                raise Unreachable(why)
+            return await call(message)
+
+        return ask
