@@ -11,6 +11,7 @@ import click
 
 from godwit.cli.audit import audit
 from godwit.cli.completion import completion
+from godwit.cli.debts import debt
 from godwit.cli.hosts import host
 from godwit.cli.migrate import migrate
 from godwit.cli.migrations import migration
@@ -22,6 +23,7 @@ CLIENT_VERBS: Final[tuple[click.Command, ...]] = (
     migrate,
     migration,
     audit,
+    debt,
     completion,
 )
 

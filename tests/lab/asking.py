@@ -7,7 +7,7 @@ The base of `whole.Site` and of the clusters of `tests/kills`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -23,6 +23,9 @@ T = TypeVar("T")
 
 STORY_TIMEOUT_S: Final = 60.0
 HTTP_TIMEOUT_S: Final = 30.0
+OF_THE_RECORD: Final = frozenset(
+    {"claim-left", "claim-missing", "claim-differs", "slot-left", "task-without-story"}
+)
 FINAL: Final = frozenset({"completed", "failed", "cancelled", "error"})
 
 
@@ -186,6 +189,15 @@ class Asker:
             here = [guest for guest, name in places.items() if name == host.name]
             wanted = (len(here), sum(guest.memory_mib for guest in here), 0)
             assert self.claimed(host.name) == wanted, host.name
+        ours = {str(guest.uuid) for guest in places}
+        self.until("an audit to find nothing", lambda: not self._found_by_an_audit(ours))
+
+    def _found_by_an_audit(self, ours: Set[str]) -> list[dict[str, Any]]:
+        """What an audit finds about these guests, or wrong with the record by itself."""
+        answer = self.send("GET", "/godwit/v1/audit")
+        assert answer.status == 200, answer
+        found = msgspec.json.decode(answer.body)["audit"]["disagreements"]
+        return [each for each in found if each["subject"] in ours or each["kind"] in OF_THE_RECORD]
 
     def _assert_defined(self, guest: GuestSpec, host: LabHost) -> None:
         said = host.run("virsh", "dominfo", guest.name).stdout

@@ -127,7 +127,7 @@ def test_a_guest_that_no_host_has_is_the_loudest_alarm() -> None:
         assert kinds(await audit(house, repair=True)) == [(M.NOWHERE, False)]
 
     lines = in_a_house(claim)
-    assert [line["kind"] for line in lines if line["log_level"] == "critical"] == [M.NOWHERE] * 2
+    assert {line["kind"] for line in lines if line["log_level"] == "critical"} == {M.NOWHERE}
 
 
 def test_a_silent_host_is_named_and_what_it_has_is_not_judged() -> None:

@@ -112,6 +112,8 @@ def godwit_routes() -> list[BaseRoute]:
         Route(f"{one_migration}/resolve", godwit.resolve, methods=["POST"]),
         Route("/audit", godwit.look_for_disagreements, methods=["GET"]),
         Route("/audit", godwit.repair, methods=["POST"]),
+        Route("/alarms", godwit.list_alarms),
+        Route("/debts", godwit.list_debts),
         Route("/hosts", godwit.list_hosts),
         Route("/hosts/{host_name}", godwit.show_host),
         Route("/hosts/{host_name}/confirm-down", godwit.confirm_down, methods=["POST"]),

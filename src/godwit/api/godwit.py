@@ -175,6 +175,26 @@ async def resolve(request: Request) -> Response:
     return empty(status=202)
 
 
+async def list_alarms(request: Request) -> Response:
+    """`GET /alarms`: guests that run twice or nowhere; empty, if all is well."""
+    Query(request).nothing_else()
+    return answer({"alarms": await world_of(request).queries.alarms()})
+
+
+async def list_debts(request: Request) -> Response:
+    """`GET /debts`: what every host owes, the oldest first."""
+    Query(request).nothing_else()
+    queries = world_of(request).queries
+    names = {server.uuid: server.name for server in await queries.instances()}
+    shown = []
+    for debt in await queries.debts():
+        migration = await queries.migration(debt.story_uuid)
+        guest = migration.instance_uuid if migration else None
+        name = names.get(guest, "") if guest else ""
+        shown.append({"host": debt.where, "server_uuid": guest, "server": name, **debt_view(debt)})
+    return answer({"debts": shown})
+
+
 async def list_hosts(request: Request) -> Response:
     """`GET /hosts`."""
     Query(request).nothing_else()

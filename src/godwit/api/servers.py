@@ -48,8 +48,13 @@ async def _listed(request: Request, *, detail: bool) -> Response:
     found = wanted(await world_of(request).queries.instances(), query)
     page, more = page_of(found, [server.uuid for server in found], query)
     query.nothing_else(*_MEANINGLESS)
-    shown = server_detail if detail else server_brief
-    body: dict[str, Any] = {"servers": [shown(server, link(request, "")) for server in page]}
+    base = link(request, "")
+    if detail:
+        alarms = {each.instance_uuid: each for each in await world_of(request).queries.alarms()}
+        shown = [server_detail(each, base, alarm=alarms.get(each.uuid)) for each in page]
+    else:
+        shown = [server_brief(each, base) for each in page]
+    body: dict[str, Any] = {"servers": shown}
     if more:
         body["servers_links"] = next_link(request, page[-1].uuid)
     return answer(body)
@@ -72,8 +77,10 @@ def wanted(servers: Sequence[Instance], query: Query) -> list[Instance]:
 
 async def show(request: Request) -> Response:
     """`GET /servers/{id}`."""
-    server = await instance_or_404(world_of(request).queries, request.path_params["server_id"])
-    return answer({"server": server_detail(server, link(request, ""))})
+    queries = world_of(request).queries
+    server = await instance_or_404(queries, request.path_params["server_id"])
+    alarm = await queries.alarm(server.uuid)
+    return answer({"server": server_detail(server, link(request, ""), alarm=alarm)})
 
 
 async def create(request: Request) -> Response:

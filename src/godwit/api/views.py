@@ -3,6 +3,7 @@
 import zlib
 from typing import Any, Final
 
+from godwit.model.audit import Alarm
 from godwit.model.host import Host, Usage
 from godwit.model.instance import (
     Disk,
@@ -52,7 +53,7 @@ def server_brief(server: Instance, base: str) -> dict[str, Any]:
     }
 
 
-def server_detail(server: Instance, base: str) -> dict[str, Any]:
+def server_detail(server: Instance, base: str, *, alarm: Alarm | None = None) -> dict[str, Any]:
     """A server in Nova's fields. What Godwit does not have is empty; `godwit` holds the rest."""
     return {
         **server_brief(server, base),
@@ -86,6 +87,7 @@ def server_detail(server: Instance, base: str) -> dict[str, Any]:
             if disk.network
         ],
         "godwit": {
+            "alarm": alarm,
             "discovered": server.discovered,
             "managed_by": managed_by(server),
             "group": server.group,

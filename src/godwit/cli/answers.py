@@ -62,6 +62,29 @@ class Debt(Answer, frozen=True, kw_only=True):
     attempts: int = 0
 
 
+class OwedHere(Debt, frozen=True, kw_only=True):
+    """The same, with whom and what it is about."""
+
+    host: str = ""
+    server: str = ""
+    server_uuid: str | None = None
+    due_at: str = ""
+
+
+class Debts(Answer, frozen=True, kw_only=True):
+    """`{"debts": ...}`."""
+
+    debts: tuple[OwedHere, ...] = ()
+
+
+class Evidence(Answer, frozen=True, kw_only=True):
+    """One thing that was seen."""
+
+    by: str = ""
+    said: str = ""
+    at: str = ""
+
+
 class Usage(Answer, frozen=True, kw_only=True):
     """What is claimed at a host."""
 
@@ -175,9 +198,19 @@ class Nic(Answer, frozen=True, kw_only=True):
     model: str = ""
 
 
+class Alarm(Answer, frozen=True, kw_only=True):
+    """A guest that runs twice or nowhere."""
+
+    kind: str = ""
+    evidence: tuple[Evidence, ...] = ()
+    since: str = ""
+    seen_at: str = ""
+
+
 class OfGodwit(Answer, frozen=True, kw_only=True):
     """What Nova has no field for."""
 
+    alarm: Alarm | None = None
     discovered: bool = False
     managed_by: tuple[str, ...] = ()
     group: str | None = None

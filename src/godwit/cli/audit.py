@@ -5,20 +5,12 @@ from typing import Final
 
 import click
 
-from godwit.cli.answers import Answer
+from godwit.cli.answers import Answer, Evidence
 from godwit.cli.asking import Asking, verb
 from godwit.cli.client import AUDIT_S
 from godwit.cli.exits import Exit
 from godwit.cli.options import REASON
 from godwit.cli.text import ARROW, at, columns, plain
-
-
-class Evidence(Answer, frozen=True, kw_only=True):
-    """One thing that was seen."""
-
-    by: str = ""
-    said: str = ""
-    at: str = ""
 
 
 class Disagreement(Answer, frozen=True, kw_only=True):

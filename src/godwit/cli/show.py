@@ -2,7 +2,18 @@
 
 from collections.abc import Sequence
 
-from godwit.cli.answers import Debt, Disk, Facts, Host, PersonsWord, Reason, Refusal, Server, Usage
+from godwit.cli.answers import (
+    Alarm,
+    Debt,
+    Disk,
+    Facts,
+    Host,
+    PersonsWord,
+    Reason,
+    Refusal,
+    Server,
+    Usage,
+)
 from godwit.cli.exits import Failure
 from godwit.cli.migration_answers import Checked, Migration, Willing
 from godwit.cli.refusals import (
@@ -198,13 +209,20 @@ def _status(word: str) -> str:
     return "on no host" if word == "UNKNOWN" else word.lower()
 
 
+def _alarm(alarm: Alarm | None) -> str:
+    if alarm is None:
+        return ""
+    seen = ", ".join(f"{each.by}: {each.said}" for each in alarm.evidence)
+    return f"{alarm.kind} ({seen}), since {at(alarm.since)}, seen {at(alarm.seen_at)}"
+
+
 def server_table(servers: Sequence[Server]) -> list[str]:
     """One line per server."""
     rows = [
         (
             server.name,
             server.host,
-            _status(server.status),
+            f"ALARM: {server.godwit.alarm.kind}" if server.godwit.alarm else _status(server.status),
             server.task_state or "",
             str(server.flavor.vcpus),
             mib(server.flavor.ram),
@@ -227,6 +245,7 @@ def server_lines(server: Server) -> list[str]:
             ("uuid", server.id),
             ("host", server.host),
             ("status", _status(server.status)),
+            ("ALARM", _alarm(ours.alarm)),
             ("task", server.task_state or ""),
             ("vcpus", str(server.flavor.vcpus)),
             ("memory", mib(server.flavor.ram)),

@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 from msgspec.structs import replace
 
+from godwit.conductor.alarms import alarm
 from godwit.conductor.disagreements import disagreements, lasting
 from godwit.conductor.world import World
 from godwit.model.audit import RECORD, Action, Audit, Disagreement, Evidence, Stock
@@ -25,8 +26,6 @@ AT_ONCE_MAX: Final = 64
 """So many hosts are asked at the same time; a silent one holds its place for its time-out."""
 AGAIN_S: Final = 3.0
 """So long after the first look is the second: what was under way between two hosts has arrived."""
-
-ALARM: Final = "guest runs twice or nowhere"
 
 Take = Callable[[HostReport], Awaitable[None]]
 """Puts a host's report on record."""
@@ -46,7 +45,10 @@ async def audit(world: World, ask: AskAudit, take: Take) -> Audit:
         found = lasting(found, again)
     if ask.repair:
         found = await _repaired(world, ask, found, stocks, take)
-    _say(found)
+    for each in found:
+        if each.is_alarm:
+            uuid = InstanceUuid(each.subject)
+            await alarm(world, uuid, each.kind, each.evidence)
     return Audit(
         disagreements=found,
         silent=_unheard(stocks, without_power=False),
@@ -141,15 +143,3 @@ async def _is_mended(world: World, ask: AskAudit, each: Disagreement) -> bool:
         evidence=[f"{seen.by}: {seen.said} ({seen.at})" for seen in each.evidence],
     )
     return mended
-
-
-def _say(found: Sequence[Disagreement]) -> None:
-    for each in found:
-        if each.is_alarm:
-            log.critical(
-                ALARM,
-                kind=each.kind,
-                server=each.subject,
-                name=each.name,
-                evidence=[f"{seen.by}: {seen.said} ({seen.at})" for seen in each.evidence],
-            )

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from godwit.model.finding import InstanceChange, InstanceChangeKind
 from godwit.model.host import HostReport
 from godwit.model.ids import HostName, InstanceUuid
-from godwit.model.instance import Disk, Guest, Instance, TaskState, VmState
+from godwit.model.instance import Disk, Guest, Instance, PowerState, TaskState, VmState
 from godwit.model.moments import seconds
 
 SETTLED_AFTER_S: Final = 15.0
@@ -184,11 +184,14 @@ def _change(kind: InstanceChangeKind, guest: Guest, heard: Heard) -> InstanceCha
 
 
 def _host_with(uuid: InstanceUuid, others: Mapping[HostName, Heard]) -> HostName | None:
-    """The first of them, which are in the order of their names."""
-    return next(
-        (name for name, each in others.items() if each.answered and each.guest(uuid) is not None),
-        None,
-    )
+    """The first of them, which are in the order of their names; one where it runs before others."""
+    there = {
+        name: guest
+        for name, each in others.items()
+        if each.answered and (guest := each.guest(uuid)) is not None
+    }
+    running = (name for name, guest in there.items() if guest.power_state is PowerState.RUNNING)
+    return next(running, next(iter(there), None))
 
 
 def _in_a_task(record: Instance | None) -> bool:

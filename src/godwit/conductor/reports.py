@@ -9,7 +9,8 @@ from typing import Final
 
 import structlog
 
-from godwit.conductor.discovery import Heard, LeftOver, left_over, reconcile
+from godwit.conductor import alarms
+from godwit.conductor.discovery import Findings, Heard, LeftOver, left_over, reconcile
 from godwit.conductor.world import World
 from godwit.model.errors import GodwitError, Refused
 from godwit.model.finding import InstanceChangeKind
@@ -21,6 +22,8 @@ from godwit.rpc.compute import DestroyGuest
 
 SAME_REPORT_S: Final = 1.0
 """Two conductors may hear one report so far apart, by their own clocks."""
+ALARMS_MAX: Final = 8
+"""So many guests of one report are looked for at once; of the rest an audit tells."""
 
 log = structlog.get_logger()
 
@@ -61,14 +64,19 @@ class Reports:
                 known, others, heard, unheard=unheard, outdated=outdated, without_power=down
             )
         self._keep(heard)
-        for uuid, elsewhere in findings.doubled:
-            log.warning(
-                "guest seen at two hosts", server=uuid, host=report.host, other_host=elsewhere
-            )
         await self._world.store.record_report(report, findings.changes, now_s=now_s)
+        await self._alarm(report.host, findings)
         ours = self._world.being_made if self._alone else None
         for each in left_over(known, heard, ours=ours):
             await self._settle(each)
+
+    async def _alarm(self, host: HostName, findings: Findings) -> None:
+        """After all is on record: who is looked for here may take its time to answer."""
+        for uuid, elsewhere in findings.doubled[:ALARMS_MAX]:
+            await alarms.two_reports(self._world, uuid, (host, elsewhere))
+        gone = [c.uuid for c in findings.changes if c.kind is InstanceChangeKind.VANISHED]
+        for uuid in gone[:ALARMS_MAX]:
+            await alarms.vanished(self._world, uuid)
 
     def overhear(self, report: HostReport) -> None:
         """Know what the host says, and leave it to another conductor to put it on record."""

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from godwit.conductor.alarms import refuse_if_alarmed
 from godwit.conductor.steer import steering_of
 from godwit.conductor.tasks.checks import against_the_guest
 from godwit.conductor.tasks.facts import LiveMigrationFacts
@@ -52,6 +53,7 @@ async def facts_of(
     refusal = against_the_guest(instance, source.facts if source is not None else None)
     if refusal is not None:
         raise Conflict(refusal)
+    await refuse_if_alarmed(world, instance)
     await check_named_host(world, ask.host, instance)
     if source is None or source.facts is None:
         problem = f"{instance.host} has not described itself yet"

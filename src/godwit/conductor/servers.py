@@ -9,11 +9,13 @@ from typing import Final
 import structlog
 from msgspec.structs import replace
 
+from godwit.conductor.alarms import refuse_if_alarmed
 from godwit.conductor.groups import group_of
 from godwit.conductor.requests import known_server
 from godwit.conductor.tasks.checks import considered, no_valid_host
 from godwit.conductor.tasks.find_destination import described, needs_at
 from godwit.conductor.world import World
+from godwit.model.audit import Mismatch
 from godwit.model.errors import BadRequest, Conflict, GodwitError
 from godwit.model.host import HostFacts
 from godwit.model.ids import HostName, InstanceUuid
@@ -71,13 +73,14 @@ async def create(world: World, ask: CreateServer) -> Instance:
 async def delete(world: World, ask: ForServer) -> Destroyed:
     """Guest, its own disk and the record are gone; the answer names the disks that were left.
 
-    Raises `NotFound`, or `Conflict` (discovered, or in a task).
+    Raises `NotFound`, or `Conflict` (discovered, in a task, or runs twice).
 
     If the host does not answer the server stays `deleting`, and `delete` may be asked again.
     """
     instance = await known_server(world, ask.instance_uuid)
     if instance.discovered:
         raise Conflict(reason(Code.SERVER_DISCOVERED, server=instance.name))
+    await refuse_if_alarmed(world, instance, Mismatch.RUNS_TWICE)
     if instance.task_state is not TaskState.DELETING:
         instance = await world.store.begin_delete(instance.uuid)
     ask_host = DestroyGuest(instance_uuid=instance.uuid)

@@ -2,8 +2,10 @@
 wired to each other. Made by `service`.
 """
 
+import asyncio
 from dataclasses import replace
 
+from godwit.conductor.alarms import look_again_for_ever
 from godwit.conductor.manager import ComputeTaskManager
 from godwit.conductor.tasks.facts import LiveMigrationFacts
 from godwit.conductor.tasks.live_migrate import LIVE_MIGRATION
@@ -39,6 +41,7 @@ class Conductor:
             pace=Pace(lease_s=world.settings.migration.lease_s),
         )
         self._sweeper: Sweeper[World, LiveMigrationFacts] = Sweeper(executor, alone=alone)
+        self._world = heard
         self.manager = ComputeTaskManager(heard, alone=alone)
 
     def notice(self, uuid: str) -> None:
@@ -46,8 +49,11 @@ class Conductor:
         self._sweeper.notice(uuid)
 
     async def run(self) -> None:
-        """Tell every story that is due, until `stop`."""
-        await self._sweeper.run()
+        """Tell every story that is due, and look after the alarms, until `stop`."""
+        async with asyncio.TaskGroup() as tasks:
+            looking = tasks.create_task(look_again_for_ever(self._world), name="alarms")
+            await self._sweeper.run()
+            looking.cancel()
 
     def stop(self) -> None:
         """Let `run` end; what is under way is handed over to whoever comes next."""

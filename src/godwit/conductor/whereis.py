@@ -8,12 +8,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import structlog
 from msgspec.structs import replace
 
+from godwit.conductor.alarms import alarm
 from godwit.conductor.discovery import Heard
 from godwit.conductor.requests import known_server
 from godwit.conductor.world import World
+from godwit.model.audit import Evidence, Mismatch
 from godwit.model.errors import GodwitError
 from godwit.model.host import Host
 from godwit.model.ids import HostName, InstanceUuid
@@ -42,8 +43,6 @@ LOOKS_MAX: Final = 3
 LastOf = Callable[[HostName], Heard | None]
 """A host's latest report, where this process has heard one."""
 
-log = structlog.get_logger()
-
 
 async def find(world: World, ask: FindServer, last_of: LastOf) -> Whereis:
     """What every host shows of the server, and what follows. Raises `NotFound`."""
@@ -63,7 +62,7 @@ async def find(world: World, ask: FindServer, last_of: LastOf) -> Whereis:
     else:
         place = Place.UNKNOWN if place in ALARMING else place
     if place in ALARMING:
-        _raise_alarm(record, place, sightings)
+        await _raise_alarm(world, record, place, sightings)
     return Whereis(
         server_uuid=record.uuid,
         server=record.name,
@@ -125,12 +124,11 @@ def _with_last(seen: HostShows, heard: Heard | None, uuid: InstanceUuid) -> Host
     return replace(seen, last=LastHeard(at=iso(heard.at_s), shows=shows))
 
 
-def _raise_alarm(record: Instance, place: Place, sightings: Sequence[HostShows]) -> None:
-    """The loudest there is. Nothing is done about it: whatever were done could destroy data."""
-    log.error(
-        "guest runs at two hosts" if place is Place.TWICE else "guest is at no host",
-        server=record.uuid,
-        name=record.name,
-        recorded_host=record.host,
-        shown={each.host: each.shows.value for each in sightings},
-    )
+async def _raise_alarm(
+    world: World, record: Instance, place: Place, sightings: Sequence[HostShows]
+) -> None:
+    """Nothing is done about it: whatever were done could destroy data."""
+    kind = Mismatch.RUNS_TWICE if place is Place.TWICE else Mismatch.NOWHERE
+    at = iso(world.clock.now_s())
+    seen = tuple(Evidence(by=each.host, said=each.shows, at=at) for each in sightings)
+    await alarm(world, record.uuid, kind, seen)

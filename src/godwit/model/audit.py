@@ -111,6 +111,16 @@ class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
         return (self.kind, self.subject, self.host or "", *seen)
 
 
+class Alarm(msgspec.Struct, frozen=True, kw_only=True):
+    """A guest that runs twice or nowhere, as it was last seen."""
+
+    instance_uuid: InstanceUuid
+    kind: Mismatch
+    evidence: tuple[Evidence, ...]
+    since: str
+    seen_at: str
+
+
 # --- what is recorded ----------------------------------------------------------------------------
 
 

@@ -84,6 +84,11 @@ ALL_BUT_CHECKS: Final[Mapping[Code, Entry]] = {
         "migration {migration} is {status}; no person is needed",
         "godwit migration show says what it is doing",
     ),
+    Code.GUEST_ALARMS: Entry(
+        "an alarm is on record for the guest of {server}: {kind} ({seen})",
+        "nothing is done to it until that is over: see where it is (godwit server whereis), set it "
+        "right by hand; within a minute the alarm ends by itself",
+    ),
     Code.HOST_STILL_ANSWERS: Entry(
         "{host} still answers: {how}",
         "cut its power and see that it is off; {limit_s:g} s after its last sign of life it may be "

@@ -30,6 +30,7 @@ class Code(StrEnum):
     FORCED_PAUSE_TOO_LONG = "forced-pause-too-long"
     MIGRATION_NEEDS_A_PERSON = "migration-needs-a-person"
     MIGRATION_NEEDS_NOBODY = "migration-needs-nobody"
+    GUEST_ALARMS = "guest-alarms"
     HOST_STILL_ANSWERS = "host-still-answers"
     # which host
     NO_VALID_HOST = "no-valid-host"

@@ -161,7 +161,7 @@ class SagaLog(Protocol):
 
     async def debts_due(self, *, now_s: float) -> tuple[Debt, ...]:
         """Debts whose time has come, oldest first. Only of stories that have ended: until then the
-        story's own acts go first.
+        story's own acts go first. What must not be done now is not due.
         """
         ...
 

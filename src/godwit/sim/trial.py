@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import structlog
 
-from godwit.conductor.audit import ALARM
+from godwit.conductor.alarms import ALARM
 from godwit.runtime import ids
 from godwit.sim import loop
 from godwit.sim.audits import audit_throughout, check_the_record

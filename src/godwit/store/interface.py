@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from godwit.model.audit import Action
+from godwit.model.audit import Action, Alarm
 from godwit.model.finding import InstanceChange as InstanceChange
 from godwit.model.finding import InstanceChangeKind as InstanceChangeKind
 from godwit.model.host import HostReport, PersonsWord
@@ -165,6 +165,14 @@ class Store(SagaLog, Protocol):
         """Mend this in the record, if it is still as the audit has read it. False: it is not, and
         nothing was changed.
         """
+        ...
+
+    async def raise_alarm(self, alarm: Alarm) -> bool:
+        """Keep it; one of the same kind keeps since when it holds. True if it is a new one."""
+        ...
+
+    async def end_alarm(self, uuid: InstanceUuid) -> bool:
+        """It is over. False if there was none."""
         ...
 
     # --- the story's own writes --------------------------------------------------------------

@@ -12,7 +12,7 @@ from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Guest, Instance, PowerState, TaskState, VmState, vm_state_of
 from godwit.model.reasons import Code, reason
 from godwit.model.sighting import GuestEnd
-from godwit.store import claims
+from godwit.store import alarms, claims
 from godwit.store.interface import InstanceChange, InstanceChangeKind, Needs
 from godwit.store.statements import Connection, Locks, Reads, Writes
 from godwit.store.tables import debts, hosts, instances, migrations
@@ -227,6 +227,7 @@ def _apply(connection: Connection, change: InstanceChange, at: str) -> None:
     seen = with_guest(instance, change.guest, at=at)
     seen = structs.replace(seen, host=change.host, node=change.node or instance.node)
     save(connection, seen)
+    alarms.FOUND.run(connection, key=seen.uuid)
     claims.drop(connection, seen.uuid)
     claims.put(connection, seen.uuid, seen.host, claims.share_of(seen))
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from godwit.model.audit import Alarm
 from godwit.model.host import HostReport, PersonsWord
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
 from godwit.model.instance import Guest, Instance
@@ -18,7 +19,7 @@ from godwit.model.steering import Steering
 from godwit.runtime.clock import Clock, iso
 from godwit.runtime.process_lock import ProcessLock
 from godwit.saga.log import Debt, Entry, Recorded, Story
-from godwit.store import database, ledger, moves, power, servers, stories
+from godwit.store import alarms, database, ledger, moves, power, servers, stories
 from godwit.store.interface import (
     Ending,
     Fence,
@@ -246,6 +247,14 @@ class SqlStore:
         """See `Store.repair`."""
         at = self._at()
         return await self._write(lambda c: ledger.repair(c, wanted, at=at))
+
+    async def raise_alarm(self, alarm: Alarm) -> bool:
+        """See `Store.raise_alarm`."""
+        return await self._write(lambda c: alarms.keep(c, alarm))
+
+    async def end_alarm(self, uuid: InstanceUuid) -> bool:
+        """See `Store.end_alarm`."""
+        return await self._write(lambda c: alarms.end(c, uuid))
 
     # --- the story's own writes ------------------------------------------------------------------
 

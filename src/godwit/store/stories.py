@@ -23,11 +23,13 @@ from sqlalchemy import (
     update,
 )
 
+from godwit.model.audit import Mismatch
 from godwit.model.errors import NotFound, Superseded
+from godwit.model.migration import FINAL
 from godwit.model.reasons import Code, Reason, reason
 from godwit.saga.log import Debt, Direction, Entry, Recorded, Story, What
 from godwit.store.statements import Connection, Locks, Reads, Writes
-from godwit.store.tables import debts, stories, story_entries
+from godwit.store.tables import alarms, debts, migrations, stories, story_entries
 
 D = Direction
 
@@ -120,19 +122,46 @@ TIMELINE = Reads(
     Entry,
 )
 OWE = Writes(insert(debts), *Debt.__struct_fields__)
-OWED = Reads(select(debts.c.number).where(*_this_debt), int)
 DROP_DEBT = Writes(delete(debts).where(*_this_debt))
 POSTPONE = Writes(update(debts).where(*_this_debt), "attempts", "words", "due_at_s")
+_owed_by = migrations.alias("owed_by")
+_hindered = (
+    select(_owed_by.c.uuid)
+    .where(
+        _owed_by.c.uuid == debts.c.story_uuid,
+        or_(
+            select(migrations.c.uuid)
+            .where(
+                migrations.c.instance_uuid == _owed_by.c.instance_uuid,
+                *(migrations.c.status != each for each in sorted(FINAL)),
+            )
+            .exists(),
+            select(alarms.c.instance_uuid)
+            .where(
+                alarms.c.instance_uuid == _owed_by.c.instance_uuid,
+                alarms.c.kind == Mismatch.RUNS_TWICE,
+            )
+            .exists(),
+        ),
+    )
+    .exists()
+)
+"""Its guest is on the way again, and the owed act belongs to where it was before; or it runs twice,
+and nothing of it is touched.
+"""
 DEBTS_DUE = Reads(
     select(*DEBT)
     .join(stories, stories.c.uuid == debts.c.story_uuid)
     .where(
         (debts.c.due_at_s <= _now) | (debts.c.due_at_s > _now + FAR_S),
         stories.c.direction == Direction.ENDED,
+        ~_hindered,
     )
     .order_by(debts.c.number),
     Debt,
 )
+
+OWED = Reads(select(debts.c.number).where(*_this_debt, ~_hindered), int)
 
 
 @cache

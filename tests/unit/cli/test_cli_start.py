@@ -48,6 +48,7 @@ def test_the_verbs_are_those_that_are_documented() -> None:
         "migrate",
         "migration",
         "audit",
+        "debt",
         "completion",
     ]
 

@@ -50,6 +50,7 @@ EVERY_LOOK = [
     ("migration", "show", "12"),
     ("migration", "show", "12", "--timeline"),
     ("audit",),
+    ("debt", "list"),
 ]
 EVERY_VERB = [
     *EVERY_LOOK,

@@ -12,6 +12,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from godwit.conductor.alarms import alarm
 from godwit.conductor.tasks.decision import Decided, decision_of
 from godwit.conductor.tasks.facts import (
     LiveMigrationFacts,
@@ -42,10 +43,13 @@ from godwit.conductor.tasks.slots import give_slots_back
 from godwit.conductor.tasks.transfer_watch import close, follow, watch_orphan
 from godwit.conductor.tasks.verdict_reason import why_it_did_not_happen
 from godwit.conductor.tasks.whereabouts import PERSON, Verdict, decide
+from godwit.model.audit import Evidence, Mismatch
 from godwit.model.migration import MigrationStatus
 from godwit.model.sighting import SourceSighting, SourceWord
 from godwit.model.steering import UNSTEERED
+from godwit.model.whereis import Shows
 from godwit.rpc.compute import StartTransfer, TransferNews
+from godwit.runtime.clock import iso
 from godwit.saga.step import DidNotHappen, Happened, Resolution, Undecided
 from godwit.store.interface import MigrationChanges
 
@@ -257,6 +261,7 @@ async def ask_a_person(context: Telling, seen: Seen) -> Outcome:
     )
     if verdict is Verdict.STREAM_BROKEN:
         await resume_stream(context, seen)
+    await _alarm_about(context, seen, verdict)
     code = PERSON.get(verdict, PERSON[Verdict.UNKNOWN])
     why = seen_words(context, seen, code)
     changes = MigrationChanges(status=MigrationStatus.RUNNING, person_needed=True, reason=why)
@@ -265,6 +270,27 @@ async def ask_a_person(context: Telling, seen: Seen) -> Outcome:
     return Undecided(PERSON_LOOK_S, reason=why, facts=context.facts)
 
 
+async def _alarm_about(context: Telling, seen: Seen, verdict: Verdict) -> None:
+    """What a person is asked about is told to all, where a guest is doubled or lost."""
+    kind = _ALARMS.get(verdict)
+    if kind is None:
+        return
+    at = iso(context.world.clock.now_s())
+    runs = kind is Mismatch.RUNS_TWICE
+    evidence = (
+        Evidence(by=at_source(context.facts), said=RUNS if runs else seen.source.word, at=at),
+        Evidence(
+            by=at_destination(context.facts), said=RUNS if runs else seen.destination.word, at=at
+        ),
+    )
+    await alarm(context.world, context.facts.instance.uuid, kind, evidence)
+
+
+RUNS: Final = Shows.RUNS.value
+_ALARMS: Final[Mapping[Verdict, Mismatch]] = {
+    Verdict.TWO_GUESTS: Mismatch.RUNS_TWICE,
+    Verdict.LOST: Mismatch.NOWHERE,
+}
 CARRY_OUT: Final[Mapping[Verdict, Callable[[Telling, Seen], Awaitable[Outcome]]]] = {
     Verdict.WATCH: watch,
     Verdict.ASK_AGAIN: ask_again,
