@@ -38,13 +38,17 @@ async def audit(world: World, ask: AskAudit, take: Take) -> Audit:
     that do not answer it is said that they were not judged.
     """
     hosts = await world.queries.hosts()
+    now_s = asyncio.get_running_loop().time
+    began_s = now_s()
     stocks, servers, found = await _look(world, hosts)
     if found:
         await asyncio.sleep(AGAIN_S)
+        began_s = now_s()
         stocks, servers, again = await _look(world, hosts)
         found = lasting(found, again)
     if ask.repair:
-        found = await _repaired(world, ask, found, stocks, take)
+        reports = _reports(found, stocks, look_s=now_s() - began_s)
+        found = await _repaired(world, ask, found, reports, take)
     for each in found:
         if each.is_alarm:
             uuid = InstanceUuid(each.subject)
@@ -95,19 +99,20 @@ async def _repaired(
     world: World,
     ask: AskAudit,
     found: Sequence[Disagreement],
-    stocks: Sequence[Stock],
+    reports: Sequence[HostReport],
     take: Take,
 ) -> tuple[Disagreement, ...]:
     """Each with whether it was mended. What the hosts show becomes the record by the same way as
     any report: discovery decides whether it may.
     """
-    if any(each.action is Action.FOLLOW_THE_GUEST for each in found):
-        for report in _reports(found, stocks):
-            await take(report)
+    for report in reports:
+        await take(report)
     return tuple([replace(each, repaired=await _is_mended(world, ask, each)) for each in found])
 
 
-def _reports(found: Sequence[Disagreement], stocks: Sequence[Stock]) -> list[HostReport]:
+def _reports(
+    found: Sequence[Disagreement], stocks: Sequence[Stock], *, look_s: float
+) -> list[HostReport]:
     """Of the hosts that those disagreements rest on: the ones without the guest first."""
     following = [each for each in found if each.action is Action.FOLLOW_THE_GUEST]
     there = {each.host for each in following}
@@ -117,6 +122,7 @@ def _reports(found: Sequence[Disagreement], stocks: Sequence[Stock]) -> list[Hos
             host=stock.host,
             facts=stock.facts,
             guests=tuple(guest for guest in stock.guests if not guest.arriving),
+            look_s=look_s,
         )
         for stock in stocks
         if stock.answered and stock.host in concerned
