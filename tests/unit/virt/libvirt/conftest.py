@@ -7,6 +7,7 @@ collect_ignore = (
     if importlib.util.find_spec("libvirt")
     else [
         "test_libvirt_acts.py",
+        "test_libvirt_check_reads.py",
         "test_libvirt_connection.py",
         "test_libvirt_cpu.py",
         "test_libvirt_drivers.py",
