@@ -90,7 +90,7 @@ def run_labs(pattern: str, file: Path, labs: int) -> None:
     def run_one(number: int) -> None:
         share = ["--share", f"{number}/{labs}"]
         for _ in range(LABS_MAX):
-            lab = [*command, f"kills-{number}", "--", *again, *share]
+            lab = [*command, f"kills-{os.getpid()}-{number}", "--", *again, *share]
             if subprocess.run(lab, stdin=subprocess.DEVNULL, check=False).returncode == 0:
                 return
 
