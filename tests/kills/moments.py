@@ -212,10 +212,14 @@ class Held:
             begun = [name for name, what in scene.steps(scene.migration_uuid) if what == "began"]
             return begun[-1:] == [step] and unread_bytes(scene.pids_of(agent)) > 0
 
-        scene.until(f"{agent} to be called in {step}", is_called, timeout_s=CALLED_LIMIT_S)
-        return (
-            f"{agent} stands still with {unread_bytes(scene.pids_of(agent))} bytes unread: {step}"
-        )
+        try:
+            scene.until(f"{agent} to be called in {step}", is_called, timeout_s=CALLED_LIMIT_S)
+        except AssertionError as error:
+            last = scene.steps(scene.migration_uuid)[-3:]
+            unread = unread_bytes(scene.pids_of(agent))
+            raise Missed(f"{agent} has {unread} bytes unread in {last}, not {step}") from error
+        unread = unread_bytes(scene.pids_of(agent))
+        return f"{agent} stands still with {unread} bytes unread: {step}"
 
 
 def facts_of(done: subprocess.CompletedProcess[str]) -> str:
