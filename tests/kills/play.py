@@ -27,7 +27,8 @@ from godwit.lab.heartbeat import Heartbeats
 from godwit.lab.restore import restore
 from godwit.runtime.clock import SystemClock, iso
 
-STORY_LIMIT_S = 240.0
+STORY_LIMIT_S = 420.0
+"""A broken post-copy is tried for some minutes before a person is asked."""
 KNOWN_LIMIT_S = 30.0
 FELT_S = 0.5
 RESTORES = 3
