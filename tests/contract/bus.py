@@ -33,9 +33,11 @@ class Gathering:
     parties: list[Party]
     keeping: list[asyncio.Task[None]]
 
-    async def join(self, settings: BusSettings, name: str = "somebody") -> Party:
+    async def join(
+        self, settings: BusSettings, name: str = "somebody", *, hears_itself: bool = True
+    ) -> Party:
         """Another process. Raises what `NatsLine` raises."""
-        line = NatsLine(settings, name=name)
+        line = NatsLine(settings, name=name, hears_itself=hears_itself)
         await line.connect()
         party = Party(line, Exchange(line, clock=SystemClock(), tasks=self.tasks))
         self.parties.append(party)

@@ -265,6 +265,29 @@ def test_an_agent_serves_and_reports_for_its_own_host_and_for_no_other(secured: 
     assert reported.subjects == ["conductor.report_host.host-a"]
 
 
+def test_of_two_agents_that_begin_at_once_at_least_one_is_refused_and_one_alone_is_not(
+    secured: Secured,
+) -> None:
+    """Neither has seen the other before it listened itself."""
+
+    async def main() -> None:
+        async with gathering() as here:
+            twins = [await here.join(secured.settings(A), hears_itself=False) for _ in range(2)]
+            for twin in twins:
+                await refuse_second(twin.exchange, (A,))
+            await twins[0].exchange.answer(Parrot, scripted(repeat), agent_of(A))
+            began_s = now_s()
+            await refuse_second(twins[0].exchange, (A,))
+            assert now_s() - began_s < AT_ONCE_S
+            await twins[1].exchange.answer(Parrot, scripted(repeat), agent_of(A))
+            for twin in twins:
+                with pytest.raises(Conflict) as caught:
+                    await refuse_second(twin.exchange, (A,))
+                assert caught.value.reason.code is Code.AGENT_ELSEWHERE
+
+    asyncio.run(main())
+
+
 def test_a_second_agent_of_a_host_is_refused_while_the_first_answers(secured: Secured) -> None:
     async def main() -> None:
         async with gathering() as here:

@@ -60,11 +60,12 @@ class _WaryClient(Client):
 class NatsLine:
     """A connection to the servers of [bus]. `connect` first, `keep` beside all else."""
 
-    def __init__(self, settings: BusSettings, *, name: str) -> None:
-        """`name` is what the server's operator sees. Raises `BadRequest` for files of the settings
-        that cannot be used.
+    def __init__(self, settings: BusSettings, *, name: str, hears_itself: bool = True) -> None:
+        """`name` is what the server's operator sees; `hears_itself`: what it sends may come to
+        itself. Raises `BadRequest` for files of the settings that cannot be used.
         """
         self._settings = settings
+        self._hears_itself = hears_itself
         self._name = name
         self._seed = _seed(settings)
         self._trust = _trust(settings)
@@ -145,6 +146,7 @@ class NatsLine:
             name=self._name,
             tls=self._trust,
             nkeys_seed_str=self._seed or None,
+            no_echo=not self._hears_itself,
             pending_size=0,
             max_reconnect_attempts=-1,
             reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type]  # fractions will do

@@ -49,7 +49,7 @@ async def _act(settings: Settings, hosts: tuple[HostName, ...]) -> None:
     stop, clock = stop_asked(), SystemClock()
     name = f"agent of {hosts[0]}" + (f" and {len(hosts) - 1} more" if len(hosts) > 1 else "")
     with held(settings, hosts):
-        async with joined(settings, name) as line, life() as tasks:
+        async with joined(settings, name, hears_itself=False) as line, life() as tasks:
             exchange = await exchange_on(line, clock, tasks)
             await refuse_second(exchange, hosts)
             here = HostsHere(settings, hosts, tasks=tasks, clock=clock)
@@ -57,6 +57,7 @@ async def _act(settings: Settings, hosts: tuple[HostName, ...]) -> None:
                 answerer: ComputeRpc = manager
                 await exchange.answer(ComputeRpc, answerer, agent_of(host))
                 log.info("acting on", host=host)
+            await refuse_second(exchange, hosts)
             here.report_to(exchange.reach(ComputeTaskApi, CONDUCTORS))
             spare_the_collector()
             await stop.wait()

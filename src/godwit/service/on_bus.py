@@ -22,11 +22,13 @@ none."""
 
 
 @asynccontextmanager
-async def joined(settings: Settings, name: str) -> AsyncIterator[NatsLine]:
+async def joined(
+    settings: Settings, name: str, *, hears_itself: bool = True
+) -> AsyncIterator[NatsLine]:
     """The line, connected and kept so. Raises `BadRequest` (no bus in the settings) or `Refused`
     (bus-refused); waits for a bus that is away.
     """
-    line = _line(settings, name)
+    line = _line(settings, name, hears_itself=hears_itself)
     await line.connect()
     try:
         yield line
@@ -49,11 +51,11 @@ async def joining(
         await line.close()
 
 
-def _line(settings: Settings, name: str) -> NatsLine:
+def _line(settings: Settings, name: str, *, hears_itself: bool = True) -> NatsLine:
     if not settings.bus.servers:
         expected = 'name them, servers = ["tls://ADDRESS:4222"]: this process is reached over a bus'
         raise bad("bus.servers", "there are none", expected)
-    return NatsLine(settings.bus, name=name)
+    return NatsLine(settings.bus, name=name, hears_itself=hears_itself)
 
 
 async def exchange_on(line: NatsLine, clock: Clock, tasks: asyncio.TaskGroup) -> Exchange:
@@ -66,7 +68,11 @@ async def exchange_on(line: NatsLine, clock: Clock, tasks: asyncio.TaskGroup) ->
 
 async def refuse_second(exchange: Exchange, hosts: Collection[HostName]) -> None:
     """Of two agents of one host, at two machines, each would get a part of what is asked. Raises
-    `Conflict` (agent-elsewhere) if one of the hosts has an agent by now.
+    `Conflict` (agent-elsewhere) if one of the hosts has an agent that is not of this process.
+
+    Asked before this one listens, so that it takes nothing from an agent that acts already, and
+    once more when it does: of two that begin at once neither saw the other before. The line must
+    not hear itself.
     """
     asked = (exchange.is_answered(agent_of(host), within_s=HELLO_S) for host in hosts)
     for host, has_agent in zip(hosts, await asyncio.gather(*asked), strict=True):
