@@ -13,7 +13,7 @@ pytest_plugins = ["tests.lab.serve_fixtures"]
 
 def test_a_queued_move_and_a_copy_are_cancelled_when_asked(site: Site) -> None:
     one, two = replace(roomy("one"), autostart=True), roomy("two", local_disk("two"))
-    with guests(site, a=(one, two)), slowed(site, "30mbit", "a"):
+    with guests(site, a=(one, two)), slowed(site, "10mbit", "a"):
         copied = site.copying(one.name, ONE_AT_A_TIME)
         queued = site.begin(two.name, ONE_AT_A_TIME)
         assert site.until_status(queued, "queued") == "queued"

@@ -23,7 +23,9 @@ def test_a_creation_that_is_cut_short_leaves_nothing_or_the_server_and_can_be_re
     host = site.host("host-b")
     a_full_image(host)
     kill_while_creating(site, lambda: bool(its_disks(site)))
-    site.until("it to be gone from the record", lambda: site.server("own") is None)
+    site.until("it to be gone or whole", lambda: site.server("own") is None or is_active(site))
+    if is_active(site):  # killed late, by a busy machine
+        assert site.plane.typed("server", "delete", "own").returncode == 0
     assert (known_guests(host), host.qemu_pids(), its_disks(site)) == ([], [], [])
     assert site.claimed(host.name) == (0, 0, 0)
 

@@ -16,11 +16,12 @@ import msgspec
 
 from godwit.lab.errors import LabUsageError
 from godwit.lab.layout import CONTROL_PLANE_ADDRESS, HostLayout, Network
-from godwit.lab.processes import run
+from godwit.lab.processes import run, wait_until
 
 RATE_PATTERN: Final = re.compile(r"[1-9][0-9]*(kbit|mbit|gbit)")
 PORT_DISABLED: Final = "0"
 PORT_FORWARDING: Final = "3"
+PORT_TIMEOUT_S: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -170,4 +171,13 @@ def _inside(init_pid: int) -> list[str]:
 
 
 def _set_port_state(host: HostLayout, network: Network, state: str) -> None:
-    run(["bridge", "link", "set", "dev", host.switch_port(network), "state", state])
+    """A port that has just come up has no state to set yet: the kernel tells the switch of it a
+    moment later.
+    """
+    port = host.switch_port(network)
+    command = ["bridge", "link", "set", "dev", port, "state", state]
+    wait_until(
+        lambda: run(command, check=False).returncode == 0,
+        what=f"{port} to take the state {state}",
+        timeout_s=PORT_TIMEOUT_S,
+    )
