@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol, cast
 
 from tests.faults.seams import Crossing, Door, Point, Seam, watched
 from tests.faults.strikes import Strike, store_unavailable
+from tests.faults.table import Tale
 
 from godwit.compute.fence import Fence, FenceKeeper
 from godwit.compute.manager import ComputeManager
@@ -54,7 +55,10 @@ ENDED_WITHIN_S: Final = 900.0
 class Ground(Protocol):
     """The hosts and the guest to be moved."""
 
+    settings: Settings
     guest: InstanceUuid
+    patience_max_s: float
+    """Nobody waits for a lost answer longer than this."""
 
     def driver(self, host: HostName) -> ComputeDriver:
         """The driver of this host's agent."""
@@ -68,8 +72,12 @@ class Ground(Protocol):
         """What this host's fence remembers, whoever lives."""
         ...
 
-    def fail_transfer(self) -> None:
-        """Let the next copy fail."""
+    async def prepare(self, stage: Stage, tale: Tale) -> None:
+        """Let the next move go like this."""
+        ...
+
+    async def end_tale(self) -> None:
+        """Whoever refuses takes guests again."""
         ...
 
     async def problems(self, at: HostName) -> list[str]:
@@ -96,11 +104,9 @@ class Agent:
 class Stage:
     """What a test sees and does."""
 
-    def __init__(
-        self, ground: Ground, settings: Settings, *, tasks: asyncio.TaskGroup, clock: Clock
-    ) -> None:
+    def __init__(self, ground: Ground, *, tasks: asyncio.TaskGroup, clock: Clock) -> None:
         self.ground = ground
-        self.settings = settings
+        self.settings = settings = ground.settings
         self.journal = Journal()
         self._lives = 0
         self._tasks = tasks
@@ -168,9 +174,11 @@ class Stage:
 
     async def until(self, is_so: Callable[[], Awaitable[bool]]) -> None:
         """Wait for that."""
+        pause_s = 0.1
         async with asyncio.timeout(ENDED_WITHIN_S):
-            while not await is_so():  # noqa: ASYNC110 - it is the store that is asked
-                await asyncio.sleep(0.1)
+            while not await is_so():
+                await asyncio.sleep(pause_s)
+                pause_s = min(1.0, pause_s * 1.2)
 
     # --- what happens to it -----------------------------------------------------------------------
 
@@ -200,6 +208,7 @@ class Stage:
             await self.until(strike.is_over)
         self.unheard_renewals.clear()
         self.bus_is_out_until_s = self.store_is_out_until_s = 0.0
+        await self.ground.end_tale()
         self._begin_everywhere()
         mended_at_s = self._clock.now_s()
 
@@ -389,10 +398,10 @@ class Ear:
 
 
 @asynccontextmanager
-async def a_stage(ground: Ground, settings: Settings, clock: Clock) -> AsyncIterator[Stage]:
+async def a_stage(ground: Ground, clock: Clock) -> AsyncIterator[Stage]:
     """Everybody lives; at the end nobody does."""
     async with asyncio.TaskGroup() as tasks:
-        stage = Stage(ground, settings, tasks=tasks, clock=clock)
+        stage = Stage(ground, tasks=tasks, clock=clock)
         await stage.begin()
         yield stage
         stage.end()

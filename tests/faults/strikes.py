@@ -14,6 +14,7 @@ from tests.faults.table import Fault
 from godwit.model.errors import GodwitError, HypervisorError, Superseded, Unreachable
 from godwit.model.ids import HostName
 from godwit.model.reasons import Code, reason
+from godwit.rpc.answering import no_answer
 from godwit.rpc.compute import ComputeRpc
 from godwit.rpc.contract import calls_of
 from godwit.saga.log import Story
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from tests.faults.stage import Stage
 
 OUT_S: Final = 30.0
-STILL_S: Final = 40.0
+STILL_S: Final = 25.0
 """Longer than a lease, and than the other conductor needs for the step."""
 STORE_PATIENCE_S: Final = 5.0
 HANG_S: Final = 300.0
@@ -103,8 +104,8 @@ async def fails(_stage: Stage, at: Crossing) -> None:
     raise trouble(at)
 
 
-async def hangs(_stage: Stage, at: Crossing) -> None:
-    await asyncio.sleep(HANG_S)
+async def hangs(stage: Stage, at: Crossing) -> None:
+    await asyncio.sleep(min(HANG_S, stage.ground.patience_max_s))
     why = reason(Code.HYPERVISOR_UNAVAILABLE, host=HostName(at.place), problem=f"{at.call} hangs")
     raise Unreachable(why)
 
@@ -113,8 +114,8 @@ async def twice(_stage: Stage, at: Crossing) -> None:
     await at.act()
 
 
-async def reply_lost(_stage: Stage, at: Crossing) -> None:
-    await asyncio.sleep(patience_s(at))
+async def reply_lost(stage: Stage, at: Crossing) -> None:
+    await asyncio.sleep(patience_s(stage, at))
     raise trouble(at)
 
 
@@ -125,13 +126,13 @@ async def reply_late(stage: Stage, at: Crossing) -> None:
 
     async def act_late() -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience_s(at) + LATE_S):
+            async with asyncio.timeout(patience_s(stage, at) + LATE_S):
                 await strike.was_repeated.wait()
         with contextlib.suppress(GodwitError):
             await at.act()
 
     stage.tasks.create_task(strike.go_through(act_late()), name=f"late {at.call}")
-    await asyncio.sleep(patience_s(at))
+    await asyncio.sleep(patience_s(stage, at))
     raise trouble(at)
 
 
@@ -199,8 +200,7 @@ def trouble(at: Crossing) -> GodwitError:
     """What a caller is told there when it goes wrong."""
     match at.seam:
         case Seam.RPC:
-            s = patience_s(at)
-            return Unreachable(reason(Code.NO_ANSWER, who=at.place, call=at.call, timeout_s=s))
+            return no_answer(calls_of(ComputeRpc)[at.call], at.place)
         case Seam.STORE | Seam.READS:
             return store_unavailable(at.call)
         case Seam.DRIVER:
@@ -218,8 +218,13 @@ def store_unavailable(call: str) -> Unreachable:
     return Unreachable(reason(Code.STORE_UNAVAILABLE, path="of the test", problem=problem))
 
 
-def patience_s(at: Crossing) -> float:
+def patience_s(stage: Stage, at: Crossing) -> float:
     """So long a caller waits there."""
+    return min(timeout_s(at), stage.ground.patience_max_s)
+
+
+def timeout_s(at: Crossing) -> float:
+    """So long it is meant to wait there."""
     if at.seam is Seam.RPC:
         return calls_of(ComputeRpc)[at.call].remote.timeout_s
     return STORE_PATIENCE_S

@@ -45,6 +45,16 @@ class Way(StrEnum):
     UNDO = "undo"
 
 
+class Tale(StrEnum):
+    """What happens besides the fault, so that a story makes every call that it can make."""
+
+    ARRIVES = "it arrives"
+    UNDONE = "the copy fails"
+    NOWHERE = "every destination refuses"
+    HANDED_OVER = "all was sent, and nobody was told"
+    UNFINISHED = "all was sent, and it was not received"
+
+
 @dataclass(frozen=True)
 class Part:
     """One act of a story: the do of a step (with what resolves it, at the pivot), or its undo."""
@@ -123,13 +133,20 @@ NOBODY_NOTICES: Final = frozenset(
 """The move goes on as if nothing had been."""
 
 
-def ends_of(saga: Saga[Any, Any], part: Part, fault: Fault) -> frozenset[MigrationStatus]:
+COMES_TO_NOTHING: Final = (Tale.UNDONE, Tale.NOWHERE, Tale.UNFINISHED)
+
+
+def ends_of(
+    saga: Saga[Any, Any], part: Part, fault: Fault, tale: Tale = Tale.ARRIVES
+) -> frozenset[MigrationStatus]:
     """How a move may end that meets this fault there."""
     if part.way is Way.UNDO:
         return frozenset({MigrationStatus.FAILED})
+    turned_back = MigrationStatus.CANCELLED if fault is Fault.ABORT else MigrationStatus.FAILED
+    if tale in COMES_TO_NOTHING:
+        return frozenset({MigrationStatus.FAILED, turned_back})
     if fault in NOBODY_NOTICES or part.step in {each.name for each in saga.after}:
         return frozenset({MigrationStatus.COMPLETED})
-    turned_back = MigrationStatus.CANCELLED if fault is Fault.ABORT else MigrationStatus.FAILED
     if fault is Fault.ABORT and part.step != saga.pivot.name:
         return frozenset({turned_back})
     return frozenset({turned_back, MigrationStatus.COMPLETED})

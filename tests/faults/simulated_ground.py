@@ -1,15 +1,18 @@
 """Three simulated hosts in virtual time and one guest, for the table of steps and faults."""
 
+import math
 from typing import cast
 
 from tests.faults.seams import Door, Seam
 from tests.faults.stage import Stage
+from tests.faults.table import Tale
 from tests.saga.house import GUEST, A, B, C, a_guest, host_settings
 
 from godwit.compute.fence_keepers import MemoryFenceKeeper
 from godwit.compute.managers import simulated_transfer_driver
 from godwit.compute.transfers import TaskTransfers
 from godwit.model.ids import HostName
+from godwit.model.reasons import Code, reason
 from godwit.rpc.compute import StartTransfer
 from godwit.runtime.settings import Settings, SimulatedHostSettings
 from godwit.virt.driver import ComputeDriver, TransferDriver
@@ -19,12 +22,20 @@ from godwit.virt.simulated.fleet import SimulatedFleet
 
 SETTINGS = Settings(hosts={host: host_settings(transfer_s=2.0) for host in (A, B, C)})
 
+BROKEN = {
+    Tale.UNDONE: TransferFault.HALF_LEFT_OVER,
+    Tale.HANDED_OVER: TransferFault.HANDED_OVER,
+    Tale.UNFINISHED: TransferFault.HANDED_OVER_UNFINISHED,
+}
+
 
 class SimulatedGround:
     """See `Ground`. The guest starts with its host, and has no copy of itself on any disk."""
 
     def __init__(self) -> None:
         hosts = {h: s for h, s in SETTINGS.hosts.items() if isinstance(s, SimulatedHostSettings)}
+        self.settings = SETTINGS
+        self.patience_max_s = math.inf
         self.guest = GUEST
         self.fleet = SimulatedFleet(hosts)
         self.fleet.add_guest(A, a_guest(autostart=True))
@@ -46,9 +57,17 @@ class SimulatedGround:
         """See `Ground`."""
         return MemoryFenceKeeper()
 
-    def fail_transfer(self) -> None:
-        """The next copy fails in its middle, and leaves half a guest behind."""
-        self.fleet.break_transfer(self.guest, TransferFault.HALF_LEFT_OVER)
+    async def prepare(self, _stage: Stage, tale: Tale) -> None:
+        """See `Ground`."""
+        if tale in BROKEN:
+            self.fleet.break_transfer(self.guest, BROKEN[tale])
+        for host in (B, C) if tale is Tale.NOWHERE else ():
+            self.fleet.refuse(host, reason(Code.BRIDGE_MISSING, host=host, bridge="br9"))
+
+    async def end_tale(self) -> None:
+        """See `Ground`."""
+        for host in self.fleet.hosts():
+            self.fleet.refuse(host)
 
     async def problems(self, at: HostName) -> list[str]:
         """See `Ground`."""
