@@ -142,6 +142,7 @@ class Scenes:
             self._scene = Scene(self._lab, self._base / f"scene-{self._count}", self._postgres)
             self._scene.start()
             self._player = Player(self._scene)
+            self._player.warm_up()
         result = self._player.play(cell)
         if result.outcome is not Outcome.PASSED or not result.place or result.place == "person":
             self.stop()

@@ -46,6 +46,15 @@ class Player:
         self._scene = scene
         self._count = 0
 
+    def warm_up(self) -> None:
+        """Move a guest there and back: the first move between two new hosts takes its time."""
+        scene, spec = self._scene, self._spec(Kind.PLAIN)
+        start(scene.host(SOURCE), (spec,))
+        scene.until(f"{spec.name} to be known", is_known(scene, spec), timeout_s=KNOWN_LIMIT_S)
+        for name in (DESTINATION, SOURCE):
+            scene.moved(spec.name, name)
+        restored(scene)
+
     def play(self, cell: Cell) -> Result:
         """What came of it. The lab is as it was found; the cluster may not have got over it."""
         began_s = now_s()
