@@ -254,7 +254,7 @@ async def a_move(
         create_disk(here, disk)
     with Heartbeats(lab, [spec.name]) as beats:
         start_guest(here, spec)
-        beats.wait(spec.name, here.name, timeout_s=8.0)
+        beats.wait(spec.name, here.name, timeout_s=30.0)
         async with driver_of(here, declared) as source, driver_of(there, declared) as destination:
             guest = next(g for g in await source.guests() if g.uuid == str(spec.uuid))
             move = Move(lab, beats, spec, source, destination, instance_of(guest, here))
@@ -265,7 +265,7 @@ async def a_move(
                     await move.transfer.close()
 
 
-async def eventually(done: Callable[[], bool], what: str, *, timeout_s: float = 8.0) -> None:
+async def eventually(done: Callable[[], bool], what: str, *, timeout_s: float = 30.0) -> None:
     """Wait until `done`; LabError saying that `what` did not happen."""
     try:
         async with asyncio.timeout(timeout_s):
