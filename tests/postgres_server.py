@@ -103,12 +103,13 @@ class PostgresServer:
 
 
 @contextmanager
-def running(*settings: str) -> Iterator[PostgresServer]:
-    """A server with these settings, quick rather than safe."""
+def running(*settings: str, durable: bool = False) -> Iterator[PostgresServer]:
+    """A server with these settings, quick rather than safe; or `durable`, on a disk, as shipped."""
     where = programs()
     if where is None:
         raise FileNotFoundError(MISSING)
-    folder = Path(tempfile.mkdtemp(prefix="godwit-postgres-", dir=_quickest()))
+    place = None if durable else _quickest()
+    folder = Path(tempfile.mkdtemp(prefix="godwit-postgres-", dir=place))
     try:
         user = _owned_by_its_user(folder)
         data = folder / "data"
@@ -120,11 +121,10 @@ def running(*settings: str) -> Iterator[PostgresServer]:
             "full_page_writes=off",
             "wal_writer_delay=10s",
             "max_wal_size=64MB",
-            "dynamic_shared_memory_type=mmap",
-            "max_connections=60",
-            "listen_addresses=",
         ]
-        given = [each for name in (*quick, *settings) for each in ("-c", name)]
+        always = ["dynamic_shared_memory_type=mmap", "max_connections=60", "listen_addresses="]
+        names = (*always, *(() if durable else quick), *settings)
+        given = [each for name in names for each in ("-c", name)]
         command = [str(where / "postgres"), "-D", str(data), "-k", str(folder), *given]
         server = PostgresServer(folder, command, user)
         try:
