@@ -1,5 +1,7 @@
 """Hosts, servers and discovery: what every store must get right, in a file and in memory alike."""
 
+import asyncio
+
 import pytest
 from tests.contract.store_records import (
     NEEDS,
@@ -21,7 +23,7 @@ from tests.contract.store_records import (
 
 from godwit.model.errors import Conflict, NotFound, Refused
 from godwit.model.finding import InstanceChangeKind
-from godwit.model.host import Host, HostReport
+from godwit.model.host import Host, HostReport, PersonsWord
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Disk, Instance, PowerState, TaskState, VmState
 from godwit.model.migration import MigrationStatus
@@ -72,6 +74,45 @@ def test_a_report_makes_a_host_heard_and_a_silent_hypervisor_does_not(tell: Tell
         assert new is not None
         assert new.trouble != ""
         assert await store.queries.host(HostName("unheard-of")) is None
+
+    tell(tale)
+
+
+def test_of_reports_that_come_at_once_each_is_on_record_also_of_new_hosts_and_troubled_ones(
+    tell: Tell,
+) -> None:
+    async def tale(store: SqlStore) -> None:
+        many = tuple(HostName(f"host-{number:02}") for number in range(40))
+        await store.ensure_hosts(many[:-1])
+        for wave in (1.0, 2.0):
+            silent = report(many[3], facts=None, trouble="timed out")
+            await store.record_report(silent, (), now_s=wave)
+            async with asyncio.TaskGroup() as tasks:
+                for number, host in enumerate(many):
+                    heard_at_s = 100 * wave + number
+                    tasks.create_task(store.record_report(report(host), (), now_s=heard_at_s))
+            assert await store.queries.hosts() == tuple(
+                Host(name=host, facts=facts(host), heard_at_s=100 * wave + number)
+                for number, host in enumerate(many)
+            )
+
+    tell(tale)
+
+
+def test_a_host_that_is_confirmed_down_is_refused_alone_among_reports_that_come_at_once(
+    tell: Tell,
+) -> None:
+    async def tale(store: SqlStore) -> None:
+        many = tuple(HostName(f"host-{number}") for number in range(6))
+        await store.ensure_hosts(many)
+        down = PersonsWord(by="ana", at="2026-01-02T03:04:05")
+        await store.confirm_power(many[4], down, is_down=True)
+        came = [store.record_report(report(host), (), now_s=7.0) for host in many]
+        said = await asyncio.gather(*came, return_exceptions=True)
+        assert [host for host, each in zip(many, said, strict=True) if each] == [many[4]]
+        assert isinstance(said[4], Refused)
+        heard = await store.queries.heard_since(7.0)
+        assert heard == frozenset(many) - {many[4]}
 
     tell(tale)
 

@@ -3,6 +3,8 @@ Used by `opening`, `server_writer` and `queries`. The driver (psycopg) is import
 a server is first connected to.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -158,8 +160,19 @@ class ServerConnection:
 
     def execute(self, statement: str, values: Any = None, /) -> psycopg.Cursor[tuple[Any, ...]]:
         """Raises `ServerTrouble`."""
-        try:
+        with self._understood():
             return self._cursor.execute(statement, values)
+
+    def executemany(self, statement: str, values: Any, /) -> psycopg.Cursor[tuple[Any, ...]]:
+        """Raises `ServerTrouble`."""
+        with self._understood():
+            self._cursor.executemany(statement, values)
+            return self._cursor
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        try:
+            yield
         except psycopg.Error as error:
             if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
                 self.driver.close()  # whatever it says later answers nobody's question

@@ -3,6 +3,8 @@
 Discovery never touches a server that is in a task: a story or a request knows better.
 """
 
+from collections.abc import Sequence
+
 from msgspec import structs
 from sqlalchemy import ColumnElement, Select, bindparam, delete, insert, select, text, update
 
@@ -39,12 +41,10 @@ HOST_NAMES = Reads(select(hosts.c.name), HostName)
 INSERT_HOST = Writes(insert(hosts), *Host.__struct_fields__)
 SAY_TROUBLE = Writes(update(hosts).where(_this_host), "trouble")
 SAY_FACTS = Writes(update(hosts).where(_this_host), "facts", "heard_at_s", "trouble")
-SAY_FACTS_AGAIN = Writes(
-    update(hosts).where(_this_host, hosts.c.trouble == "", hosts.c.confirmed_down.is_(None)),
-    "facts",
-    "heard_at_s",
-)
+_well = (hosts.c.trouble == "") & hosts.c.confirmed_down.is_(None)
+SAY_FACTS_AGAIN = Writes(update(hosts).where(_this_host, _well), "facts", "heard_at_s")
 """Of a host that was well before."""
+WELL = Reads(select(hosts.c.name).where(_well), HostName)
 HOST = Reads(select(hosts).where(_this_host), Host)
 ENABLE = Writes(update(hosts).where(_this_host), "disabled", "disabled_reason")
 TROUBLE = Reads(select(hosts.c.trouble).where(_this_host), str)
@@ -113,7 +113,7 @@ def record_report(
     at: str,
 ) -> None:
     """See `Store.record_report`. A host that did not answer is heard no more: its facts stay."""
-    said = {"key": report.host, "facts": report.facts, "heard_at_s": now_s}
+    said = _said(report, now_s)
     if report.facts is not None and not changes and SAY_FACTS_AGAIN.run(connection, **said):
         return
     trouble = TROUBLE.first(connection, key=report.host)
@@ -137,6 +137,24 @@ def _refuse_if_down(connection: Connection, name: HostName) -> None:
     if host is not None and host.confirmed_down is not None:
         word = host.confirmed_down.words
         raise Refused(reason(Code.HOST_CONFIRMED_DOWN, host=name, word=word))
+
+
+def record_nothing_new(
+    connection: Connection, reports: Sequence[tuple[HostReport, float]]
+) -> frozenset[HostName]:
+    """Keep, in one statement, the reports of hosts that have answered, in which nothing is new
+    about a server; each with when it came in. Returns the hosts about which there is more to be
+    said than that, and nothing was: `record_report` is for these.
+    """
+    reports = sorted(reports, key=lambda each: each[0].host)  # as everybody takes hosts in turn
+    said = [_said(report, now_s) for report, now_s in reports]
+    if SAY_FACTS_AGAIN.run_for_each(connection, said) == len(said):
+        return frozenset()
+    return frozenset(report.host for report, _ in reports).difference(WELL.all(connection))
+
+
+def _said(report: HostReport, now_s: float) -> dict[str, object]:
+    return {"key": report.host, "facts": report.facts, "heard_at_s": now_s}
 
 
 def create(connection: Connection, instance: Instance, needs: Needs, *, at: str) -> None:

@@ -30,6 +30,7 @@ from godwit.store.interface import (
 )
 from godwit.store.queries import InlineReader, Queries, ReaderThreads
 from godwit.store.stories import Lease
+from godwit.store.together import Reported, Together
 from godwit.store.writer import FileWriter, InlineWriter, Work, Writer
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class SqlStore:
         self._clock = clock
         self._lock = lock
         self._tell = tell
+        self._together = Together(self._record_nothing_new)
 
     @classmethod
     def open(
@@ -211,8 +213,14 @@ class SqlStore:
         self, report: HostReport, changes: tuple[InstanceChange, ...], *, now_s: float
     ) -> None:
         """See `Store.record_report`."""
+        nothing_new = report.facts is not None and not changes
+        if nothing_new and await self._together.write(report, now_s):
+            return
         at = self._at()
         await self._write(lambda c: servers.record_report(c, report, changes, now_s=now_s, at=at))
+
+    async def _record_nothing_new(self, reports: list[Reported]) -> frozenset[HostName]:
+        return await self._write(lambda c: servers.record_nothing_new(c, reports))
 
     async def set_host_enabled(self, host: HostName, *, enabled: bool, why: str) -> None:
         """See `Store.set_host_enabled`."""

@@ -8,7 +8,7 @@ says the connection it runs on.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -37,6 +37,10 @@ class Connection(Protocol):
 
     def execute(self, statement: str, values: Any = ..., /) -> Any:
         """Run one statement; its cursor holds until the next."""
+        ...
+
+    def executemany(self, statement: str, values: Any, /) -> Any:
+        """Run one statement for each of the values, in one way to the database and back."""
         ...
 
     def rollback(self) -> None:
@@ -104,6 +108,13 @@ class Writes:
         """How many rows it changed."""
         compiled = self._compiled.get(connection.dialect) or self._compile(connection.dialect)
         changed: int = connection.execute(compiled.text, compiled.bound(given)).rowcount
+        return changed
+
+    def run_for_each(self, connection: Connection, given: Sequence[dict[str, Any]]) -> int:
+        """How many rows all of them changed. In one way to a server and back."""
+        compiled = self._compiled.get(connection.dialect) or self._compile(connection.dialect)
+        values = [compiled.bound(each) for each in given]
+        changed: int = connection.executemany(compiled.text, values).rowcount
         return changed
 
     def _compile(self, dialect: Dialect) -> _Compiled:
