@@ -19,6 +19,7 @@ from godwit.lab.host import LabHost
 from godwit.lab.lab import Lab
 
 LIMIT_S = 30.0
+ACCEPTED = 202
 RELY_ON_LOCKS = "fences = true\n\n[migration]\nrely_on_fencing = true\n"
 """What follows `[storages.shared]`, the last table of the lab's settings."""
 
@@ -74,6 +75,8 @@ class RealHosts:
         ask = {"os-migrateLive": {"host": to, "block_migration": "auto"}}
         began_s = time.monotonic()
         accepted = client.ask("POST", f"/v2.1/servers/{uuid}/action", ask)
+        if accepted.status != ACCEPTED:
+            raise RuntimeError(f"{guest} is not moved to {to}: {accepted.body}")
         number = accepted.headers["x-godwit-migration"]
         path = f"/godwit/v1/migrations/{number}?wait_s=30"
         migration = client.ask("GET", path).body["migration"]
