@@ -18,6 +18,7 @@ def control_plane_figures() -> list[Figure]:
         Figure("noop_p50_ms_10", few.p50_ms, 15),
         Figure("noop_migrations_per_s_10", few.per_s, 200, more_is_better=True),
         Figure("noop_cpu_ms_10", few.cpu_ms, 6),
+        Figure("noop_written_kib_10", few.written_kib),
         Figure("noop_p50_ms", many.p50_ms, 30),
         Figure("noop_migrations_per_s", many.per_s, 100, more_is_better=True),
         Figure("noop_cpu_ms", many.cpu_ms, 12),

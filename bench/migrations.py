@@ -23,6 +23,7 @@ class Cost:
     check_ms: float
     per_s: float
     cpu_ms: float
+    written_kib: float
 
 
 def cost_of(serving: Serving, *, one_by_one: int, at_once: int) -> Cost:
@@ -33,7 +34,7 @@ def cost_of(serving: Serving, *, one_by_one: int, at_once: int) -> Cost:
     check_s = [_checked(client, servers[0]) for _ in range(3)]
     took_s = [_timed(client, server) for server in first]
     serving.settle(2.0)
-    cpu_s, began_s = serving.cpu_s(), time.monotonic()
+    written_kib, cpu_s, began_s = serving.written_kib(), serving.cpu_s(), time.monotonic()
     with ThreadPoolExecutor(CALLERS) as callers:
         shares = [then[n::CALLERS] for n in range(CALLERS)]
         list(callers.map(lambda share: _all_of(serving.client(), share), shares))
@@ -43,6 +44,7 @@ def cost_of(serving: Serving, *, one_by_one: int, at_once: int) -> Cost:
         check_ms=1000 * median(check_s),
         per_s=len(then) / (ended_s - began_s),
         cpu_ms=1000 * (serving.cpu_s() - cpu_s) / len(then),
+        written_kib=(serving.written_kib() - written_kib) / len(then),
     )
 
 

@@ -112,6 +112,12 @@ class Serving:
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def written_kib(self) -> float:
+        """What it has written so far: to its store, the log is quiet."""
+        lines = Path(f"/proc/{self._process.pid}/io").read_text().splitlines()
+        [written] = [int(line.split()[1]) for line in lines if line.startswith("write_bytes:")]
+        return written / 1024
+
     def pss_mib(self) -> float:
         """Its memory, shared pages counted by their share."""
         return pss_mib(self._process.pid)
