@@ -88,13 +88,14 @@ async def at_source(lab: Lab, *disks: GuestDisk) -> AsyncIterator[tuple[Move, At
         yield move, AtSource(move)
 
 
-def test_a_guest_runs_at_its_destination_as_soon_as_its_source_has_died(lab: Lab) -> None:
+def test_a_guest_is_moved_and_let_run_by_a_process_of_its_own_host(lab: Lab) -> None:
+    """How soon is for `python -m bench agents`: on a busy box the call may be back first."""
+
     async def test() -> None:
         async with at_source(lab, LOCAL) as (move, transfer):
             await transfer.made()
             assert transfer.result.error == ""
             assert transfer.result.ran_at_destination
-            assert AT_DEATH in transfer.log
             await move.until((SourceWord.GONE, DestinationWord.RUNS))
             await move.finish()
             await move.wait_for_beat(move.there)
