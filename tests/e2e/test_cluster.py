@@ -92,7 +92,7 @@ def test_a_guest_moves_between_agents_over_the_bus(cluster: Cluster) -> None:
 def test_the_request_that_asked_for_a_move_is_named_by_the_agent_at_every_act(
     cluster: Cluster,
 ) -> None:
-    uuid = begin(cluster, "host-a-guest-5")
+    uuid = begin(cluster, "host-a-guest-7")
     until("the end", lambda: status(cluster, uuid) == "completed", timeout_s=IN_THE_END_S)
     asked = cluster.api.get(f"/godwit/v1/migrations/{uuid}")["migration"]["request_id"]
     assert asked.startswith("req-")
