@@ -4,6 +4,7 @@ Unknown fields are ignored and every word is a plain string, so that an older cl
 with a newer server.
 """
 
+import threading
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -249,16 +250,31 @@ class Servers(Answer, frozen=True, kw_only=True):
     servers: tuple[Server, ...] = ()
 
 
+_learning: Final = threading.Lock()
+
+
 def decode(raw: bytes, kind: type[T]) -> T:
-    """The answer as `kind`. Raises one of `UNREADABLE` for anything else."""
-    return msgspec.json.decode(raw, type=kind)
+    """The answer as `kind`, in any thread. Raises one of `UNREADABLE` for anything else."""
+    return _decoder(kind).decode(raw)
+
+
+def converted(told: object, kind: type[T]) -> T:
+    """As `decode`, of what is decoded already."""
+    _decoder(kind)
+    return msgspec.convert(told, kind)
+
+
+def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    """msgspec crashes where a thread reads a kind that another one is just learning."""
+    with _learning:
+        return msgspec.json.Decoder(kind)
 
 
 def fault_in(raw: bytes) -> Fault:
     """The one fault inside an error answer; an empty one if that is not what it is."""
     try:
-        body: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, Any])
+        body = decode(raw, dict[str, Any])
         inner: Any = next(iter(body.values()), {})
-        return msgspec.convert(inner, Fault)
+        return converted(inner, Fault)
     except UNREADABLE:
         return Fault()

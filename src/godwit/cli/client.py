@@ -7,7 +7,16 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from godwit.cli.answers import UNREADABLE, Host, OneHost, Server, Servers, decode, fault_in
+from godwit.cli.answers import (
+    UNREADABLE,
+    Host,
+    OneHost,
+    Server,
+    Servers,
+    converted,
+    decode,
+    fault_in,
+)
 from godwit.cli.exits import Exit, Failure, exit_of_fault
 from godwit.cli.migration_answers import Checked, Migration, Migrations, OneMigration, Timeline
 from godwit.cli.transport import HttpRequest, HttpResponse, Transport, Unanswered
@@ -117,7 +126,7 @@ class Client:
 
     def all_servers(self, **query: str | None) -> tuple[Server, ...]:
         """As `servers`, as far as this client reads them."""
-        return msgspec.convert({"servers": self.servers(**query)}, Servers).servers
+        return converted({"servers": self.servers(**query)}, Servers).servers
 
     def host(self, name: str) -> Host:
         """The host of this name."""

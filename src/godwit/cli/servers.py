@@ -5,7 +5,7 @@ from urllib.parse import quote, unquote
 import click
 import msgspec
 
-from godwit.cli.answers import OneServer, Servers
+from godwit.cli.answers import OneServer, Servers, converted
 from godwit.cli.asking import Asking, verb
 from godwit.cli.client import CREATE_S, DELETE_S, WHEREIS_S
 from godwit.cli.completion import complete_flavors, complete_hosts, complete_servers
@@ -33,7 +33,7 @@ def list_servers(asking: Asking, host: str | None, name: str | None, status: str
     found = {"servers": asking.client.servers(host=host, name=name, status=status)}
     asking.put(
         msgspec.json.encode(found),
-        lambda: server_table(msgspec.convert(found, Servers).servers),
+        lambda: server_table(converted(found, Servers).servers),
     )
 
 

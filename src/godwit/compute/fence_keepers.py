@@ -3,6 +3,7 @@
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -17,6 +18,10 @@ MEMORY_MAX = 10_000
 """At most so many migrations are remembered in memory; the oldest go first."""
 SWEEP_MAX = 1_000
 """At most so many old records are removed at once."""
+
+
+_records: Final = msgspec.json.Decoder(FenceRecord)
+"""Made here, by one thread: msgspec crashes where two learn a kind at the same time."""
 
 
 class MemoryFenceKeeper:
@@ -64,7 +69,7 @@ class DiskFenceKeeper:
 
     def _read(self, uuid: MigrationUuid) -> FenceRecord:
         try:
-            return msgspec.json.decode(self._path(uuid).read_bytes(), type=FenceRecord)
+            return _records.decode(self._path(uuid).read_bytes())
         except FileNotFoundError:
             return FenceRecord()
 
@@ -84,4 +89,4 @@ class DiskFenceKeeper:
 
 
 def _is_over(path: Path) -> bool:
-    return msgspec.json.decode(path.read_bytes(), type=FenceRecord).over
+    return _records.decode(path.read_bytes()).over

@@ -12,6 +12,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
@@ -38,6 +39,11 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
     pid: int
     started_ticks: int
+
+
+_orders: Final = msgspec.json.Decoder(TransferOrder)
+_identities: Final = msgspec.json.Decoder(Identity)
+"""Made here, by one thread: msgspec crashes where two learn a kind at the same time."""
 
 
 def start(folder: DiskFolder, order: TransferOrder, fork: Fork) -> int | None:
@@ -81,7 +87,7 @@ def ensure(folder: DiskFolder) -> None:
 
 def order_of(folder: DiskFolder) -> TransferOrder:
     """What the process of this folder is to do. Raises `FileNotFoundError` if none was started."""
-    return msgspec.json.decode((folder.path / ORDER).read_bytes(), type=TransferOrder)
+    return _orders.decode((folder.path / ORDER).read_bytes())
 
 
 def is_alive(folder: DiskFolder) -> bool:
@@ -193,7 +199,7 @@ def end_of(folder: DiskFolder) -> int | None:
 
 def _signed(folder: DiskFolder) -> Identity | None:
     try:
-        return msgspec.json.decode((folder.path / PROCESS).read_bytes(), type=Identity)
+        return _identities.decode((folder.path / PROCESS).read_bytes())
     except (FileNotFoundError, msgspec.DecodeError):
         return None  # not forced to disk: a power cut may leave it empty
 

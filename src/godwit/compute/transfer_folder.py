@@ -72,6 +72,12 @@ class Sign(msgspec.Struct, frozen=True, kw_only=True):
     progress: Progress | None = None
 
 
+_signs: Final = msgspec.json.Decoder(Sign)
+_results: Final = msgspec.json.Decoder(TransferResult)
+_steerings: Final = msgspec.json.Decoder(Steering)
+"""Made here, by one thread: msgspec crashes where two learn a kind at the same time."""
+
+
 class TransferFolder(Protocol):
     """What the transfer itself writes and looks up. Quick; nothing here waits."""
 
@@ -211,7 +217,7 @@ class DiskFolder:
 
     def steering(self) -> Steering | None:
         """See `TransferFolder`."""
-        return self._read("steering.json", Steering)
+        return self._read("steering.json", _steerings)
 
     def steer(self, steering: Steering) -> None:
         """The newest steering; an older one changes nothing."""
@@ -239,7 +245,7 @@ class DiskFolder:
 
     def why_stopped(self) -> TransferResult | None:
         """See `leave_why`."""
-        return self._read("stopped.json", TransferResult)
+        return self._read("stopped.json", _results)
 
     def began_at_s(self) -> float | None:
         """The wall clock's time at which the hypervisor was about to be asked; None: never."""
@@ -251,21 +257,21 @@ class DiskFolder:
     def sign(self) -> Sign:
         """The newest sign of life; an empty one before the first."""
         try:
-            return self._read("progress.json", Sign) or Sign()
+            return self._read("progress.json", _signs) or Sign()
         except msgspec.DecodeError:
             return Sign()  # not forced to disk: a power cut may leave it empty
 
     def result(self) -> TransferResult | None:
         """The result, if one was left."""
-        return self._read("result.json", TransferResult)
+        return self._read("result.json", _results)
 
     def evidence(self) -> TransferEvidence:
         """What the marks say."""
         return evidence_of(self)
 
-    def _read(self, name: str, kind: type[R]) -> R | None:
+    def _read(self, name: str, kind: msgspec.json.Decoder[R]) -> R | None:
         try:
-            return msgspec.json.decode((self.path / name).read_bytes(), type=kind)
+            return kind.decode((self.path / name).read_bytes())
         except FileNotFoundError:
             return None
 

@@ -183,3 +183,30 @@ def test_somebody_else_at_that_address_is_noticed(words: bytes, status: int) -> 
     told = "does not answer like a Godwit server" if status == 200 else "the server answered 500"
     assert told in said.stderr
     assert said.exit_code == Exit.CANNOT_ASK
+
+
+LEARNT_BY_MANY = """
+import sys, threading, msgspec
+from godwit.cli.answers import converted, decode
+sys.setswitchinterval(1e-6)
+RAW = b'{"a": {"b": {"c": 1}, "d": [{"c": 2}]}}'
+for number in range(60):
+    inner = msgspec.defstruct(f"Inner{number}", [("c", int)])
+    middle = msgspec.defstruct(f"Middle{number}", [("b", inner), ("d", list[inner])])
+    outer = msgspec.defstruct(f"Outer{number}", [("a", middle)])
+    together = threading.Barrier(8)
+    def learn():
+        together.wait()
+        decode(RAW, outer)
+        converted({"b": {"c": 1}, "d": []}, middle)
+    threads = [threading.Thread(target=learn) for _ in range(8)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+"""
+
+
+@pytest.mark.slow
+def test_a_kind_of_answer_that_many_threads_read_at_once_for_the_first_time_crashes_nobody() -> (
+    None
+):
+    subprocess.run([sys.executable, "-c", LEARNT_BY_MANY], check=True, timeout=60)
