@@ -47,8 +47,13 @@ async def alarm(
 
 
 async def refuse_if_alarmed(world: World, instance: Instance, *kinds: Mismatch) -> None:
-    """Raises `Conflict` (guest-alarms) for a guest that is known to run twice or nowhere."""
+    """Raises `Conflict` (guest-alarms) for a guest that runs twice or nowhere. One that was set
+    right a moment ago is looked at again first.
+    """
     known = await world.queries.alarm(instance.uuid)
+    if known is not None:
+        await _look_whether_it_is_over(world, known)
+        known = await world.queries.alarm(instance.uuid)
     if known is not None and known.kind in (kinds or (known.kind,)):
         seen = ", ".join(f"{each.by}: {each.said}" for each in known.evidence)
         raise Conflict(reason(Code.GUEST_ALARMS, server=instance.name, kind=known.kind, seen=seen))
