@@ -4,10 +4,9 @@ put on record, and passed on to the source by the story. Called by the manager.
 
 from typing import Final
 
-import msgspec
 from msgspec import structs
 
-from godwit.conductor.tasks.facts import LiveMigrationFacts
+from godwit.conductor.tasks.facts import facts_of
 from godwit.conductor.world import World
 from godwit.model.errors import Conflict, NotFound
 from godwit.model.ids import MigrationUuid
@@ -122,7 +121,7 @@ async def _put(world: World, migration: Migration, steering: Steering) -> Migrat
 
 async def _guard_of(world: World, uuid: MigrationUuid) -> Guard:
     story = await world.queries.story(uuid)
-    facts = msgspec.json.decode(story.facts, type=LiveMigrationFacts) if story else None
+    facts = facts_of(story) if story else None
     return facts.migrate_data.guard if facts and facts.migrate_data else Guard.PAUSED
 
 

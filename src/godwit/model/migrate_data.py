@@ -66,6 +66,7 @@ class SimulatedLiveMigrateData(msgspec.Struct, frozen=True, kw_only=True, tag="s
     hold_back: bool = False
     block_migration: bool = False
     was_paused: bool = False
+    autostart: bool = False
 
 
 LiveMigrateData = LibvirtLiveMigrateData | SimulatedLiveMigrateData

@@ -25,6 +25,8 @@ class RequestSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Hosts that have refused this guest already, in this migration."""
     owing: tuple[HostName, ...] = ()
     """Hosts that still owe the clean-up of an earlier migration of this guest."""
+    autostart_owed: bool = False
+    """The source has yet to set again the flag that an earlier migration cleared there."""
     group_policy: str | None = None
     """`affinity` or `anti-affinity`, if the server is in a group."""
     group_hosts: tuple[HostName, ...] = ()

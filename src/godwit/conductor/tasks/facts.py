@@ -16,6 +16,7 @@ from godwit.model.migrate_data import LiveMigrateData
 from godwit.model.migration import BlockMigration
 from godwit.model.sighting import GuestEnd
 from godwit.rpc.compute import Act, Move, RollBack, TransferResult
+from godwit.saga.log import Story
 from godwit.saga.step import Along, Context
 from godwit.store.interface import Fence
 
@@ -47,6 +48,11 @@ class LiveMigrationFacts(msgspec.Struct, frozen=True, kw_only=True):
     goes on, else at the source."""
     undecided_for_s: float = 0.0
     """How long no verdict could be given; 0 while there is nothing to wonder about."""
+
+
+def facts_of(story: Story) -> LiveMigrationFacts:
+    """What is on record of it."""
+    return msgspec.json.decode(story.facts, type=LiveMigrationFacts)
 
 
 Telling: TypeAlias = Context[World, LiveMigrationFacts]

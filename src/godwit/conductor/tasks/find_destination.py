@@ -13,7 +13,13 @@ from msgspec.structs import replace
 from godwit.conductor.groups import Group, group_of
 from godwit.conductor.hosts import Hosts
 from godwit.conductor.tasks.checks import check_both_ends, considered, no_valid_host, of_host
-from godwit.conductor.tasks.facts import LiveMigrationFacts, Telling, Told, fence
+from godwit.conductor.tasks.facts import (
+    LiveMigrationFacts,
+    Telling,
+    Told,
+    facts_of,
+    fence,
+)
 from godwit.conductor.world import World
 from godwit.model.errors import Refused
 from godwit.model.host import HostFacts
@@ -136,9 +142,23 @@ async def request_spec(
         rely_on_fencing=world.settings.migration.rely_on_fencing,
         refused=refused,
         owing=owing,
+        autostart_owed=facts.source.name in owing and await autostart_owed(world, facts),
         group_policy=group.policy,
         group_hosts=group.hosts,
     )
+
+
+async def autostart_owed(world: World, facts: LiveMigrationFacts) -> bool:
+    """Did an earlier migration of this guest clear the flag at the source, and is its undo owed?"""
+    for debt in await world.queries.debts():
+        story = await world.queries.story(debt.story_uuid)
+        if story is None or not debt.undo or debt.where != facts.source.name:
+            continue
+        earlier = facts_of(story)
+        agreed = earlier.migrate_data
+        if earlier.instance.uuid == facts.instance.uuid and agreed is not None and agreed.autostart:
+            return True
+    return False
 
 
 def needs_at(spec: RequestSpec, host: HostFacts, group: Group) -> Needs:

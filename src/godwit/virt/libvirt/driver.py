@@ -207,7 +207,7 @@ class LibvirtDriver:
                 state_before=(reading.state, reading.reason),
                 qemu_status_before=reading.qemu_status or "",
                 persistent=reading.persistent,
-                autostart=look.autostart,
+                autostart=look.autostart or (reading.persistent and spec.autostart_owed),
             )
         )
 

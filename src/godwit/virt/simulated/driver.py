@@ -102,7 +102,8 @@ class SimulatedDriver:
                 )
             )
             agreed = replace(_own(migrate_data), guard=choice.guard, hold_back=choice.hold_back)
-            return Checked((), replace(agreed, was_paused=paused))
+            autostart = half.guest.autostart or spec.autostart_owed
+            return Checked((), replace(agreed, was_paused=paused, autostart=autostart))
 
     async def sight_source(
         self, instance: Instance, migrate_data: LiveMigrateData, evidence: TransferEvidence
@@ -159,8 +160,9 @@ class SimulatedDriver:
             half = self._fleet.half(self._host, instance.uuid)
             if half is None:
                 return
-            guest = replace(half.guest, autostart=half.guest.autostart or half.autostart_cleared)
-            kept = change(half, guest=guest, autostart_cleared=False, outcome=None, took_back=False)
+            autostart = half.guest.autostart or _own(migrate_data).autostart
+            guest = replace(half.guest, autostart=autostart)
+            kept = change(half, guest=guest, outcome=None, took_back=False)
             self._fleet.put(self._host, kept)
 
     async def let_run(self, instance: Instance, migrate_data: LiveMigrateData) -> None:

@@ -67,8 +67,6 @@ class Half:
     """Resumed here after everything had been sent."""
     stream: Stream | None = None
     """In a post-copy, at both ends: this half needs the other."""
-    autostart_cleared: bool = False
-    """A transfer took the autostart flag away; a rollback gives it back."""
 
     def as_guest(self) -> Guest:
         """The guest as the host reports it."""

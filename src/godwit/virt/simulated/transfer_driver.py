@@ -98,7 +98,7 @@ class SimulatedTransferDriver:
             half = self._fleet.half(self._source, self._uuid)
             if half is not None and half.guest.autostart:
                 guest = replace(half.guest, autostart=False)
-                self._fleet.put(self._source, change(half, guest=guest, autostart_cleared=True))
+                self._fleet.put(self._source, change(half, guest=guest))
 
     async def transfer(self) -> TransferOutcome:
         """See `TransferDriver`. Takes the source's `transfer_s`; with 0 no time at all."""
@@ -222,13 +222,10 @@ class SimulatedTransferDriver:
         self._began_s = self._advanced_s = asyncio.get_running_loop().time()
         self._copying = begun(half.guest.memory_mib * 2**20)
         self._fleet.put(self._source, change(half, job=True, outcome=None, took_back=False))
-        guest = replace(half.guest, persistent=False, autostart=self._autostart(half))
+        guest = replace(half.guest, persistent=False, autostart=self._migrate_data.autostart)
         arriving = Half(guest, HalfState.RECEIVING, beat=half.beat)
         self._fleet.put(self._destination, arriving)
         return ""
-
-    def _autostart(self, half: Half) -> bool:
-        return half.guest.autostart or half.autostart_cleared
 
     async def _copy(self, fault: TransferFault | None) -> TransferOutcome | None:
         """Wait until everything is sent. An outcome means: it was not."""
