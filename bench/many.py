@@ -110,7 +110,7 @@ class Many:
             return connection.execute(query).fetchall()
 
     def kill_all_but_hosts(self) -> None:
-        """`kill -9`, the servers too. The hosts live on, as do the transfers between them."""
+        """`kill -9`; PostgreSQL stops as in a crash (SIGQUIT). Hosts and transfers live on."""
         for process in (self.cluster.answering, *self.cluster.conductors):
             process.stop_for_good()
         self.cluster.bus.kill()
