@@ -32,8 +32,8 @@ T = TypeVar("T")
 
 TIMEOUT_S: Final = 2.0
 SILENT_FOR_S: Final = 300.0
-"""An address that swallows what it is sent is left alone for so long: each look would wait again.
-"""
+"""An address that has swallowed all it was sent is left alone for so long: each look would wait
+again. It may be one that only the hosts reach. One that has answered before will answer again."""
 CONTEXTS_MAX: Final = 8
 ACCEPTED: Final = b"\x01"
 """libvirtd's first byte to a client whose certificate it accepts; to others it says nothing."""
@@ -50,6 +50,7 @@ class OwnListener:
         self._listener = listener_of(peer_uri(settings))
         self._places = places_of_credentials(settings.uri, own_home())
         self._we_use_it = listener_of(settings.uri) is not None
+        self._has_answered = False
         self._silent_until_s = 0.0
         self._seen = SharedLook(self._look)
 
@@ -78,7 +79,8 @@ class OwnListener:
         if self._listener is None or credentials is None or began_s < self._silent_until_s:
             return Handshake()
         seen = await handshake(self._listener, credentials, timeout_s=self._timeout_s)
-        if now_s() - began_s >= self._timeout_s:
+        self._has_answered |= seen != Handshake()
+        if not self._has_answered and now_s() - began_s >= self._timeout_s:
             self._silent_until_s = now_s() + SILENT_FOR_S
         return seen
 

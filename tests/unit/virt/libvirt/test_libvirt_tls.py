@@ -203,6 +203,38 @@ def test_a_silent_address_is_left_alone_for_a_while(pki: Pki) -> None:
     assert asyncio.run(seen()) == [1]
 
 
+@pytest.mark.slow
+def test_an_address_that_has_answered_before_is_asked_again_after_a_silence(pki: Pki) -> None:
+    async def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(ACCEPTED)
+        writer.close()
+
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while await reader.read(4096):
+                pass
+        writer.transport.abort()
+
+    async def seen() -> list[list[Code]]:
+        port = 0
+        said: list[list[Code]] = []
+        listener: OwnListener | None = None
+        ours, strange = (server_context(pki.server(ca)) for ca in (pki.ours, pki.strangers))
+        for context in (ours, None, strange):
+            answers = swallow if context is None else greet
+            async with await asyncio.start_server(answers, HERE, port, ssl=context) as server:
+                port = server.sockets[0].getsockname()[1]
+                settings = LibvirtHostSettings(
+                    uri=f"qemu+tls://x/system?pkipath={pki.folder / 'client'}",
+                    peer_uri=f"qemu+tls://{HERE}:{port}/system",
+                )
+                listener = listener or OwnListener(HostName("host-b"), settings, timeout_s=1.0)
+                said.append([why.code for why in await listener.refusals_as_destination()])
+        return said
+
+    assert asyncio.run(seen()) == [[], [], [Code.TLS_UNUSABLE]]
+
+
 def test_credentials_that_cannot_be_used_judge_nobody(pki: Pki) -> None:
     broken = Credentials(pki.client.authority, pki.client.certificate, pki.client.authority)
     assert asyncio.run(handshake(Listener(HERE, 1), broken)) == Handshake()
