@@ -1,4 +1,4 @@
-"""The words of the table of faults: who is hit, when, by what, and what must be so then. Pure.
+"""The words of the table of kills: who is hit, when, by what, and what must be so then. Pure.
 
 A `Cell` is one run on real hosts. Its acts are data: `play` does them, at those moments.
 """

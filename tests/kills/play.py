@@ -36,7 +36,6 @@ UNDISTURBED_MAX = 4
 EVIDENCE_LINES = 16
 TAKEOVER_S = 10.0
 RETRIES = "/proc/sys/net/ipv4/tcp_retries2"
-DONE = {"completed", "failed", "cancelled", "error"}
 
 
 class Player:

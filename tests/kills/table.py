@@ -1,4 +1,4 @@
-"""The table of faults: every process at every moment by every fault, and what must be so then.
+"""The table of kills: every process at every moment by every fault, and what must be so then.
 
 `MATRIX` is made of the rules below, the first that fits deciding; `NAMED` are runs by themselves,
 most of them rows of the evidence that was taken of libvirt by hand (f: in the copy, w: in the
@@ -55,7 +55,6 @@ ROWS: Final = (
 )
 MOMENTS: Final = (M.CHECKING, M.PREPARING, M.COPYING, M.SWITCHING, M.SWITCHED, M.CLEANING)
 BEFORE: Final = frozenset({M.CHECKING, M.PREPARING})
-IN_TRANSFER: Final = frozenset({M.COPYING, M.SWITCHING})
 AFTER: Final = frozenset({M.SWITCHED, M.CLEANING})
 CUTS: Final = frozenset({F.CUT_5, F.CUT_60})
 

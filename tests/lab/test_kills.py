@@ -1,4 +1,4 @@
-"""A few cells of the table of faults, on a whole cluster: `make test-faults` plays all of them."""
+"""A few cells of the table of kills, on a whole cluster: `make test-faults` plays all of them."""
 
 from __future__ import annotations
 

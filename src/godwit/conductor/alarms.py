@@ -1,6 +1,6 @@
 """A guest that runs twice or nowhere: the loudest alarm there is, kept until it is seen to be over.
 
-Nothing is done about it, and nothing else is done to such a guest by request: whatever were done
+Nothing is done about it. Such a guest is not migrated, one that runs twice not deleted either: that
 could destroy the only one, or the newest data. Raised by audits, by looks for a guest, by reports
 and by stories; looked at again by every conductor now and then.
 """

@@ -1,4 +1,5 @@
-"""The hosts that people have confirmed down: nothing is asked of them. One per conductor.
+"""The hosts that people have confirmed down: nothing is asked of them. One per conductor. Not to be
+confused with `compute/fence`, which refuses acts of an older generation.
 
 The list is read again after a moment, for another conductor may have been told. Such a host has no
 power when that is stated; until it has any again, every conductor has read it.

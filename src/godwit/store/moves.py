@@ -79,7 +79,7 @@ SAY_PROGRESS = Writes(
     update(migrations).where(
         _this,
         _newest == bindparam("held"),
-        *(migrations.c.status != each for each in sorted(FINAL)),
+        claims.UNDER_WAY,
     ),
     "progress",
 )

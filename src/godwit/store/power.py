@@ -14,7 +14,7 @@ from godwit.store.tables import hosts, migrations
 
 _this_host = hosts.c.name == bindparam("key")
 
-CONFIRM_DOWN: Final = Writes(update(hosts).where(_this_host), "confirmed_down", "confirmed_up")
+CONFIRM: Final = Writes(update(hosts).where(_this_host), "confirmed_down", "confirmed_up")
 ABOUT: Final = Reads(
     select(migrations.c.uuid)
     .where(
@@ -41,7 +41,7 @@ def confirm(
     for uuid in about:
         stories.wake(connection, uuid)
     down, up = (word, None) if is_down else (None, word)
-    if not CONFIRM_DOWN.run(connection, key=host, confirmed_down=down, confirmed_up=up):
+    if not CONFIRM.run(connection, key=host, confirmed_down=down, confirmed_up=up):
         raise NotFound(reason(Code.HOST_UNKNOWN, name=host))
     if not is_down:
         servers.DUE_NOW.run(connection, host=host)

@@ -84,7 +84,7 @@ class StoreClock:
             try:
                 await self._read(look)
             except GodwitError as error:
-                log.debug("store_clock_not_read", code=error.reason.code)
+                log.debug("store's clock not read", code=error.reason.code)
 
     async def _read(self, look: Look) -> bool:
         reading = await look()

@@ -25,9 +25,9 @@ from sqlalchemy import (
 
 from godwit.model.audit import Mismatch
 from godwit.model.errors import NotFound, Superseded
-from godwit.model.migration import FINAL
 from godwit.model.reasons import Code, Reason, reason
 from godwit.saga.log import Debt, Direction, Entry, Recorded, Story, What
+from godwit.store import claims
 from godwit.store.statements import Connection, Locks, Reads, Writes
 from godwit.store.tables import alarms, debts, migrations, stories, story_entries
 
@@ -133,7 +133,7 @@ _hindered = (
             select(migrations.c.uuid)
             .where(
                 migrations.c.instance_uuid == _owed_by.c.instance_uuid,
-                *(migrations.c.status != each for each in sorted(FINAL)),
+                claims.UNDER_WAY,
             )
             .exists(),
             select(alarms.c.instance_uuid)

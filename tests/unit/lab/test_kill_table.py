@@ -1,4 +1,4 @@
-"""The table of faults is whole: each pair has an expectation or a reason, each row of the evidence
+"""The table of kills is whole: each pair has an expectation or a reason, each row of the evidence
 is a run or says why not.
 """
 
