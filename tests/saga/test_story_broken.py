@@ -6,7 +6,7 @@ What else can go wrong at a step is in `test_every_fault`.
 import asyncio
 
 import pytest
-from tests.saga.house import GUEST, A, B, a_house, host_settings
+from tests.saga.house import GUEST, A, B, a_guest, a_house, host_settings
 
 from godwit.model.migration import MigrationStatus
 from godwit.model.reasons import Code
@@ -116,5 +116,31 @@ def test_a_destination_that_is_cut_off_during_the_copy_owes_its_rollback() -> No
             assert (debt.where, debt.step, debt.undo) == (B, "pre_live_migration", True)
             house.fleet.reconnect(B)
             await house.assert_sound()
+
+    run(story())
+
+
+def test_a_source_that_has_the_guest_again_by_another_way_owes_nothing_of_its_leaving() -> None:
+    """Somebody lost the destination and started the guest where its disks still were: tidying up
+    after the move would delete it as soon as it is shut down.
+    """
+
+    async def story() -> None:
+        async with a_house() as house:
+            house.wires[A].unheard["post_live_migration_at_source"] = 20
+            assert (await house.migrate(host=B)).status is S.COMPLETED
+            assert [debt.where for debt in await house.store.queries.debts()] == [A]
+            house.fleet.destroy(B, GUEST)
+            house.fleet.remove(A, GUEST)
+            house.fleet.add_guest(A, a_guest())
+            await asyncio.sleep(60)
+            instance = await house.store.queries.instance(GUEST)
+            assert instance is not None
+            assert instance.host == A
+            house.fleet.power_off_guest(A, GUEST)
+            await house.all_paid()
+            half = house.fleet.half(A, GUEST)
+            assert half is not None
+            assert half.state is HalfState.OFF
 
     run(story())

@@ -28,8 +28,7 @@ class FarHalf(StrEnum):
 
 async def far_half(context: Telling) -> FarHalf:
     """What the destination holds, as far as it can be known from elsewhere, now."""
-    migration = await context.world.queries.migration(uuid_of(context))
-    is_late = migration is None or migration.status in FINAL
+    is_late = await is_over(context)
     instance = await context.world.queries.instance(context.facts.instance.uuid)
     if is_late and instance is not None and instance.host == at_destination(context.facts):
         return FarHalf.IS_THE_GUEST
@@ -42,6 +41,12 @@ async def far_half(context: Telling) -> FarHalf:
             instance is not None and await _is_shown_at(context, instance.host)
         )
     return FarHalf.NEVER_RAN if proven else FarHalf.MAY_BE_THE_GUEST
+
+
+async def is_over(context: Telling) -> bool:
+    """What is done now is owed: the migration has ended, and the guest may have gone elsewhere."""
+    migration = await context.world.queries.migration(uuid_of(context))
+    return migration is None or migration.status in FINAL
 
 
 async def _the_source_gave_up(context: Telling) -> bool:
