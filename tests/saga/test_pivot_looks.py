@@ -20,6 +20,7 @@ from godwit.sim.loop import run
 from godwit.virt.simulated.faults import Fault, FaultKind, TransferFault
 
 S = MigrationStatus
+D = DestinationWord
 
 
 def shows(house: House, source: SourceWord, destination: DestinationWord | None = None) -> None:
@@ -280,6 +281,27 @@ def test_the_source_is_resumed_only_after_the_unfinished_half_was_seen_gone() ->
             assert house.fleet.running_at(GUEST) == ()
             assert (await house.end_of(uuid)).status is S.FAILED
             await house.assert_sound()
+
+    run(story())
+
+
+@pytest.mark.parametrize("left", [D.GONE, D.RECEIVING])
+def test_a_source_is_not_resumed_once_the_guest_was_seen_to_run_at_the_other_end(
+    left: DestinationWord,
+) -> None:
+    """Somebody let it run there by hand, and it has ended: it wrote what the source never saw."""
+
+    async def story() -> None:
+        async with a_house() as house:
+            house.wires[A].unheard["end_source"] = 1000
+            house.fleet.break_transfer(GUEST, TransferFault.HANDED_OVER)
+            shows(house, SourceWord.HANDED_OVER, D.RUNS)
+            uuid = (await house.ask(host=B)).uuid
+            await asyncio.sleep(30)
+            shows(house, SourceWord.HANDED_OVER, left)
+            told = await house.until(uuid, person_is_needed)
+            assert told.status is S.RUNNING
+            assert "let_run_at_source" not in house.wires[A].heard
 
     run(story())
 

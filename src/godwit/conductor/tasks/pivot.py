@@ -61,6 +61,10 @@ NEVER_BEGUN_TWICE_S: Final = 5.0
 PERSON_LOOK_S: Final = 30.0
 """While a person is needed, the look goes on: the hosts may answer by themselves."""
 
+BACK_TO_THE_SOURCE: Final = frozenset({Verdict.RESUME_SOURCE, Verdict.DISCARD_DESTINATION})
+"""What the source would go on with is older than what the guest wrote if it ran at the other end:
+somebody may have let it run there by hand."""
+
 Outcome = Resolution[LiveMigrationFacts]
 
 
@@ -145,6 +149,8 @@ async def carry_out_verdict(context: Telling, seen: Seen) -> Outcome:
         bound_is_over=_bound_is_over(context),
         without_power=seen.without_power,
     )
+    if verdict in BACK_TO_THE_SOURCE and context.facts.may_have_run_there:
+        return await ask_a_person(context, seen)
     return await CARRY_OUT[verdict](context, seen)
 
 
