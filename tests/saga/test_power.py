@@ -18,7 +18,7 @@ from godwit.model.reasons import Code
 from godwit.model.whereis import Place, Shows
 from godwit.rpc.conductor import AskAudit, ConfirmPower, FindServer
 from godwit.sim.loop import run
-from godwit.virt.simulated.faults import TransferFault
+from godwit.virt.simulated.faults import Fault, FaultKind, TransferFault
 from godwit.virt.simulated.half import HalfState
 
 S = MigrationStatus
@@ -76,6 +76,20 @@ def test_a_host_that_answers_when_it_is_asked_cannot_be_confirmed_down() -> None
                 await confirm(house, A)
             with pytest.raises(NotFound):
                 await confirm(house, HostName("nobody"))
+
+    run(story())
+
+
+@pytest.mark.parametrize("by_agents", [True, False])
+def test_a_hypervisor_that_answers_with_an_error_has_power(*, by_agents: bool) -> None:
+    async def story() -> None:
+        async with a_house() as house:
+            house.clock.set_by_s += 1000  # so nobody has reported lately
+            house.conductor.manager._world = replace(house.world, by_agents=by_agents)
+            fails = Fault(A, "guests", FaultKind.FAILS, times=10)
+            house.fleet.inject(fails)
+            with pytest.raises(Conflict, match=r"answers \("):
+                await confirm(house, A)
 
     run(story())
 

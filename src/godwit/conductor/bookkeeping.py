@@ -56,7 +56,7 @@ def _tasks(ledger: Ledger) -> Iterator[Disagreement]:
         server_moved = known.get(move.instance_uuid)
         if server_moved is None:
             yield _of_move(move, M.STORY_WITHOUT_TASK, "its server is not on record")
-        elif server_moved.task_state is None:
+        elif server_moved.task_state is None and not move.story_ended:
             said = f"in no task, and migration {move.uuid} is under way"
             yield _of(server_moved, M.STORY_WITHOUT_TASK, said, action=Action.LOCK_AGAIN)
 

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from godwit.conductor.world import World
-from godwit.model.errors import Conflict, GodwitError, NotFound
+from godwit.model.errors import Conflict, GodwitError, NotFound, Unreachable
 from godwit.model.host import Host, PersonsWord
 from godwit.model.ids import InstanceUuid
 from godwit.model.reasons import Code, Reason, reason
@@ -72,9 +72,11 @@ async def _answers(world: World, host: Host) -> Reason | None:
     except GodwitError as error:
         if error.reason.code in FROM_HERE:
             raise
-        if not world.by_agents or error.reason.code in NOT_ON_THE_LINE:
+        silent = isinstance(error, Unreachable)
+        if silent and (not world.by_agents or error.reason.code in NOT_ON_THE_LINE):
             return None
-        how = f"its agent answers ({error.reason.words})"
+        who = "agent" if world.by_agents else "hypervisor"
+        how = f"its {who} answers ({error.reason.words})"
     return reason(Code.HOST_STILL_ANSWERS, host=host.name, how=how, limit_s=_limit_s(world))
 
 

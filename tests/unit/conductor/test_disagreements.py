@@ -209,6 +209,15 @@ SLOT = SlotTaken(migration_uuid=MOVE, host=B, held=True)
             M.STORY_WITHOUT_TASK,
             Action.LOCK_AGAIN,
         ),
+        (  # nobody would ever take that task away again
+            ledger(
+                SERVER,
+                moves=(replace(UNDER_WAY, story_ended=True),),
+                claims=(CLAIM, HERE[0]),
+            ),
+            M.STORY_NOT_TOLD,
+            Action.NOTHING,
+        ),
         (ledger(SERVER, claims=(CLAIM, replace(CLAIM, host=B))), M.CLAIM_LEFT, Action.DROP_CLAIM),
         (ledger(SERVER, claims=(CLAIM, HERE[0])), M.CLAIM_LEFT, Action.DROP_CLAIM),
         (ledger(SERVER, claims=()), M.CLAIM_MISSING, Action.PUT_CLAIM),
