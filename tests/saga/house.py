@@ -123,6 +123,8 @@ class House:
     clock: JumpingClock
     conductor: Conductor
     running: asyncio.Task[None]
+    silent: set[HostName] = field(default_factory=set)
+    """Hosts whose reports nobody hears."""
     lives: int = 1
 
     # --- what a person does -----------------------------------------------------------------------
@@ -349,5 +351,6 @@ async def _report_for_ever(house: House, manager: Any) -> None:
     """A host reports to whichever conductor lives."""
     while True:
         reporter = Reporter(manager, house.conductor.manager, interval_s=5.0)
-        await reporter.report()
+        if manager.host not in house.silent:
+            await reporter.report()
         await asyncio.sleep(5.0)

@@ -6,7 +6,19 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from tests.saga.house import ASKED, GUEST, REPORTED_S, A, B, C, House, a_guest, a_house, said_by
+from tests.saga.house import (
+    ASKED,
+    GUEST,
+    REPORTED_S,
+    A,
+    B,
+    C,
+    House,
+    a_guest,
+    a_house,
+    host_settings,
+    said_by,
+)
 
 from godwit.model.audit import Mismatch
 from godwit.model.errors import Conflict, NotFound, Refused, Unreachable
@@ -16,10 +28,12 @@ from godwit.model.instance import PowerState
 from godwit.model.migration import Migration, MigrationStatus
 from godwit.model.reasons import Code
 from godwit.model.whereis import Place, Shows
+from godwit.rpc.compute import ComputeRpc
 from godwit.rpc.conductor import AskAudit, ConfirmPower, FindServer
+from godwit.rpc.contract import calls_of
 from godwit.sim.loop import run
 from godwit.virt.simulated.faults import Fault, FaultKind, TransferFault
-from godwit.virt.simulated.half import HalfState
+from godwit.virt.simulated.half import Half, HalfState
 
 S = MigrationStatus
 
@@ -31,6 +45,13 @@ async def confirm(house: House, host: HostName, *, is_down: bool = True) -> Host
 
 async def silent_for_long(house: House) -> None:
     await asyncio.sleep(house.settings.hosts_defaults.down_after_s + REPORTED_S)
+
+
+async def cut_off(house: House, host: HostName) -> None:
+    """Its guests run on, its transfers, too; nobody hears of it."""
+    house.wires[host].unheard = dict.fromkeys(calls_of(ComputeRpc), 1000)
+    house.silent.add(host)
+    await silent_for_long(house)
 
 
 async def without_power(house: House, host: HostName) -> None:
@@ -128,7 +149,51 @@ def test_a_story_that_waits_for_a_dead_source_ends_once_that_is_confirmed_down()
             assert instance is not None
             assert (instance.host, instance.task_state) == (A, None)
             assert instance.power_state is PowerState.SHUTDOWN
+            assert house.fleet.is_prepared(B, GUEST), "its disks there may be the newest"
+            assert B in {debt.where for debt in await house.store.queries.debts()}
+
+    run(story())
+
+
+def test_half_a_guest_whose_source_is_confirmed_down_is_removed_with_its_room() -> None:
+    async def story() -> None:
+        async with a_house() as house:
+            uuid = await a_move_whose_source_dies_in_its_copy(house)
+            await house.until(uuid, person_is_needed)
+            house.fleet.put(B, Half(a_guest(), HalfState.RECEIVING))
+            await confirm(house, A)
+            ended = await house.end_of(uuid, within_s=10)
+            assert ended.status is S.FAILED
+            assert house.fleet.half(B, GUEST) is None
             assert not house.fleet.is_prepared(B, GUEST)
+
+    run(story())
+
+
+def test_a_whole_guest_is_not_removed_on_a_mistaken_word_about_its_source() -> None:
+    async def story() -> None:
+        slow = host_settings(transfer_s=3600.0)
+        async with a_house(hosts=dict.fromkeys((A, B, C), slow)) as house:
+            uuid = (await house.ask(host=B)).uuid
+            await house.until(uuid, lambda move: move.status is S.RUNNING)
+            await asyncio.sleep(1.0)
+            await cut_off(house, A)
+
+            async def arrive(_where: str, name: str) -> None:
+                here, there = house.fleet.half(A, GUEST), house.fleet.half(B, GUEST)
+                if name == "sight_destination" and here is not None and there is not None:
+                    house.fleet.put(A, replace(here, state=HalfState.HANDED_OVER))
+                    house.fleet.put(B, replace(there, state=HalfState.ARRIVED))
+
+            house.wires[B].then = arrive  # just after it was seen to be half a guest
+            await confirm(house, A)
+            assert (await house.end_of(uuid)).status is S.FAILED
+            await asyncio.sleep(300)
+            left = house.fleet.half(B, GUEST)
+            assert left is not None
+            assert left.state is HalfState.ARRIVED
+            assert house.fleet.violations() == ()
+            assert B in {debt.where for debt in await house.store.queries.debts()}
 
     run(story())
 
@@ -194,8 +259,9 @@ def test_what_a_dead_host_owes_is_paid_once_it_is_confirmed_up() -> None:
             await house.until(uuid, person_is_needed)
             await confirm(house, A)
             await house.end_of(uuid, within_s=10)
+            house.fleet.give_room_back(B, GUEST)  # by hand: a person has seen to it
             house.fleet.power_on(A)
-            await asyncio.sleep(300)
+            await asyncio.sleep(600)
             assert {debt.where for debt in await house.store.queries.debts()} == {A}
             await confirm(house, A, is_down=False)
             await house.all_paid()

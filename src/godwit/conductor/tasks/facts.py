@@ -42,7 +42,8 @@ class LiveMigrationFacts(msgspec.Struct, frozen=True, kw_only=True):
     started: bool = False
     """The source has said that the transfer was started there: its evidence must be there, too."""
     may_have_run_there: bool = False
-    """The guest was seen to run at the destination, or to have left for it."""
+    """The guest was seen to run at the destination, or to have left for it; or nobody could see
+    that it has not."""
     end: GuestEnd | None = None
     """How the guest has ended, where that was seen at the pivot: at the destination if the story
     goes on, else at the source."""

@@ -27,9 +27,14 @@ class Seen:
     without_power: WithoutPower = NOBODY_SAYS
 
     @property
+    def source_by_word_alone(self) -> bool:
+        """What is known of the source is that it has no power, as a person says."""
+        return self.without_power.source and self.source.word is SourceWord.UNREACHABLE
+
+    @property
     def told_source(self) -> SourceSighting:
         """The source's sighting, or what follows from its having no power."""
-        if not (self.without_power.source and self.source.word is SourceWord.UNREACHABLE):
+        if not self.source_by_word_alone:
             return self.source
         end = GuestEnd(how=NO_POWER, power_state=PowerState.SHUTDOWN)
         return SourceSighting(word=SourceWord.ENDED, seen=NO_POWER, end=end)

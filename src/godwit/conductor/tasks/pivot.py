@@ -181,11 +181,15 @@ async def ask_again(context: Telling, _seen: Seen) -> Outcome:
 
 
 async def undo(context: Telling, seen: Seen) -> Outcome:
-    """The guest is at the source, or ended there: all that was prepared is undone."""
+    """The guest is at the source, or ended there: all that was prepared is undone. A source of
+    which only a person says that it has no power may still be sending.
+    """
     abort = await context.world.store.abort_request(context.story_uuid)
     source = seen.told_source
     why = why_it_did_not_happen(source, context.facts.result, abort=abort, failure=context.failure)
-    return DidNotHappen(why, facts=replace(context.facts, end=source.end))
+    may_have_run = context.facts.may_have_run_there or seen.source_by_word_alone
+    facts = replace(context.facts, end=source.end, may_have_run_there=may_have_run)
+    return DidNotHappen(why, facts=facts)
 
 
 async def forward(context: Telling, seen: Seen) -> Outcome:
