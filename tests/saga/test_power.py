@@ -269,6 +269,30 @@ def test_what_a_dead_host_owes_is_paid_once_it_is_confirmed_up() -> None:
     run(story())
 
 
+def test_a_source_that_comes_back_starts_no_guest_that_has_been_started_elsewhere() -> None:
+    async def story() -> None:
+        guest = a_guest(autostart=True)
+        async with a_house(guests={A: (guest,)}) as house:
+            uuid = await a_move_whose_source_dies_in_its_copy(house)
+            await house.until(uuid, person_is_needed)
+            await confirm(house, A)
+            await house.end_of(uuid, within_s=10)
+            house.fleet.give_room_back(B, GUEST)
+            house.fleet.add_guest(C, guest)
+            await asyncio.sleep(3 * REPORTED_S)
+            instance = await house.store.queries.instance(GUEST)
+            assert instance is not None
+            assert instance.host == C
+            house.fleet.power_on(A)
+            await confirm(house, A, is_down=False)
+            await house.all_paid()
+            left = house.fleet.half(A, GUEST)
+            assert left is not None
+            assert not left.guest.autostart, "the next boot of its host would start a second one"
+
+    run(story())
+
+
 def test_the_record_follows_a_guest_that_was_started_elsewhere_after_its_host_had_died() -> None:
     async def story() -> None:
         async with a_house() as house:

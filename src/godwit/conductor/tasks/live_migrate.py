@@ -85,9 +85,15 @@ async def rollback_at_destination(context: Telling) -> None:
 
 
 async def rollback_at_source(context: Telling) -> None:
-    """Undo: the guest stays; the source puts back what the transfer cleared."""
+    """Undo: the guest stays; the source puts back what the transfer cleared. Not for one that is
+    elsewhere since by another way: the next boot of the source would start a second one.
+    """
     if await said_to_be_lost(context):
         return
+    if await is_over(context):
+        instance = await context.world.queries.instance(context.facts.instance.uuid)
+        if instance is None or instance.host != at_source(context.facts):
+            return
     source = context.world.compute(at_source(context.facts))
     await source.rollback_live_migration_at_source(move(context))
 
