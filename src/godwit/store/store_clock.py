@@ -35,13 +35,16 @@ class Reading:
     answered_s: float
 
     @property
-    def ahead_s(self) -> float | None:
+    def ahead_s(self) -> float:
         """How far the server is ahead of that clock, at least: so nobody finds a lease over before
-        it is. None: the answer took too long to tell.
+        it is.
         """
-        if self.answered_s - self.asked_s > SURE_WITHIN_S:
-            return None
         return self.said_s - self.answered_s
+
+    @property
+    def is_sure(self) -> bool:
+        """It came soon enough to be preferred to what was known."""
+        return self.answered_s - self.asked_s <= SURE_WITHIN_S
 
 
 Look = Callable[[], Awaitable[Reading | None]]
@@ -88,8 +91,8 @@ class StoreClock:
 
     async def _read(self, look: Look) -> bool:
         reading = await look()
-        if reading is not None and reading.ahead_s is not None:
-            self._ahead_s = reading.ahead_s
+        if reading is not None and (reading.is_sure or self._ahead_s is None):
+            self._ahead_s = reading.ahead_s  # the first however unsure: our own may be hours off
         return reading is not None
 
 

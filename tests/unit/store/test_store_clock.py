@@ -95,6 +95,19 @@ def test_it_is_never_ahead_of_the_server_however_long_the_answer_took() -> None:
     told(tale)
 
 
+def test_a_first_answer_that_took_long_is_better_than_this_machines_own_clock() -> None:
+    async def tale(server: Server, clock: StoreClock, tasks: asyncio.TaskGroup) -> None:
+        server.answers_after_s = 4 * SURE_WITHIN_S
+        await clock.keep(server.look, tasks)
+        behind_s = now_there_s() - clock.now_s()
+        assert 0.0 <= behind_s <= 4 * SURE_WITHIN_S
+        server.answers_after_s = 0.0
+        await asyncio.sleep(READ_EVERY_S + 0.1)
+        assert clock.now_s() == pytest.approx(now_there_s())
+
+    told(tale)
+
+
 def test_it_goes_on_while_the_server_is_away() -> None:
     async def tale(server: Server, clock: StoreClock, tasks: asyncio.TaskGroup) -> None:
         await clock.keep(server.look, tasks)
