@@ -19,6 +19,7 @@ from godwit.rpc.contract import calls_of
 from godwit.store.queries import Queries
 
 KEPT_S: Final = 1.0
+LONG_AGO: Final = float("-inf")
 
 
 class Fences:
@@ -29,6 +30,8 @@ class Fences:
         self._queries = queries
         self._down: Mapping[HostName, PersonsWord] = {}
         self._read_at_s: float | None = None
+        self._forgotten = 0
+        """So often was something stated here: a read that was begun before may not show it."""
         self._reading = asyncio.Lock()
 
     async def down(self) -> Mapping[HostName, PersonsWord]:
@@ -38,18 +41,23 @@ class Fences:
         async with self._reading:
             now_s = asyncio.get_running_loop().time()
             if self._read_at_s is None or now_s - self._read_at_s > KEPT_S:
-                try:
-                    self._down = await self._queries.confirmed_down()
-                except GodwitError:
-                    if self._read_at_s is None:
-                        raise
-                self._read_at_s = now_s
+                await self._read(now_s)
             return self._down
+
+    async def _read(self, now_s: float) -> None:
+        forgotten = self._forgotten
+        try:
+            self._down = await self._queries.confirmed_down()
+        except GodwitError:
+            if self._read_at_s is None:
+                raise
+        self._read_at_s = now_s if self._forgotten == forgotten else LONG_AGO
 
     def forget(self) -> None:
         """Something was stated that the next look must see."""
+        self._forgotten += 1
         if self._read_at_s is not None:
-            self._read_at_s = float("-inf")
+            self._read_at_s = LONG_AGO
 
     def around(self, host: HostName, compute: ComputeRpc) -> ComputeRpc:
         """The same compute manager; every call raises `Unreachable` while its host is down."""
