@@ -11,7 +11,7 @@ import structlog
 from godwit.model.errors import GodwitError
 from godwit.model.progress import NO_WAY_BACK, Progress, TransferPhase
 from godwit.model.reasons import Code, Reason, reason
-from godwit.model.sighting import SourceWord
+from godwit.model.sighting import DestinationWord, SourceWord
 from godwit.virt.driver import TransferDriver, TransferOutcome
 
 ASK_PAUSE_S: Final = 0.02
@@ -25,6 +25,11 @@ RESUME_ATTEMPTS_MAX: Final = 60
 SILENT_S: Final = 10.0
 """So long the source may leave every question about its half unanswered. Then whoever sights both
 ends goes on: the guest may long run at the other."""
+DESTINATION_S: Final = 2.0
+"""So long the destination is waited for before a resumption; one that hangs is tried all the same.
+"""
+NOBODY_THERE: Final = frozenset({DestinationWord.GONE, DestinationWord.OFF})
+"""Words of a destination to which nothing can be sent any more."""
 
 log = structlog.get_logger()
 
@@ -83,7 +88,8 @@ async def see_through(driver: TransferDriver, outcome: TransferOutcome) -> Trans
     """The outcome once no post-copy is under way any more; one that broke is resumed.
 
     Bounded in what fails, not in what flows: a stream that flows comes to its end or breaks.
-    Nothing is stopped where it gives up.
+    Nothing is stopped where it gives up. Where the destination answers that it has no guest to
+    send to, it gives up at once: that is for a person.
     """
     loop, attempts = asyncio.get_running_loop(), 0
     heard_s = loop.time()
@@ -95,6 +101,10 @@ async def see_through(driver: TransferDriver, outcome: TransferOutcome) -> Trans
             case SourceWord.POSTCOPY:
                 pass
             case SourceWord.POSTCOPY_BROKEN:
+                there = await _destination_word(driver)
+                if there in NOBODY_THERE:
+                    log.warning("nobody is left to resume the post-copy with", destination=there)
+                    return outcome
                 attempts += 1
                 log.warning("post-copy is broken, resuming", attempt=attempts, was=outcome.error)
                 outcome = await _resumed(driver)
@@ -119,6 +129,18 @@ async def _source_word(driver: TransferDriver, *, until_s: float) -> SourceWord:
     except TimeoutError:
         log.debug("the source does not answer in time")
     return SourceWord.UNREACHABLE
+
+
+async def _destination_word(driver: TransferDriver) -> DestinationWord:
+    """Only what was answered counts: the cut that broke the stream may hide it, too."""
+    try:
+        async with asyncio.timeout(DESTINATION_S):
+            return await driver.destination_word()
+    except GodwitError as error:
+        log.debug("the destination does not answer", words=error.reason.words)
+    except TimeoutError:
+        log.debug("the destination does not answer in time")
+    return DestinationWord.UNREACHABLE
 
 
 async def _resumed(driver: TransferDriver) -> TransferOutcome:

@@ -19,7 +19,12 @@ from godwit.model.progress import Progress, Statistics
 from godwit.model.reasons import Reason
 from godwit.model.rehearsal import TwinName
 from godwit.model.request_spec import RequestSpec
-from godwit.model.sighting import DestinationSighting, SourceSighting, SourceWord
+from godwit.model.sighting import (
+    DestinationSighting,
+    DestinationWord,
+    SourceSighting,
+    SourceWord,
+)
 from godwit.model.steering import TransferLimits
 
 
@@ -270,6 +275,12 @@ class TransferDriver(Protocol):
 
     async def source_word(self) -> SourceWord:
         """What the source shows of the guest now. UNREACHABLE instead of raising."""
+        ...
+
+    async def destination_word(self) -> DestinationWord:
+        """What the destination shows of the guest now. UNREACHABLE instead of raising. Does not
+        wait for the guest's own hypervisor process, which may stand still.
+        """
         ...
 
     async def abort(self) -> bool:

@@ -22,7 +22,7 @@ from godwit.model.ids import HostName
 from godwit.model.migrate_data import Guard, LibvirtLiveMigrateData
 from godwit.model.progress import Progress, Statistics, TransferPhase
 from godwit.model.reasons import Code, reason
-from godwit.model.sighting import SourceWord
+from godwit.model.sighting import DestinationWord, SourceWord
 from godwit.model.steering import Steering, TransferLimits
 from godwit.rpc.compute import TransferResult
 from godwit.sim.loop import run
@@ -89,6 +89,9 @@ class JobDriver:
         raise AssertionError
 
     async def source_word(self) -> SourceWord:
+        raise AssertionError
+
+    async def destination_word(self) -> DestinationWord:
         raise AssertionError
 
     async def source_is_gone(self) -> bool:

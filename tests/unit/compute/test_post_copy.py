@@ -21,7 +21,7 @@ from godwit.model.ids import HostName
 from godwit.model.migrate_data import Guard, SimulatedLiveMigrateData
 from godwit.model.progress import NO_WAY_BACK, Progress, TransferPhase
 from godwit.model.reasons import Code
-from godwit.model.sighting import SourceWord
+from godwit.model.sighting import DestinationWord, SourceWord
 from godwit.rpc.compute import TransferResult
 from godwit.runtime.settings import SimulatedHostSettings
 from godwit.sim.loop import run
@@ -29,10 +29,11 @@ from godwit.virt.driver import TransferOutcome
 from godwit.virt.simulated.faults import Fault, FaultKind
 from godwit.virt.simulated.fleet import SimulatedFleet
 from godwit.virt.simulated.guests import simulated_guest
-from godwit.virt.simulated.half import HalfState
+from godwit.virt.simulated.half import HalfState, Stream
 from godwit.virt.simulated.transfer_driver import SimulatedTransferDriver
 
 A, B = HostName("host-a"), HostName("host-b")
+D = DestinationWord
 GUEST = simulated_guest("guest-1")
 TRANSFER_S = 20.0
 
@@ -188,6 +189,45 @@ def test_a_network_that_stays_away_is_left_to_others_after_so_many_attempts() ->
     assert move.fleet.violations() == ()
 
 
+def test_a_stream_whose_guest_has_ended_at_the_destination_is_not_resumed_for_minutes() -> None:
+    move = Move()
+
+    async def meanwhile() -> None:
+        await asyncio.sleep(5.0)
+        move.fleet.power_off_guest(B, GUEST.uuid)
+        move.fleet.set_stream(GUEST.uuid, Stream.BROKEN)
+        move.fleet.migration_network_is_cut = True
+        async with asyncio.timeout(3 * LOOK_PAUSE_S):
+            while not move.folder.news().result:  # noqa: ASYNC110 - in virtual time
+                await asyncio.sleep(1.0)
+
+    assert "post-copy" in move.told(meanwhile).error
+    assert move.fleet.calls(A, "resume_post_copy") == 0
+
+
+@pytest.mark.parametrize("there", sorted(set(DestinationWord) - {D.GONE, D.OFF}))
+def test_a_stream_is_resumed_unless_the_destination_answers_that_nobody_is_there(
+    there: DestinationWord,
+) -> None:
+    driver = LostCallDriver([SourceWord.POSTCOPY_BROKEN], there)
+    run(_sees_through(driver, TransferOutcome(error="the stream broke")))
+    assert driver.done == ["resume_post_copy"]
+
+
+@pytest.mark.parametrize("there", [D.GONE, D.OFF])
+def test_nothing_is_resumed_with_a_destination_that_has_no_guest(there: DestinationWord) -> None:
+    driver = LostCallDriver([SourceWord.POSTCOPY_BROKEN], there)
+    broken = TransferOutcome(error="the stream broke")
+    assert run(see_through(driver, broken)) == broken
+    assert driver.done == []
+
+
+def test_a_destination_that_hangs_does_not_keep_its_stream_from_being_resumed() -> None:
+    driver = LostCallDriver([SourceWord.POSTCOPY_BROKEN], None)
+    run(_sees_through(driver, TransferOutcome(error="the stream broke")))
+    assert driver.done == ["resume_post_copy"]
+
+
 def test_a_source_that_does_not_answer_is_asked_again_before_anything_is_made_of_it() -> None:
     move = Move()
 
@@ -268,14 +308,24 @@ class HangingDriver(JobDriver):
 
 
 class LostCallDriver(JobDriver):
-    """A post-copy whose source shows these words, one at each look."""
+    """A post-copy whose source shows these words, one at each look; None: the destination hangs."""
 
-    def __init__(self, words: list[SourceWord]) -> None:
+    def __init__(
+        self,
+        words: list[SourceWord],
+        there: DestinationWord | None = DestinationWord.POSTCOPY_BROKEN,
+    ) -> None:
         super().__init__()
         self._words = words
+        self._there = there
 
     async def source_word(self) -> SourceWord:
         return self._words.pop(0)
+
+    async def destination_word(self) -> DestinationWord:
+        if self._there is None:
+            await asyncio.Event().wait()
+        return self._there or DestinationWord.UNREACHABLE
 
     async def resume_post_copy(self) -> TransferOutcome:
         self.done.append("resume_post_copy")
@@ -293,6 +343,9 @@ class SlowResumptionDriver(JobDriver):
     async def source_word(self) -> SourceWord:
         await asyncio.sleep(0.1)
         return SourceWord.POSTCOPY_BROKEN
+
+    async def destination_word(self) -> DestinationWord:
+        return DestinationWord.POSTCOPY_BROKEN
 
     async def resume_post_copy(self) -> TransferOutcome:
         await asyncio.sleep(self._flows_s)

@@ -17,7 +17,7 @@ from godwit.model.ids import HostName
 from godwit.model.migrate_data import Guard
 from godwit.model.progress import Progress, Statistics, TransferPhase
 from godwit.model.reasons import Code, Reason, reason
-from godwit.model.sighting import SourceWord
+from godwit.model.sighting import DestinationWord, SourceWord
 from godwit.model.steering import Force, ForceKind, Steering, TransferLimits
 from godwit.rpc.compute import TransferResult
 from godwit.sim.loop import run
@@ -112,6 +112,9 @@ class ScriptedDriver:
         raise AssertionError("nothing here is a post-copy")
 
     async def source_word(self) -> SourceWord:
+        raise AssertionError("nothing here is a post-copy")
+
+    async def destination_word(self) -> DestinationWord:
         raise AssertionError("nothing here is a post-copy")
 
     async def abort(self) -> bool:

@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from dataclasses import replace as change
 from typing import Final
 
-from msgspec.structs import replace
-
 from godwit.model.errors import HypervisorError, Unreachable
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Instance
 from godwit.model.migrate_data import Guard, LibvirtLiveMigrateData
-from godwit.model.progress import Progress, Statistics, TransferPhase
+from godwit.model.progress import Progress, Statistics
 from godwit.model.reasons import Code, Reason, reason
-from godwit.model.sighting import SourceWord
+from godwit.model.sighting import DestinationWord, SourceWord
 from godwit.model.steering import UNSTEERED, Steering, TransferLimits
 from godwit.runtime.settings import LibvirtHostSettings
 from godwit.virt.driver import TransferEvidence, TransferOutcome
@@ -44,9 +42,10 @@ from godwit.virt.libvirt.departure import end_seen, has_left
 from godwit.virt.libvirt.errors import LibvirtError, is_certificate_problem
 from godwit.virt.libvirt.own_limits import OwnLimits
 from godwit.virt.libvirt.pool_volumes import as_files
-from godwit.virt.libvirt.progress import in_post_copy, progress_of, statistics_of, with_disks
+from godwit.virt.libvirt.progress import with_disks
 from godwit.virt.libvirt.rewriting import destination_xml
-from godwit.virt.libvirt.sighting import source_sighting
+from godwit.virt.libvirt.sampling import final_figures, sampled
+from godwit.virt.libvirt.sighting import destination_sighting, source_sighting
 from godwit.virt.libvirt.source_events import Heard, after, died_when_all_was_sent
 from godwit.virt.libvirt.storages import images_of
 
@@ -157,6 +156,18 @@ class LibvirtTransferDriver:
             return SourceWord.UNREACHABLE
         return source_sighting(reading, self._migrate_data, TransferEvidence(began=True)).word
 
+    async def destination_word(self) -> DestinationWord:
+        """See `TransferDriver`."""
+        try:
+            reading = await self._destination.call(
+                "looking for the guest",
+                lambda libvirt: reads.read_state(libvirt, self._uuid),
+                key=self._uuid,
+            )
+        except (Unreachable, LibvirtError):
+            return DestinationWord.UNREACHABLE
+        return destination_sighting(reading).word
+
     async def _moved(self, doing: str, work: Callable[[Libvirt], None]) -> TransferOutcome:
         try:
             await self._mover.call(doing, work, timeout_s=FOR_EVER)
@@ -183,7 +194,7 @@ class LibvirtTransferDriver:
         try:
             sample = await self._source.call(
                 "reading the job",
-                lambda libvirt: _sample(libvirt, self._uuid, self._sampled),
+                lambda libvirt: sampled(libvirt, self._uuid, self._sampled),
                 timeout_s=PROGRESS_TIMEOUT_S,
                 key=self._uuid,
             )
@@ -252,7 +263,7 @@ class LibvirtTransferDriver:
         """
         try:
             figures = await self._destination.call(
-                "reading the final figures", lambda libvirt: _figures(libvirt, self._uuid)
+                "reading the final figures", lambda libvirt: final_figures(libvirt, self._uuid)
             )
         except (Unreachable, LibvirtError):
             return None
@@ -375,23 +386,3 @@ def resume_post_copy(
         parameters_of(migrate_data, UNSTEERED),
         flags_of(migrate_data, UNSTEERED) | Migrate.POSTCOPY_RESUME,
     )
-
-
-def _sample(libvirt: Libvirt, uuid: InstanceUuid, before: Progress) -> Progress | None:
-    domain = reads.find_domain(libvirt, uuid)
-    if domain is None:
-        return None
-    state, reason = domain.state()[:2]
-    phase = in_post_copy(state, reason)
-    if phase is TransferPhase.POST_COPY_BROKEN:
-        # Questions about a broken stream stand in the way of its resumption.
-        return replace(before, phase=phase)
-    stats, limit = reads.job_stats(domain), reads.bandwidth_limit(domain)
-    sample = progress_of(stats, limit_bytes_per_s=limit) if stats is not None else None
-    return sample if sample is None or phase is None else replace(sample, phase=phase)
-
-
-def _figures(libvirt: Libvirt, uuid: InstanceUuid) -> Statistics | None:
-    domain = reads.find_domain(libvirt, uuid)
-    stats = reads.completed_stats(domain) if domain is not None else None
-    return statistics_of(stats) if stats is not None else None

@@ -12,7 +12,7 @@ from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.migrate_data import Guard, SimulatedLiveMigrateData
 from godwit.model.progress import Progress, Statistics, TransferPhase
 from godwit.model.reasons import Code, reason
-from godwit.model.sighting import SourceWord
+from godwit.model.sighting import DestinationWord, SourceWord
 from godwit.model.steering import UNSTEERED, Steering, TransferLimits
 from godwit.virt.driver import TransferEvidence, TransferOutcome
 from godwit.virt.simulated import post_copy
@@ -21,7 +21,7 @@ from godwit.virt.simulated.driver import let_run
 from godwit.virt.simulated.faults import TransferFault
 from godwit.virt.simulated.fleet import SimulatedFleet
 from godwit.virt.simulated.half import CopyOutcome, Half, HalfState, Stream
-from godwit.virt.simulated.sighting import source_sighting
+from godwit.virt.simulated.sighting import destination_sighting, source_sighting
 
 STEP_S = 0.25
 """How often a copy looks whether a host has lost its power."""
@@ -157,6 +157,11 @@ class SimulatedTransferDriver:
         async with self._fleet.calling(self._source, "source_word"):
             half = self._fleet.half(self._source, self._uuid)
             return source_sighting(half, TransferEvidence(began=True)).word
+
+    async def destination_word(self) -> DestinationWord:
+        """See `TransferDriver`."""
+        async with self._fleet.calling(self._destination, "destination_word"):
+            return destination_sighting(self._fleet.half(self._destination, self._uuid)).word
 
     async def abort(self) -> bool:
         """See `TransferDriver`."""
