@@ -18,7 +18,7 @@ from godwit.rpc import bus_users
 from godwit.rpc.bus_users import BusUser
 from godwit.rpc.keys import new_seed, public_key
 
-HEARD_LIMIT_S = 60.0
+HEARD_LIMIT_S = 120.0
 APIS, CONDUCTORS = "apis", "conductors"
 
 

@@ -24,8 +24,9 @@ from tests.e2e.serving import (
     until,
 )
 
-END_AT_MOST_S = 8.0
-STORY_LIMIT_S = 60.0
+END_AT_MOST_S = 20.0
+"""Both the client and the guest would take longer."""
+STORY_LIMIT_S = 120.0
 FINAL = {"completed", "failed", "cancelled", "error"}
 
 
@@ -130,7 +131,7 @@ def test_it_ends_in_seconds_although_a_client_waits_and_a_guest_moves(
 
 def test_a_story_in_flight_is_ended_by_the_next_start(make_godwit: MakeGodwit) -> None:
     """The guests of simulated hosts end with the process: where this one is cannot be asked for."""
-    godwit, uuid = in_the_middle_of_a_move(make_godwit, transfer_s=2.0)
+    godwit, uuid = in_the_middle_of_a_move(make_godwit, transfer_s=10.0)
     godwit.end(signal.SIGKILL)
     godwit.start()
     until("the story to end", lambda: status(godwit, uuid) in FINAL, timeout_s=STORY_LIMIT_S)
@@ -144,8 +145,8 @@ def in_the_middle_of_a_move(make_godwit: MakeGodwit, *, transfer_s: float) -> tu
     """A serve, and the uuid of a migration whose transfer runs."""
     godwit = make_godwit(simulated_hosts(transfer_s))
     godwit.start()
-    uuid = begin(godwit, "host-a-guest-1")
-    until("the transfer to run", lambda: status(godwit, uuid) == "running", timeout_s=10.0)
+    uuid = godwit.begin_to_move("host-a-guest-1")
+    godwit.until_it_runs(uuid)
     return godwit, uuid
 
 
@@ -165,17 +166,6 @@ def test_of_two_requests_in_the_same_millisecond_one_is_accepted(godwit: Godwit)
     assert body_of(refused)["conflictingRequest"]["reason"] == "instance-busy"
     known = godwit.get(f"/godwit/v1/migrations?instance_uuid={server}")["migrations"]
     assert len(known) == 1
-
-
-def begin(godwit: Godwit, guest: str) -> str:
-    """Have a migration accepted; its uuid."""
-    path = f"/v2.1/servers/{godwit.servers()[guest]}/action"
-    body = json.dumps({"os-migrateLive": {"host": None, "block_migration": "auto"}}).encode()
-    answer = godwit.answer_to(f"POST {path} HTTP/1.1", body)
-    assert status_of(answer) == 202, answer
-    headers = answer.partition(b"\r\n\r\n")[0].decode().lower().splitlines()
-    (uuid,) = (line.split(": ")[1] for line in headers if line.startswith("x-godwit-migration:"))
-    return uuid
 
 
 def status(godwit: Godwit, uuid: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.conftest import MakeGodwit
-from tests.e2e.serving import Godwit, simulated_hosts
+from tests.e2e.serving import COMMAND_LIMIT_S, Godwit, simulated_hosts
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 TYPED = {
@@ -84,14 +84,14 @@ def test_what_cannot_be_done_has_its_own_exit_code_and_words(
 
 
 def test_an_aborted_migration_ends_with_6_for_whoever_watches_it(make_godwit: MakeGodwit) -> None:
-    godwit = make_godwit(simulated_hosts(transfer_s=20.0))
+    godwit = make_godwit(simulated_hosts(transfer_s=300.0))
     godwit.start()
     begun = godwit.typed("migrate", "host-a-guest-1", "--no-wait", "--json")
     number = str(json.loads(begun.stdout)["migration"]["id"])
     with godwit.typing("migration", "show", number, "--watch") as watching:
         aborted = godwit.typed("migration", "abort", number)
         assert aborted.returncode == 0, aborted.stderr
-        said, _ = watching.communicate(timeout=15)
+        said, _ = watching.communicate(timeout=COMMAND_LIMIT_S)
     assert watching.returncode == 6, said
     assert "cancelled" in said
 

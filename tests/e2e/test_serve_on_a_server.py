@@ -3,7 +3,7 @@
 import signal
 
 from tests.e2e.conftest import MakeGodwit
-from tests.e2e.serving import simulated_hosts, until
+from tests.e2e.serving import START_LIMIT_S, simulated_hosts, until
 from tests.postgres_server import PostgresServer
 
 SECRET = "a word that nobody says"
@@ -17,7 +17,7 @@ def test_serve_moves_guests_with_its_record_on_a_server_and_follows_a_killed_one
     password = godwit.folder / "password"
     password.write_text(SECRET)
     store = f'[store]\nurl = "{database.url}"\npassword_file = "{password}"\n'
-    config = f"{godwit.config.read_text()}{store}[migration]\nlease_s = 1.0\n"
+    config = f"{godwit.config.read_text()}{store}[migration]\nlease_s = 3.0\n"
     godwit.config.write_text(config)
 
     refused = godwit.typed("serve", "--config", str(godwit.config))
@@ -39,6 +39,6 @@ def test_serve_moves_guests_with_its_record_on_a_server_and_follows_a_killed_one
         assert len(moves) == 2
         return {move["status"] for move in moves} <= {"completed", "failed"}
 
-    until("the story of the killed one to be told", all_ended, timeout_s=15.0)
+    until("the story of the killed one to be told", all_ended, timeout_s=START_LIMIT_S)
     assert godwit.end() == 0
     assert SECRET not in godwit.log()

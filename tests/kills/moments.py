@@ -7,25 +7,23 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 from demo.cluster import BUS_PORT
 from tests.kills.cells import Kind, Moment, Target
 from tests.kills.scene import DESTINATION, SOURCE, Scene
-from tests.lab.asking import now_s
+from tests.lab.last_requests import last_requests
 from tests.lab.whole import CRAWLING, RUSHING, set_pace
 
 from godwit.cli.transport import Unanswered
 from godwit.lab.errors import LabError
 from godwit.lab.guest import domain_state
 from godwit.lab.heartbeat import Heartbeats
-from godwit.lab.processes import freeze, state_of, thaw
+from godwit.lab.processes import freeze, state_of, tcp_connections, thaw
 
-CALLED_LIMIT_S: Final = 15.0
+CALLED_LIMIT_S: Final = 30.0
 ON_ITS_WAY_MS: Final = 400.0
 SWITCH_LIMIT_S: Final = 4.5
-FINISH_IS_SENT_S: Final = 0.3
 PACE_BEFORE_SWITCH: Final = 4
 FAR_BEYOND: Final = 1
 """MiB that are across when the copy is taken to be in its middle."""
@@ -100,13 +98,13 @@ class Held:
         self._freeze(Target.LIBVIRTD_DESTINATION)
         set_pace(here, RUSHING, scene.guest)
         self._crawls = False
+        there = scene.host(DESTINATION)
         scene.until(
-            "the switch at the source",
-            lambda: domain_state(here, scene.guest) == "paused (migrating)",
+            "the last request after the switch at the source",
+            lambda: last_requests(here, there) > 0,
             timeout_s=SWITCH_LIMIT_S,
             poll_s=0.02,
         )
-        scene.until("the last request", elapsed(FINISH_IS_SENT_S), poll_s=0.05)
         state = domain_state(here, scene.guest)
         still = all(state_of(pid) == "T" for pid in scene.pids_of(Target.LIBVIRTD_DESTINATION))
         if state != "paused (migrating)" or not still:
@@ -150,7 +148,7 @@ class Held:
         scene.until(
             "the post-copy to run",
             lambda: domain_state(here, scene.guest) == "paused (post-copy)",
-            timeout_s=30.0,
+            timeout_s=120.0,
             poll_s=0.05,
         )
         beat = self._beats.wait(scene.guest, DESTINATION)
@@ -185,13 +183,13 @@ class Held:
             said.append(facts_of(here.run("virsh", "domjobinfo", scene.guest, check=False)))
             return across_mib(said[-1]) > FAR_BEYOND
 
-        scene.until("memory to be copied", part_is_across, timeout_s=30.0, poll_s=0.05)
+        scene.until("memory to be copied", part_is_across, timeout_s=120.0, poll_s=0.05)
         return f"{SOURCE}: {across_mib(said[-1]):.1f} MiB across, the job runs"
 
     def _arrive(self) -> str:
         set_pace(self._scene.host(SOURCE), RUSHING, self._scene.guest)
         self._crawls = False
-        beat = self._beats.wait(self._scene.guest, DESTINATION, timeout_s=30.0)
+        beat = self._beats.wait(self._scene.guest, DESTINATION, timeout_s=120.0)
         return f"beat {beat.sequence} at {DESTINATION}"
 
     def _until_step(self, step: str) -> None:
@@ -240,21 +238,9 @@ def unread_bytes(pids: list[int]) -> int:
 
 
 def _unread_bytes(pid: int) -> int:
-    try:
-        table = Path(f"/proc/{pid}/net/tcp").read_text()
-    except OSError:
-        return 0
-    rows = [line.split() for line in table.splitlines()[1:]]
-    return sum(int(row[4].partition(":")[2], 16) for row in rows if row[2].endswith(BUS_SUFFIX))
+    return sum(each.unread_bytes for each in tcp_connections(pid) if each.peer_port == BUS_PORT)
 
 
-def elapsed(seconds: float) -> Callable[[], bool]:
-    """True from so long after now."""
-    end_s = now_s() + seconds
-    return lambda: now_s() > end_s
-
-
-BUS_SUFFIX: Final = f":{BUS_PORT:04X}"
 MIB_OF: Final = {"B": 2**-20, "KiB": 2**-10, "MiB": 1.0, "GiB": 1024.0}
 NEEDED_FOR_PACE: Final = frozenset({Target.LIBVIRTD_SOURCE, Target.QEMU_SOURCE, Target.HOST_SOURCE})
 

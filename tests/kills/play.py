@@ -29,7 +29,7 @@ from godwit.runtime.clock import SystemClock, iso
 
 STORY_LIMIT_S = 420.0
 """A broken post-copy is tried for some minutes before a person is asked."""
-KNOWN_LIMIT_S = 30.0
+KNOWN_LIMIT_S = 120.0
 FELT_S = 0.5
 RESTORES = 3
 UNDISTURBED_MAX = 4

@@ -33,8 +33,8 @@ from godwit.lab.processes import (
 )
 
 SOURCE, DESTINATION = "host-a", "host-b"
-DEATH_LIMIT_S: Final = 10.0
-HEARD_LIMIT_S: Final = 60.0
+DEATH_LIMIT_S: Final = 60.0
+HEARD_LIMIT_S: Final = 180.0
 BUS_RULE: Final = ("INPUT", "-p", "tcp", "--dport", str(BUS_PORT), "-j", "DROP")
 CABLES: Final = {
     Target.MANAGEMENT_SOURCE: (SOURCE, "management"),

@@ -17,7 +17,7 @@ from godwit.compute.transfer_folder import DiskFolder
 from godwit.virt.registry import TransferOrder
 
 ORDERED: Final = "ordered.json"
-LIMIT_S: Final = 40.0
+LIMIT_S: Final = 120.0
 
 
 def main(name: str) -> int:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
+from tests.lab.last_requests import last_requests
 
 from godwit.lab.certificates import issue, lay_out_pki, make_authority
 from godwit.lab.errors import LabCommandFailed
@@ -25,7 +24,9 @@ from godwit.lab.processes import wait_until
 
 SHARED = GuestDisk("vm1.qcow2", DiskPlace.SHARED)
 LOCAL = GuestDisk("vm1.qcow2", DiskPlace.LOCAL)
-GAP_MAX_S = 1.5
+GAP_MAX_S = 10.0
+"""A busy box lets any guest stand still for a second or two."""
+LIMIT_S = 60.0
 
 
 def migrate(source: LabHost, destination: LabHost, *options: str) -> None:
@@ -93,13 +94,18 @@ def test_a_guest_writes_memory_as_fast_as_it_is_told_to(lab: Lab) -> None:
         assert heartbeats.wait("vm1").dirtied_pages == 0
         set_dirty_rate(host, "vm1", 5000)
         wait_until(
-            lambda: heartbeats.wait("vm1").dirtied_pages > 0, what="vm1 to write", timeout_s=3.0
+            lambda: heartbeats.wait("vm1").dirtied_pages > 0, what="vm1 to write", timeout_s=LIMIT_S
         )
         first = heartbeats.wait("vm1")
-        time.sleep(0.5)
+        wait_until(
+            lambda: heartbeats.wait("vm1").sequence >= first.sequence + 25,
+            what="vm1 to write for half a second of its own",
+            timeout_s=LIMIT_S,
+        )
         last = heartbeats.wait("vm1")
-    rate = (last.dirtied_pages - first.dirtied_pages) / (last.seen_s - first.seen_s)
-    assert 4000 < rate < 6000
+    # By the guest's own clock: on a busy box it stands behind ours.
+    passed_s = (last.sequence - first.sequence) * GuestSpec("vm1").heartbeat_ms / 1000
+    assert 4000 < (last.dirtied_pages - first.dirtied_pages) / passed_s < 6000
 
 
 def test_a_guest_obeys_in_the_middle_of_its_migration(lab: Lab) -> None:
@@ -114,7 +120,7 @@ def test_a_guest_obeys_in_the_middle_of_its_migration(lab: Lab) -> None:
             "virsh -q migrate --live --p2p --tls --persistent --undefinesource vm1 "
             f"{destination.peer_uri} >/dev/null 2>&1 </dev/null &",
         )
-        wait_until(lambda: is_copying(source), what="the copy", timeout_s=5.0)
+        wait_until(lambda: is_copying(source), what="the copy", timeout_s=LIMIT_S)
         set_dirty_rate(source, "vm1", 0)
         source.slow("migration", None)
         heartbeats.wait("vm1", destination.name)
@@ -130,7 +136,7 @@ def test_a_guest_switches_off_when_its_power_button_is_pressed(lab: Lab) -> None
     wait_until(
         lambda: domain_state(host, "vm1") == "shut off (shutdown)",
         what="vm1 to switch off",
-        timeout_s=5.0,
+        timeout_s=LIMIT_S,
     )
 
 
@@ -141,12 +147,14 @@ def test_a_disk_that_changed_behind_a_guests_back_shows_in_its_heartbeat(lab: La
     with Heartbeats(lab, ["vm1"]) as heartbeats:
         start_guest(host, GuestSpec("vm1", disks=(disk,), disk_write_ms=8))
         wait_until(
-            lambda: heartbeats.wait("vm1").disk_writes > 20, what="some writes", timeout_s=5.0
+            lambda: heartbeats.wait("vm1").disk_writes > 20, what="some writes", timeout_s=LIMIT_S
         )
         with (host.local / disk.name).open("r+b") as file:
             file.seek(64 * 512)
             file.write(bytes(512 * 16))
-        wait_until(lambda: not heartbeats.wait("vm1").is_well, what="vm1 to notice", timeout_s=5.0)
+        wait_until(
+            lambda: not heartbeats.wait("vm1").is_well, what="vm1 to notice", timeout_s=LIMIT_S
+        )
         assert any("BAD" in problem for problem in heartbeats.check_ran_once("vm1"))
 
 
@@ -154,38 +162,45 @@ def test_a_guest_that_began_anew_did_not_run_throughout(lab: Lab) -> None:
     host = lab.hosts[0]
     with Heartbeats(lab, ["vm1"]) as heartbeats:
         start_guest(host, GuestSpec("vm1"))
-        wait_until(lambda: heartbeats.wait("vm1").sequence > 5, what="beats", timeout_s=5.0)
+        wait_until(lambda: heartbeats.wait("vm1").sequence > 5, what="beats", timeout_s=LIMIT_S)
         type_line(host, "vm1", "b")
-        wait_until(lambda: heartbeats.wait("vm1").sequence < 5, what="a reset", timeout_s=5.0)
-        assert any("went back" in problem for problem in heartbeats.check_ran_once("vm1"))
+        wait_until(
+            lambda: any("went back" in each for each in heartbeats.check_ran_once("vm1")),
+            what="the reset to show",
+            timeout_s=LIMIT_S,
+        )
 
 
 def test_the_heartbeats_show_a_guest_that_libvirt_runs_on_two_hosts(lab: Lab) -> None:
     """libvirt's own migration doubles a guest when the destination's last answer is lost."""
     source, destination, _ = lab.hosts[:3]
     with Heartbeats(lab, ["vm1"]) as heartbeats:
-        start_guest(source, GuestSpec("vm1", memory_mib=64, working_set_mib=32))
+        start_guest(source, GuestSpec("vm1", memory_mib=32, dirty_pages_per_s=3000))
         heartbeats.wait("vm1", source.name)
         source.run(
             "sh",
             "-c",
-            "virsh -q migrate --live --p2p --bandwidth 4 --persistent --undefinesource vm1 "
+            "virsh -q migrate --live --p2p --bandwidth 2 --persistent --undefinesource vm1 "
             f"{destination.peer_uri} >/dev/null 2>&1 </dev/null &",
         )
-        wait_until(lambda: is_copying(source), what="the copy", timeout_s=5.0)
+        wait_until(lambda: is_copying(source), what="the copy", timeout_s=LIMIT_S)
         destination.freeze_libvirtd()
         # The rest is sent at once: the source must be done before it misses the frozen one (5 s).
         source.run("virsh", "-q", "migrate-setspeed", "vm1", "2000")
         wait_until(
-            lambda: domain_state(source, "vm1").startswith("paused"),
+            lambda: last_requests(source, destination) == 1,
             what="the source to have sent all",
-            timeout_s=10.0,
+            timeout_s=4.5,
         )
-        time.sleep(0.5)  # the last request follows the pause at once, and must be on its way
         destination.cut("management", silent=True)
         destination.thaw_libvirtd()
         heartbeats.wait("vm1", destination.name)
-        heartbeats.wait("vm1", source.name, timeout_s=20.0)
-        time.sleep(0.2)
-        problems = heartbeats.check_ran_once("vm1")
-    assert any("the same beat twice" in p or "went back" in p for p in problems)
+        heartbeats.wait("vm1", source.name)
+        wait_until(
+            lambda: any(
+                "the same beat twice" in each or "went back" in each
+                for each in heartbeats.check_ran_once("vm1")
+            ),
+            what="both to show",
+            timeout_s=LIMIT_S,
+        )

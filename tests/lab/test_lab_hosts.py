@@ -20,7 +20,7 @@ from godwit.lab.layout import LOCAL_FOLDER, POOLS, SHARED_FOLDER, TLS_PORT
 from godwit.lab.processes import is_alive, pids_in_namespace_of, run, state_of, wait_until
 from godwit.lab.restore import restore
 
-REFUSED_WITHIN_S = 5.0
+REFUSED_WITHIN_S = 60.0
 
 
 def active_pools(host: LabHost) -> dict[str, str]:
@@ -121,7 +121,7 @@ def test_a_power_cut_ends_every_process_of_the_host_at_once(lab: Lab) -> None:
 @pytest.mark.parametrize("silent", [True, False])
 def test_peers_hear_of_a_power_cut_only_if_it_is_not_silent(lab: Lab, silent: bool) -> None:
     host = lab.hosts[0]
-    with socket.create_connection((host.management_address, TLS_PORT), timeout=2.0) as peer:
+    with socket.create_connection((host.management_address, TLS_PORT), timeout=60.0) as peer:
         peer.settimeout(0.3)
         host.power_off(silent=silent)
         heard = True
@@ -152,7 +152,7 @@ def test_a_host_that_boots_starts_the_guests_marked_for_it(lab: Lab) -> None:
     start_guest(host, GuestSpec("vm1", autostart=True))
     host.power_off()
     host.power_on()
-    wait_until(lambda: running_guests(host) == ["vm1"], what="vm1 to start", timeout_s=5.0)
+    wait_until(lambda: running_guests(host) == ["vm1"], what="vm1 to start", timeout_s=60.0)
 
 
 def test_a_host_whose_init_was_killed_can_be_switched_on_again(lab: Lab) -> None:
@@ -160,7 +160,7 @@ def test_a_host_whose_init_was_killed_can_be_switched_on_again(lab: Lab) -> None
     pid = host.init_pid
     assert pid is not None
     run(["kill", "-9", str(pid)])
-    wait_until(lambda: not host.is_on, what="host-a to die", timeout_s=5.0)
+    wait_until(lambda: not host.is_on, what="host-a to die", timeout_s=60.0)
     host.power_on()
     assert run(["virsh", "-c", host.uri, "hostname"]).stdout.strip() == host.name
 
@@ -195,13 +195,19 @@ def test_a_frozen_guest_is_silent_and_goes_on_where_it_was(lab: Lab) -> None:
         start_guest(host, GuestSpec("vm1"))
         heartbeats.wait("vm1", host.name)
         host.freeze_qemu("vm1")
-        with suppress(LabError):
-            heartbeats.wait("vm1", timeout_s=0.3)  # written before, and only now read
-        with pytest.raises(LabError, match="no heartbeat of vm1"):
-            heartbeats.wait("vm1", timeout_s=0.3)
+        # What was written before may be read only now.
+        wait_until(lambda: is_silent(heartbeats), what="vm1 to be silent", timeout_s=60.0)
         host.thaw_qemu("vm1")
         heartbeats.wait("vm1", host.name)
         assert heartbeats.check_ran_once("vm1") == []
+
+
+def is_silent(heartbeats: Heartbeats) -> bool:
+    """Does no beat come for a while?"""
+    with suppress(LabError):
+        heartbeats.wait("vm1", timeout_s=0.3)
+        return False
+    return True
 
 
 def test_orphans_on_a_host_are_reaped(lab: Lab) -> None:
@@ -211,5 +217,5 @@ def test_orphans_on_a_host_are_reaped(lab: Lab) -> None:
     wait_until(
         lambda: host.run("test", "-e", f"/proc/{orphan}", check=False).returncode == 1,
         what="the orphan to be reaped",
-        timeout_s=3.0,
+        timeout_s=60.0,
     )

@@ -12,15 +12,19 @@ from godwit.lab.layout import CONTROL_PLANE_ADDRESS, Network
 from godwit.lab.network import read_cables
 from godwit.lab.processes import run, wait_until
 
-PATIENCE_S = "0.4"
+PATIENCE_S = 30.0
+"""For an answer that must come, on a busy box."""
+ABSENCE_S = 0.4
+"""For one that must not come."""
+TRIES = 20
 CLOSED_PORT = 9
 SENT_BYTES = 512 * 1024
 
 
-def reaches(command: list[str], address: str) -> bool:
+def reaches(command: list[str], address: str, within_s: float = PATIENCE_S) -> bool:
     """Does anyone there answer, if only "connection refused"? `command` runs what follows it."""
     attempt = f"exec 3<>/dev/tcp/{address}/{CLOSED_PORT}"
-    answer = run([*command, "timeout", PATIENCE_S, "bash", "-c", attempt], check=False)
+    answer = run([*command, "timeout", str(within_s), "bash", "-c", attempt], check=False)
     return "refused" in answer.stderr
 
 
@@ -29,14 +33,15 @@ def carrier(host: LabHost, network: Network) -> str:
     return host.run("cat", f"/sys/class/net/{network.device}/carrier").stdout.strip()
 
 
-def both_ways(lab: Lab) -> dict[Network, bool]:
-    """Which networks work between the first host and its peers, asked at the first host."""
+def ways(lab: Lab, network: Network, within_s: float = PATIENCE_S) -> set[bool]:
+    """Do the ways of this network between the first host and its peers work?"""
     first, second, _ = lab.hosts[:3]
+    if network is Network.MIGRATION:
+        return {reaches(first.inside(), second.migration_address, within_s)}
     return {
-        Network.MANAGEMENT: reaches(first.inside(), second.management_address)
-        and reaches(first.inside(), CONTROL_PLANE_ADDRESS)
-        and reaches([], first.management_address),
-        Network.MIGRATION: reaches(first.inside(), second.migration_address),
+        reaches(first.inside(), second.management_address, within_s),
+        reaches(first.inside(), CONTROL_PLANE_ADDRESS, within_s),
+        reaches([], first.management_address, within_s),
     }
 
 
@@ -46,12 +51,15 @@ def test_a_cut_stops_one_network_both_ways_and_no_other(
     lab: Lab, network: Network, silent: bool
 ) -> None:
     host = lab.hosts[0]
-    assert all(both_ways(lab).values())
+    (other,) = {Network.MANAGEMENT, Network.MIGRATION} - {network}
+    assert ways(lab, network) | ways(lab, other) == {True}
     host.cut(network, silent=silent)
-    assert {name for name, works in both_ways(lab).items() if not works} == {network}
+    assert ways(lab, network, ABSENCE_S) == {False}
+    assert ways(lab, other) == {True}
     host.uncut(network)
     # The peers ask again who has the address once a second.
-    wait_until(lambda: all(both_ways(lab).values()), what="the way back", timeout_s=5.0)
+    wait_until(lambda: ways(lab, network) == {True}, what="the way back", timeout_s=120.0)
+    assert ways(lab, other) == {True}
 
 
 @pytest.mark.parametrize("network", list(Network))
@@ -67,7 +75,7 @@ def test_only_a_cut_that_is_not_silent_is_felt_at_the_host(lab: Lab, network: Ne
 
 
 def test_the_control_plane_has_no_way_into_the_migration_network(lab: Lab) -> None:
-    assert not reaches([], lab.hosts[0].migration_address)
+    assert not reaches([], lab.hosts[0].migration_address, ABSENCE_S)
 
 
 def test_a_slowed_network_passes_no_more_than_its_rate_in_either_direction(lab: Lab) -> None:
@@ -76,7 +84,7 @@ def test_a_slowed_network_passes_no_more_than_its_rate_in_either_direction(lab: 
     assert seconds_to_send(first, second) > 0.3
     assert seconds_to_send(second, first) > 0.3
     first.slow(Network.MIGRATION, None)
-    assert seconds_to_send(first, second) < 0.2
+    assert any(seconds_to_send(first, second) < 0.2 for _ in range(TRIES))
 
 
 def test_what_was_done_to_the_cables_can_be_read_back(lab: Lab) -> None:

@@ -76,12 +76,12 @@ def test_a_connection_into_a_linux_guest_survives_its_migration(lab: Lab) -> Non
         host.change_software(Software.NEWER)
     with Heartbeats(lab, ["linux"]) as heartbeats:
         start_linux_guest(source, GuestSpec("linux"), address=f"{GUEST_ADDRESS}/24")
-        heartbeats.wait("linux", source.name, timeout_s=60.0)
+        heartbeats.wait("linux", source.name, timeout_s=120.0)
         with socket.create_connection((GUEST_ADDRESS, ECHO_PORT), timeout=30.0) as peer:
             peer.sendall(b"before")
             assert peer.recv(6) == b"before"
-            source.run(*MOVE, "linux", destination.peer_uri, timeout_s=60.0)
-            heartbeats.wait("linux", destination.name, timeout_s=30.0)
+            source.run(*MOVE, "linux", destination.peer_uri, timeout_s=120.0)
+            heartbeats.wait("linux", destination.name)
             peer.sendall(b"after")
             assert peer.recv(5) == b"after"
         assert heartbeats.check_ran_once("linux") == []

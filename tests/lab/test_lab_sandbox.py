@@ -19,15 +19,16 @@ from godwit.lab.lab import Lab
 from godwit.lab.processes import arguments_of, children_of, is_alive, state_of, wait_until
 
 GODWIT_LAB = [sys.executable, "-m", "godwit.lab"]
-END_TIMEOUT_S = 10.0
+END_TIMEOUT_S = 60.0
+TEMPORARY = Path("/run/temporary")
+"""In this lab's own /run: the box's folder for such files is everybody's, and never at rest."""
 
 
-def lab_command(*words: str, timeout_s: float = 30.0) -> subprocess.CompletedProcess[str]:
+def lab_command(*words: str, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
     """`godwit lab ...` as typed by someone who does not stand in a lab."""
-    environment = {name: value for name, value in os.environ.items() if name != "GODWIT_LAB"}
     return subprocess.run(
         [*GODWIT_LAB, *words],
-        env=environment,
+        env=outside(),
         text=True,
         capture_output=True,
         timeout=timeout_s,
@@ -37,7 +38,15 @@ def lab_command(*words: str, timeout_s: float = 30.0) -> subprocess.CompletedPro
 
 def start_lab(*command: str) -> subprocess.Popen[bytes]:
     """`godwit lab run --hosts 1 -- COMMAND`, not waited for."""
-    return subprocess.Popen([*GODWIT_LAB, "run", "--hosts", "1", "--", *command])
+    words = ["run", "--hosts", "1", "--", *command]
+    return subprocess.Popen([*GODWIT_LAB, *words], env=outside())
+
+
+def outside() -> dict[str, str]:
+    """The environment of someone who does not stand in a lab."""
+    TEMPORARY.mkdir(exist_ok=True)
+    here = {name: value for name, value in os.environ.items() if name != "GODWIT_LAB"}
+    return {**here, "TMPDIR": str(TEMPORARY)}
 
 
 def descendants(pid: int) -> list[int]:
@@ -51,7 +60,7 @@ def things_on_this_box() -> dict[str, object]:
         "links": sorted(os.listdir("/sys/class/net")),
         "mounts": Path("/proc/self/mounts").read_text(),
         "labs": sorted(os.listdir("/run/godwit-lab")),
-        "files in /tmp": sorted(name for name in os.listdir("/tmp") if "godwit" in name),
+        "temporary files": os.listdir(TEMPORARY),
         "network namespaces": Path("/run/netns").exists() and os.listdir("/run/netns"),
     }
 
@@ -60,8 +69,8 @@ def things_on_this_box() -> dict[str, object]:
 def running(lab: Lab, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A small lab of its own that is up and busy."""
     ready = tmp_path / "ready"
-    process = start_lab("sh", "-c", f"touch {ready}; sleep 60")
-    wait_until(ready.exists, what="the small lab", timeout_s=20.0)
+    process = start_lab("sh", "-c", f"touch {ready}; sleep 600")
+    wait_until(ready.exists, what="the small lab", timeout_s=120.0)
     yield process
     process.kill()
     process.wait()
@@ -85,9 +94,9 @@ def test_killing_any_process_a_lab_hangs_on_leaves_nothing(
 
 def test_a_lab_ends_with_whoever_started_it(lab: Lab, tmp_path: Path) -> None:
     ready = tmp_path / "ready"
-    words = f"{' '.join(GODWIT_LAB)} run --hosts 1 -- sh -c 'touch {ready}; sleep 60'; true"
+    words = f"{' '.join(GODWIT_LAB)} run --hosts 1 -- sh -c 'touch {ready}; sleep 600'; true"
     with subprocess.Popen(["sh", "-c", words]) as caller:
-        wait_until(ready.exists, what="the small lab", timeout_s=20.0)
+        wait_until(ready.exists, what="the small lab", timeout_s=120.0)
         processes = descendants(caller.pid)
         caller.kill()
     wait_until(
@@ -103,7 +112,7 @@ def test_a_command_that_is_interrupted_may_end_its_own_way(lab: Lab, tmp_path: P
     process = subprocess.Popen(
         [*GODWIT_LAB, "run", "--hosts", "1", "--", "sh", "-c", script], start_new_session=True
     )
-    wait_until(ready.exists, what="the small lab", timeout_s=20.0)
+    wait_until(ready.exists, what="the small lab", timeout_s=120.0)
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(timeout=END_TIMEOUT_S) == 5
     assert orderly.exists()
@@ -148,7 +157,9 @@ def test_a_lab_whose_hosts_were_all_off_still_reaps_orphans(lab: Lab) -> None:
         lab_command("power", "host-a", "on", "--name", "idle")
         lab_command("power", "host-a", "off", "--name", "idle")
         listed = ["exec", "--name", "idle", "--", "ps", "-e", "-o", "stat="]
-        wait_until(lambda: "Z" not in lab_command(*listed).stdout, what="no zombies", timeout_s=5.0)
+        wait_until(
+            lambda: "Z" not in lab_command(*listed).stdout, what="no zombies", timeout_s=60.0
+        )
     finally:
         lab_command("down", "--name", "idle")
 

@@ -29,7 +29,7 @@ class LibvirtWorld:
     def run(self, claim: Callable[[TwoHosts], Awaitable[None]]) -> None:
         async def main() -> None:
             async with (
-                asyncio.timeout(60),
+                asyncio.timeout(240),
                 driver_of(self._here) as source,
                 driver_of(self._there) as destination,
             ):

@@ -59,9 +59,9 @@ def make_otherwise(host: LabHost) -> None:
 
 async def undone(move: Move) -> None:
     """A move that is stopped leaves the disk here alone and none there."""
-    move.here.run("virsh", "-q", "migrate-setspeed", "vm1", "8")
+    move.here.run("virsh", "-q", "migrate-setspeed", "vm1", "2")
     await move.prepare()
-    call = await begin_copying(move)
+    call = await begin_copying(move, sent_mib=2)
     assert files_there(move) == ["vm1.qcow2"]
     await move.moving.abort()
     await expect_an_error(call)

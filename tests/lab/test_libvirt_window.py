@@ -14,6 +14,7 @@ from tests.lab.libvirt_moves import (
     enter_the_window,
     expect_an_error,
     run,
+    set_pace,
 )
 
 from godwit.lab.guest import DiskPlace, GuestDisk, GuestSpec
@@ -28,8 +29,15 @@ LOCAL = GuestDisk("local.qcow2", DiskPlace.LOCAL, size_mib=2)
 
 
 def spec(name: str = "vm1", *disks: GuestDisk) -> GuestSpec:
-    """A guest big enough for its switch to be met."""
-    return GuestSpec(name, memory_mib=48, working_set_mib=24, disks=disks, disk_write_ms=400)
+    """A guest that writes faster than a crawling copy sends, and has little to send at once."""
+    return GuestSpec(
+        name,
+        memory_mib=28,
+        working_set_mib=4,
+        dirty_pages_per_s=3000,
+        disks=disks,
+        disk_write_ms=400,
+    )
 
 
 def on_shared_disk(name: str) -> GuestSpec:
@@ -125,8 +133,8 @@ def test_a_half_guest_is_never_let_run(lab: Lab) -> None:
     async def test() -> None:
         async with a_move(lab, spec()) as move:
             await move.prepare()
-            move.here.slow("migration", "60mbit")
-            call = await begin_copying(move)
+            set_pace(2, move)
+            call = await begin_copying(move, sent_mib=2)
             with pytest.raises(Refused):
                 await move.destination.let_run(move.instance, move.agreed)
             await move.destination.rollback_live_migration_at_destination(

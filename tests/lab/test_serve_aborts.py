@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.lab.whole import ONE_AT_A_TIME, Site, guests, local_disk, roomy, slowed
+from tests.lab.whole import ONE_AT_A_TIME, Site, endless, guests, local_disk, roomy, slowed
 
 from godwit.cli.exits import Exit
 
@@ -12,7 +12,7 @@ pytest_plugins = ["tests.lab.serve_fixtures"]
 
 
 def test_a_queued_move_and_a_copy_are_cancelled_when_asked(site: Site) -> None:
-    one, two = replace(roomy("one"), autostart=True), roomy("two", local_disk("two"))
+    one, two = replace(endless("one"), autostart=True), roomy("two", local_disk("two"))
     with guests(site, a=(one, two)), slowed(site, "10mbit", "a"):
         copied = site.copying(one.name, ONE_AT_A_TIME)
         queued = site.begin(two.name, ONE_AT_A_TIME)
@@ -30,8 +30,8 @@ def test_a_queued_move_and_a_copy_are_cancelled_when_asked(site: Site) -> None:
 
 
 def test_a_move_is_cancelled_before_anything_is_sent(site: Site) -> None:
-    spec = replace(roomy("early", local_disk("early")), autostart=True)
-    with guests(site, a=(spec,)), slowed(site, "30mbit", "a"):
+    spec = replace(endless("early", local_disk("early")), autostart=True)
+    with guests(site, a=(spec,)), slowed(site, "10mbit", "a"):
         for moment in ("accepted", "preparing"):
             uuid = site.begin(spec.name, "host-b")
             site.until_status(uuid, moment, "running")

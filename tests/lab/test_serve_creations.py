@@ -49,7 +49,7 @@ def kill_while_creating(site: Site, has_come: Callable[[], bool]) -> None:
         creation = typing.submit(site.plane.typed, *CREATE)
         site.until("it to be half made", has_come, poll_s=0.005)
         site.plane.kill()
-        assert creation.result().returncode != 0
+        creation.result()  # An error, unless a busy machine has killed it late.
     site.plane.start()
 
 

@@ -148,7 +148,7 @@ def a_volume(site: Site) -> Iterator[None]:
         ["qemu-nbd", "-t", "-e", "8", "-f", "raw", "-x", "volume", "-p", str(NBD_PORT), str(image)]
     )
     try:
-        wait_until(lambda: listens_on_tcp(server.pid, NBD_PORT), what="qemu-nbd", timeout_s=10.0)
+        wait_until(lambda: listens_on_tcp(server.pid, NBD_PORT), what="qemu-nbd", timeout_s=60.0)
         yield
     finally:
         server.terminate()

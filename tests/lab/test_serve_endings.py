@@ -13,14 +13,14 @@ from tests.lab.whole import (
     CRAWLING,
     RUSHING,
     Site,
+    endless,
     is_known,
-    roomy,
     set_pace,
     small_disk,
     start,
 )
 
-from godwit.lab.guest import GuestSpec, type_line
+from godwit.lab.guest import GuestDisk, GuestSpec, type_line
 from godwit.lab.heartbeat import Heartbeats
 from godwit.lab.host import LabHost
 
@@ -59,19 +59,18 @@ class Case:
     words: str = ""
 
 
-def endless(name: str, *, with_disk: bool = False) -> GuestSpec:
-    """A guest that writes faster than a crawling copy sends: such a copy is never complete."""
-    disks = (small_disk(name),) if with_disk else ()
-    return replace(roomy(name, *disks), autostart=True, dirty_pages_per_s=1500)
+def lasting(name: str, *disks: GuestDisk) -> GuestSpec:
+    """A guest whose copy has no end of its own."""
+    return replace(endless(name, *disks), autostart=True)
 
 
 ENDING = (
-    Case(endless("wiped", with_disk=True), "host-b", "host-a", delete, "it is no longer there"),
-    Case(endless("shot"), "host-b", "host-a", destroy, "somebody has destroyed it"),
-    Case(endless("tired"), "host-a", "host-b", shut_itself_down, "it has shut itself down"),
-    Case(endless("ill", with_disk=True), "host-a", "host-b", crash, "it has crashed"),
+    Case(lasting("wiped", small_disk("wiped")), "host-b", "host-a", delete, "no longer there"),
+    Case(lasting("shot"), "host-b", "host-a", destroy, "somebody has destroyed it"),
+    Case(lasting("tired"), "host-a", "host-b", shut_itself_down, "it has shut itself down"),
+    Case(lasting("ill", small_disk("ill")), "host-a", "host-b", crash, "it has crashed"),
 )
-ANEW = Case(endless("anew"), "host-c", "host-a", begin_anew)
+ANEW = Case(lasting("anew"), "host-c", "host-a", begin_anew)
 
 
 def test_a_guest_that_ends_in_its_copy_ends_the_story_and_one_that_resets_does_not(

@@ -14,11 +14,11 @@ from tests.lab.whole import (
     CRAWLING,
     RUSHING,
     Site,
+    endless,
     guests,
     local_disk,
     roomy,
     set_pace,
-    slowed,
     small_disk,
 )
 
@@ -66,8 +66,9 @@ def test_sources_that_do_not_answer_keep_their_guests(site: Site) -> None:
 
 
 def test_a_guest_whose_sources_libvirtd_dies_in_the_copy_stays_there(site: Site) -> None:
-    spec = replace(roomy("stays"), autostart=True)
-    with guests(site, a=(spec,)), slowed(site, "40mbit", "a"):
+    spec = replace(endless("stays"), autostart=True)
+    with guests(site, a=(spec,)):
+        set_pace(site.host("host-a"), CRAWLING, spec.name)
         uuid = site.copying(spec.name, "host-b")
         site.host("host-a").kill_libvirtd()
         time.sleep(1.0)  # long enough for everybody to notice
@@ -78,11 +79,14 @@ def test_a_guest_whose_sources_libvirtd_dies_in_the_copy_stays_there(site: Site)
 
 def test_a_source_whose_libvirtd_stood_still_in_the_copy_finishes_it(site: Site) -> None:
     spec = roomy("patient")
-    with guests(site, a=(spec,)), slowed(site, "60mbit", "a"):
+    here = site.host("host-a")
+    with guests(site, a=(spec,)):
+        set_pace(here, CRAWLING, spec.name)
         uuid = site.copying(spec.name, "host-b")
-        site.host("host-a").freeze_libvirtd()
+        here.freeze_libvirtd()
         time.sleep(1.5)  # less than its peer's patience
-        site.host("host-a").thaw_libvirtd()
+        here.thaw_libvirtd()
+        set_pace(here, RUSHING, spec.name)
         migration = site.ended(uuid)
         assert migration.status == "completed", site.story(migration)
         site.assert_at_rest({spec: "host-b"})
@@ -90,7 +94,7 @@ def test_a_source_whose_libvirtd_stood_still_in_the_copy_finishes_it(site: Site)
 
 def test_guests_whose_destinations_died_in_the_copy_stay_and_can_move_again(site: Site) -> None:
     """At the one its libvirtd is killed, at the other the guest's own QEMU."""
-    one, two = roomy("one"), replace(roomy("two", small_disk("two")), autostart=True)
+    one, two = endless("one"), replace(endless("two", small_disk("two")), autostart=True)
     here = site.host("host-a")
     with guests(site, a=(one, two)):
         moves = both_copying(site, one, two)
@@ -110,7 +114,7 @@ def test_guests_whose_destinations_died_in_the_copy_stay_and_can_move_again(site
 
 def test_guests_whose_destinations_fell_silent_in_the_copy_stay(site: Site) -> None:
     """One is switched off and says nothing more, of the other the libvirtd stands still."""
-    one, two = roomy("one", set_mib=36), roomy("two", set_mib=36)
+    one, two = endless("one"), endless("two")
     with guests(site, a=(one, two)):
         moves = both_copying(site, one, two)
         site.host("host-b").freeze_libvirtd()
@@ -127,7 +131,7 @@ def test_a_source_that_fails_after_the_switch_is_tidied_when_it_is_back(site: Si
     spec = replace(roomy("gone", local_disk("gone"), set_mib=8), autostart=True)
     with guests(site, a=(spec,)) as beats:
         uuid = site.begin(spec.name, "host-b")
-        beats.wait(spec.name, "host-b", timeout_s=30.0)
+        beats.wait(spec.name, "host-b")
         site.host("host-a").freeze_libvirtd()
         time.sleep(1.0)
         site.host("host-a").kill_libvirtd()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.lab.whole import CRAWLING, RUSHING, Site, guests, roomy, set_pace
+from tests.lab.whole import CRAWLING, RUSHING, Site, endless, guests, set_pace
 
 from godwit.cli.exits import Exit
 from godwit.lab.guest import GuestSpec, known_guests
@@ -12,7 +12,7 @@ pytest_plugins = ["tests.lab.serve_fixtures"]
 
 
 def test_a_guest_seen_running_at_both_ends_waits_for_a_person_who_is_obeyed(site: Site) -> None:
-    spec = roomy("torn")
+    spec = endless("torn")
     here, there = site.host("host-a"), site.host("host-b")
     with guests(site, a=(spec,)):
         set_pace(here, CRAWLING, spec.name)

@@ -61,7 +61,7 @@ def test_a_post_copy_goes_on_while_everybody_who_watched_it_is_dead(site: Site) 
         site.plane.kill()
         for name in ("host-a", "host-b"):
             site.host(name).kill_libvirtd()
-        beats.wait(spec.name, "host-b", timeout_s=15.0)
+        beats.wait(spec.name, "host-b")
         for name in ("host-a", "host-b"):
             site.host(name).start_libvirtd()
         site.plane.start()

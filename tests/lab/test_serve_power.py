@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.lab.whole import CRAWLING, RUSHING, Site, guests, is_known, roomy, set_pace, start
+from tests.lab.whole import CRAWLING, RUSHING, Site, endless, guests, is_known, set_pace, start
 
 from godwit.cli.exits import Exit
 from godwit.lab.guest import GuestSpec, running_guests
@@ -14,17 +14,17 @@ SAID = ("--reason", "the plug is out")
 
 def test_a_move_from_a_host_that_lost_its_power_ends_once_a_person_says_so(site: Site) -> None:
     """And the host takes no part, even with power, until the person says that it may."""
-    stranded, other = roomy("stranded"), GuestSpec("other")
+    stranded, other = endless("stranded"), GuestSpec("other")
     here, there = site.host("host-a"), site.host("host-b")
     start(here, (stranded,))
     with guests(site, b=(other,)):
-        site.until("it to be known", is_known(site, stranded), timeout_s=15.0)
+        site.until("it to be known", is_known(site, stranded))
         set_pace(here, CRAWLING, stranded.name)
         uuid = site.copying(stranded.name, there.name)
-        here.power_off()
         refused = site.plane.typed("host", "confirm-down", here.name, *SAID)
         assert refused.returncode == Exit.REFUSED, refused.stdout
         assert "host-a still answers" in refused.stderr
+        here.power_off()
         site.until("the statement to be taken", lambda: says_that_it_is_down(site, here.name))
         ended = site.ended(uuid)
         assert ended.status == "failed", site.story(ended)

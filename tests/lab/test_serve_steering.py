@@ -13,6 +13,7 @@ from random import Random
 from tests.lab.serve_records import Migration
 from tests.lab.whole import (
     Site,
+    endless,
     guests,
     kill_transfer_process,
     local_disk,
@@ -25,19 +26,19 @@ from godwit.cli.exits import Exit
 
 pytest_plugins = ["tests.lab.serve_fixtures"]
 
-LINK = "160mbit"
-"""Some 18 MiB/s."""
-SLOW_LINK = "80mbit"
-"""Some 9 MiB/s."""
-BUSY = replace(roomy("busy", set_mib=16), dirty_pages_per_s=8_000)
-"""Writes 31 MiB/s over 16 MiB: some 0.9 s would be needed at the switch."""
-OUTRUNNING = replace(BUSY, dirty_pages_per_s=24_000)
-"""Writes faster than the slow link even on a crowded box, where 18 MiB/s were seen."""
+LINK = "40mbit"
+"""Some 4.7 MiB/s."""
+OUTRUNNING = replace(roomy("busy", set_mib=8), dirty_pages_per_s=24_000)
+"""Writes faster than the link even on a crowded box, where 18 MiB/s were seen: some 1.7 s would be
+needed at the switch.
+"""
 STALL_TIMEOUT_S = 5.0
 """As `whole.SETTINGS` has it."""
 SHORT = {"godwit:steering": {"max_downtime_ms": 200, "bandwidth_mib_per_s": 500}}
-SECOND_ROUND_MIB = 20
+SECOND_ROUND_MIB = 10
 """When so much is sent, the first round is over and the guest has written all of its set anew."""
+GAP_MAX_S = 12.0
+"""Twice what was allowed: it is held to by reckoning, and the box may be busy."""
 ABORTS = 3
 
 
@@ -56,12 +57,12 @@ def own_limits(site: Site, host: str) -> str:
     """What libvirt and QEMU hold the guest's moves to, as it stays with the guest: its pace, and
     its pause in ms.
     """
-    asked = f"migrate-getspeed {BUSY.name}; migrate-getmaxdowntime {BUSY.name}"
+    asked = f"migrate-getspeed {OUTRUNNING.name}; migrate-getmaxdowntime {OUTRUNNING.name}"
     return site.host(host).run("virsh", "-q", asked).stdout
 
 
 def test_a_guest_that_outruns_the_link_is_given_up_steered_and_forced(site: Site) -> None:
-    with guests(site, a=(OUTRUNNING,)) as beats, slowed(site, SLOW_LINK, "a", "b", "c"):
+    with guests(site, a=(OUTRUNNING,)) as beats, slowed(site, LINK, "a", "b", "c"):
         before = own_limits(site, "host-a")
         uuid = site.begin(OUTRUNNING.name, "host-b", **SHORT)
         progress = stuck(site, uuid).progress
@@ -83,7 +84,7 @@ def test_a_guest_that_outruns_the_link_is_given_up_steered_and_forced(site: Site
         assert done.returncode == 0, done.stderr
         ended = site.ended(uuid)
         assert ended.status == "completed", site.story(ended)
-        assert beats.longest_gap_s(OUTRUNNING.name) < 7.0
+        assert beats.longest_gap_s(OUTRUNNING.name) < GAP_MAX_S
         site.assert_at_rest({OUTRUNNING: "host-b"})
 
         # And forced: the answer says how.
@@ -100,21 +101,21 @@ def test_a_guest_that_outruns_the_link_is_given_up_steered_and_forced(site: Site
 
 
 def test_auto_converge_slows_the_guest_down_until_it_fits(site: Site) -> None:
-    with guests(site, a=(BUSY,)), slowed(site, LINK, "a"):
+    with guests(site, a=(OUTRUNNING,)), slowed(site, LINK, "a"):
         wish = {"auto_converge": True, "parallel_connections": 2}
-        uuid = site.begin(BUSY.name, "host-b", **{"godwit:steering": wish})
+        uuid = site.begin(OUTRUNNING.name, "host-b", **{"godwit:steering": wish})
         site.until(
             "the guest to be slowed down",
             lambda: bool((seen := site.migration(uuid).progress) and seen.throttle_percent),
         )
         ended = site.ended(uuid)
         assert ended.status == "completed", site.story(ended)
-        site.assert_at_rest({BUSY: "host-b"})
+        site.assert_at_rest({OUTRUNNING: "host-b"})
 
 
 def test_one_aborts_and_one_forces_in_the_same_moment(site: Site) -> None:
-    with guests(site, a=(BUSY,)), slowed(site, LINK, "a"):
-        uuid = site.begin(BUSY.name, "host-b", **SHORT)
+    with guests(site, a=(OUTRUNNING,)), slowed(site, LINK, "a"):
+        uuid = site.begin(OUTRUNNING.name, "host-b", **SHORT)
         site.until_copying(uuid, sent_mib=SECOND_ROUND_MIB)
         paths = [f"/godwit/v1/migrations/{uuid}/{what}" for what in ("abort", "force-complete")]
         with ThreadPoolExecutor(len(paths)) as both:
@@ -124,10 +125,10 @@ def test_one_aborts_and_one_forces_in_the_same_moment(site: Site) -> None:
         assert forced.status in {202, 409}
         if ended.status == "completed":
             assert forced.status == 202
-            site.assert_at_rest({BUSY: "host-b"})
+            site.assert_at_rest({OUTRUNNING: "host-b"})
         else:
             assert (ended.status, aborted.status) == ("cancelled", 202), site.story(ended)
-            site.assert_at_rest({BUSY: "host-a"})
+            site.assert_at_rest({OUTRUNNING: "host-a"})
 
 
 def test_a_disk_held_to_a_pace_is_not_taken_for_stalled_and_memory_may_go_faster(
@@ -153,8 +154,8 @@ def test_a_disk_held_to_a_pace_is_not_taken_for_stalled_and_memory_may_go_faster
 
 
 def test_a_copy_that_lost_its_process_is_stopped_when_it_stalls(site: Site) -> None:
-    spec = roomy("orphan")
-    with guests(site, a=(spec,)), slowed(site, "30mbit", "a"):
+    spec = endless("orphan")
+    with guests(site, a=(spec,)), slowed(site, "20mbit", "a"):
         uuid = site.copying(spec.name, "host-b")
         kill_transfer_process(site, uuid)
         site.host("host-b").cut("migration")

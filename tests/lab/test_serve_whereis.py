@@ -33,7 +33,7 @@ def test_a_guest_is_found_where_it_runs_and_a_silent_host_is_named(site: Site) -
 def test_a_guest_that_somebody_starts_twice_is_an_alarm_and_left_alone(site: Site) -> None:
     spec = GuestSpec("doubled")
     start(site.host("host-a"), (spec,))
-    site.until("it to be known", is_known(site, spec), timeout_s=15.0)
+    site.until("it to be known", is_known(site, spec))
     start(site.host("host-b"), (spec,))
     said = site.plane.typed("server", "whereis", spec.name)
     assert said.returncode == Exit.PERSON_NEEDED, said.stdout + said.stderr

@@ -54,7 +54,6 @@ command_line = "name=own"
 CALL_TIMEOUT_S: Final = 3.0
 ONE_AT_A_TIME: Final = "host-c"
 """This host takes one transfer at a time, so that a second one is queued."""
-KNOWN_TIMEOUT_S: Final = 15.0
 CRAWLING, RUSHING = 2, 200
 """MiB per second: a copy that has a long middle, and one that is over at once."""
 
@@ -84,6 +83,11 @@ def roomy(name: str, *disks: GuestDisk, set_mib: int = 24) -> GuestSpec:
     )
 
 
+def endless(name: str, *disks: GuestDisk, set_mib: int = 24) -> GuestSpec:
+    """A guest that writes faster than a crawling copy sends: such a copy is never complete."""
+    return replace(roomy(name, *disks, set_mib=set_mib), dirty_pages_per_s=1500)
+
+
 class Site(Asker):
     """The lab's hosts and the control plane that drives them."""
 
@@ -108,8 +112,8 @@ class Site(Asker):
             self.plane.stop()
             self.plane = self._new_plane()
             self.plane.start()
-        self.until("all hosts to be heard", self.hears_all, timeout_s=KNOWN_TIMEOUT_S)
-        self.until("no server to be known", self.forgets_all, timeout_s=KNOWN_TIMEOUT_S)
+        self.until("all hosts to be heard", self.hears_all)
+        self.until("no server to be known", self.forgets_all)
 
     def _new_plane(self) -> ControlPlane:
         self._planes += 1
@@ -142,7 +146,7 @@ def guests(site: Site, **placed: tuple[GuestSpec, ...]) -> Iterator[Heartbeats]:
         for letter, here in placed.items():
             for spec in here:
                 beats.wait(spec.name, f"host-{letter}")
-                site.until(f"{spec.name} to be known", is_known(site, spec), timeout_s=15.0)
+                site.until(f"{spec.name} to be known", is_known(site, spec))
         yield beats
         for spec in specs:
             beats.wait(spec.name)

@@ -20,7 +20,7 @@ from godwit.lab.settings import LabSettings
 from godwit.lab.software import newer_software
 
 NAMESPACES: Final = ("--mount", "--uts", "--ipc", "--net", "--pid", "--fork", "--mount-proc")
-BOOT_TIMEOUT_S: Final = 20.0
+BOOT_TIMEOUT_S: Final = 60.0
 FOLDERS: Final = (
     "etc/libvirt/qemu/autostart",
     "etc/pki",

@@ -24,8 +24,8 @@ from godwit.lab.processes import (
 )
 
 MODULE: Final = "godwit.lab.delay_line"
-START_TIMEOUT_S: Final = 10.0
-END_TIMEOUT_S: Final = 5.0
+START_TIMEOUT_S: Final = 60.0
+END_TIMEOUT_S: Final = 30.0
 
 
 def delay(

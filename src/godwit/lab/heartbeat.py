@@ -68,7 +68,7 @@ class Heartbeats:
             if tail.file is not None:
                 tail.file.close()
 
-    def wait(self, guest: str, host: str | None = None, *, timeout_s: float = 10.0) -> Beat:
+    def wait(self, guest: str, host: str | None = None, *, timeout_s: float = 60.0) -> Beat:
         """Wait for a beat after this call (on that host); LabError if none comes in time."""
         self._require_followed(guest)
         with self._changed:

@@ -35,8 +35,8 @@ from godwit.lab.processes import (
 from godwit.lab.settings import LabSettings
 from godwit.lab.software import check_is_there
 
-START_TIMEOUT_S: Final = 20.0
-DEATH_TIMEOUT_S: Final = 10.0
+START_TIMEOUT_S: Final = 60.0
+DEATH_TIMEOUT_S: Final = 30.0
 # A libvirtd told to end waits for the migrations it is running (14 s were seen).
 STOP_TIMEOUT_S: Final = 60.0
 PROBE_TIMEOUT_S: Final = 60.0

@@ -21,7 +21,7 @@ from godwit.lab.processes import run, wait_until
 RATE_PATTERN: Final = re.compile(r"[1-9][0-9]*(kbit|mbit|gbit)")
 PORT_DISABLED: Final = "0"
 PORT_FORWARDING: Final = "3"
-PORT_TIMEOUT_S: Final = 10.0
+PORT_TIMEOUT_S: Final = 30.0
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from godwit.lab.errors import LabCommandFailed, LabError
 
-RUN_TIMEOUT_S: Final = 30.0
-FREEZE_TIMEOUT_S: Final = 10.0
+RUN_TIMEOUT_S: Final = 60.0
+FREEZE_TIMEOUT_S: Final = 30.0
 POLL_S: Final = 0.005
 
 CLEAN_ENVIRONMENT: Final = {
@@ -86,9 +87,10 @@ def freeze(pids: Sequence[int], *, what: str) -> None:
 
 
 def thaw(pids: Sequence[int]) -> None:
-    """Let processes go on; harmless to those that were not frozen."""
+    """Let processes go on; harmless to those that were not frozen, or are gone."""
     for pid in pids:
-        os.kill(pid, signal.SIGCONT)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
 
 
 def is_alive(pid: int) -> bool:
@@ -165,6 +167,32 @@ def listens_on_tcp(pid: int, port: int) -> bool:
         return False
     rows = (line.split() for line in table.splitlines()[1:])
     return any(row[1].endswith(f":{port:04X}") and row[3] == "0A" for row in rows)
+
+
+class TcpConnection(NamedTuple):
+    """One IPv4 connection, and what has come through it that nobody has read yet."""
+
+    port: int
+    peer_address: str
+    peer_port: int
+    unread_bytes: int
+
+
+def tcp_connections(pid: int) -> list[TcpConnection]:
+    """The TCP connections where `pid` is; none if it is gone."""
+    try:
+        table = Path(f"/proc/{pid}/net/tcp").read_text()
+    except OSError:
+        return []
+    rows = (line.split() for line in table.splitlines()[1:])
+    return [_connection(row) for row in rows if row[3] == "01"]
+
+
+def _connection(row: list[str]) -> TcpConnection:
+    (_, port), (address, peer_port) = row[1].split(":"), row[2].split(":")
+    peer = ".".join(str(octet) for octet in reversed(bytes.fromhex(address)))
+    unread = row[4].partition(":")[2]
+    return TcpConnection(int(port, 16), peer, int(peer_port, 16), int(unread, 16))
 
 
 def _all_pids() -> list[int]:

@@ -22,9 +22,11 @@ from godwit.lab.host import LabHost
 from godwit.lab.lab import Lab
 from godwit.lab.layout import POOLS, Network, Software
 from godwit.lab.network import CableState, read_cables
-from godwit.lab.processes import thaw
+from godwit.lab.processes import RUN_TIMEOUT_S, thaw
 
-ANSWER_TIMEOUT_S: Final = 5.0
+ANSWER_TIMEOUT_S: Final = 15.0
+"""For a libvirtd that may hang; a fresh one has all the time that a busy box needs."""
+FRESH_LIBVIRTDS_MAX: Final = 3
 BETWEEN: Final = "=pools="
 KEPT: Final = {Path(PLACE_ON_HOSTS).name}
 
@@ -68,20 +70,37 @@ def _restore_processes(host: LabHost) -> None:
 
 
 def _empty(host: LabHost) -> None:
-    """Remove guests and strange pools; a libvirtd that hangs in something is replaced first."""
-    try:
-        left = _removed(host, _known(host))
-    except LabCommandFailed:
+    """Remove guests and strange pools; a libvirtd that hangs in something, or dies of it, is
+    replaced.
+    """
+    problem = _problem_of_emptying(host, ANSWER_TIMEOUT_S)
+    for _ in range(FRESH_LIBVIRTDS_MAX):
+        if not problem:
+            return
         host.kill_libvirtd()
-        for pid in host.qemu_pids():
-            os.kill(pid, signal.SIGKILL)
+        _kill_qemus(host)
         host.start_libvirtd()
-        left = _removed(host, _known(host))
+        problem = _problem_of_emptying(host, RUN_TIMEOUT_S)
+    if problem:
+        raise LabError(problem)
+
+
+def _problem_of_emptying(host: LabHost, limit_s: float) -> str:
+    """Why something is left on this host; nothing if nothing is."""
+    try:
+        left = _removed(host, _known(host, limit_s), limit_s)
+        _kill_qemus(host)
+        if any(left):
+            left = _known(host, limit_s)
+    except LabCommandFailed as failed:
+        return failed.message
+    return f"{host.name} still knows {left.guests + left.pools}" if any(left) else ""
+
+
+def _kill_qemus(host: LabHost) -> None:
     for pid in host.qemu_pids():
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    if any(left) and any(left := _known(host)):
-        raise LabError(f"{host.name} still knows {left.guests + left.pools}")
 
 
 class _Names(NamedTuple):
@@ -91,21 +110,20 @@ class _Names(NamedTuple):
     pools: list[str]
 
 
-def _known(host: LabHost, *, first: Sequence[str] = ()) -> _Names:
+def _known(host: LabHost, limit_s: float, *, first: Sequence[str] = ()) -> _Names:
     """What is known once these things were done, or could not be."""
     acts = [*first, "list --all --name", f"echo {BETWEEN}", "pool-list --all --name"]
-    limit_s = ANSWER_TIMEOUT_S + len(first)
-    answer = host.run("virsh", "-q", "; ".join(acts), timeout_s=limit_s).stdout
+    answer = host.run("virsh", "-q", "; ".join(acts), timeout_s=limit_s + len(first)).stdout
     guests, _, pools = answer.partition(BETWEEN)
     return _Names(guests.split(), [pool for pool in pools.split() if pool not in POOLS])
 
 
-def _removed(host: LabHost, names: _Names) -> _Names:
+def _removed(host: LabHost, names: _Names, limit_s: float) -> _Names:
     """What is left of these once they were removed."""
     acts = [act for guest in names.guests for act in removal(guest)]
     for pool in names.pools:
         acts += [f"pool-destroy {pool}", f"pool-undefine {pool}"]
-    return _known(host, first=acts) if acts else names
+    return _known(host, limit_s, first=acts) if acts else names
 
 
 def _make_pools_anew(host: LabHost) -> None:
@@ -123,14 +141,15 @@ def _make_pools_anew(host: LabHost) -> None:
     ]
     # virsh goes on behind a command that fails, as the first two may; so the result is looked at.
     batch = "; ".join([*acts, "pool-list --name"])
-    active = host.run("virsh", "-q", batch, timeout_s=ANSWER_TIMEOUT_S)
+    active = host.run("virsh", "-q", batch)
     if missing := POOLS.keys() - active.stdout.split():
         raise LabError(f"{host.name} has no pool {sorted(missing)}\n{active.stderr}")
 
 
 def _remove_files(folder: Path) -> None:
     for entry in folder.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        elif entry.name not in KEPT:
-            entry.unlink()
+        with suppress(FileNotFoundError):  # A control plane that tidies up may be quicker.
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry.name not in KEPT:
+                entry.unlink()

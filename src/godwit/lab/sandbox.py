@@ -31,7 +31,7 @@ from godwit.lab.state_file import Note, StateFile, forget, noted_names, read_not
 NAMESPACES: Final = ("--mount", "--net", "--pid", "--ipc", "--uts")
 PR_SET_PDEATHSIG: Final = 1
 INTERRUPTED_GRACE_S: Final = 20.0
-END_TIMEOUT_S: Final = 10.0
+END_TIMEOUT_S: Final = 60.0
 
 
 @dataclass(frozen=True)
