@@ -20,13 +20,14 @@ from tests.lab.whole import (
 
 from godwit.lab.guest import domain_state
 from godwit.lab.heartbeat import Heartbeats
+from godwit.lab.host import LabHost
 
 pytest_plugins = ["tests.lab.serve_fixtures"]
 
 SLOW = "40mbit"
 """The rest of the memory follows for some seconds, if nobody mends the network before."""
-TRICKLE_MIB_PER_S = "5"
-"""As slow, but held back by QEMU: what the guest needs at once overtakes the rest."""
+TRICKLING, FLOODING = "2", "200"
+"""MiB per second, of QEMU's own: what the guest needs at once overtakes the rest."""
 FLOWING = "120mbit"
 """Slow enough to be broken in its middle, and what the guest needs at once is there in two seconds.
 """
@@ -47,6 +48,7 @@ def test_a_post_copy_whose_network_is_cut_is_held_and_resumed_when_it_is_back(si
         shown = site.plane.typed("migration", "show", uuid).stdout
         assert "host-a holds the rest" in shown, shown
         assert "it can no longer be stopped" in shown, shown
+        set_post_copy_pace(site.host("host-a"), spec.name, FLOODING)
         site.host("host-a").uncut("migration")
         migration = site.ended(uuid)
         assert (migration.status, migration.reason) == ("completed", None), site.story(migration)
@@ -85,6 +87,7 @@ def test_a_broken_post_copy_without_its_process_is_resumed_by_the_story(site: Si
             "the stream to break",
             lambda: domain_state(here, spec.name) == "paused (post-copy failed)",
         )
+        set_post_copy_pace(here, spec.name, FLOODING)
         here.uncut("migration")
         migration = site.ended(uuid)
         assert (migration.status, migration.reason) == ("completed", None), site.story(migration)
@@ -126,11 +129,15 @@ def in_trickling_post_copy(site: Site, guest: str, beats: Heartbeats) -> str:
     table), the destination's QEMU would answer nobody until the page came, and no stream could be
     resumed: docs/decisions/0007.
     """
-    speed = ("migrate-setspeed", "--postcopy", guest, TRICKLE_MIB_PER_S)
-    site.host("host-a").run("virsh", "-q", *speed)
+    set_post_copy_pace(site.host("host-a"), guest, TRICKLING)
     uuid = in_post_copy(site, guest)
     beats.wait(guest, "host-b")
     return uuid
+
+
+def set_post_copy_pace(host: LabHost, guest: str, mib_per_s: str) -> None:
+    """Send what is left of this guest's memory at this pace from now on."""
+    host.run("virsh", "-q", "migrate-setspeed", "--postcopy", guest, mib_per_s)
 
 
 def until_phase(site: Site, uuid: str, phase: str) -> None:
