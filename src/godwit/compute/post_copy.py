@@ -30,6 +30,9 @@ DESTINATION_S: Final = 2.0
 """
 NOBODY_THERE: Final = frozenset({DestinationWord.GONE, DestinationWord.OFF})
 """Words of a destination to which nothing can be sent any more."""
+STANDS_S: Final = 60.0
+"""So long an attempt may run while the source shows its stream as broken. Then whoever sights both
+ends goes on: the destination's QEMU may be one that answers nobody (docs/decisions/0007)."""
 
 log = structlog.get_logger()
 
@@ -101,14 +104,12 @@ async def see_through(driver: TransferDriver, outcome: TransferOutcome) -> Trans
             case SourceWord.POSTCOPY:
                 pass
             case SourceWord.POSTCOPY_BROKEN:
-                there = await _destination_word(driver)
-                if there in NOBODY_THERE:
-                    log.warning("nobody is left to resume the post-copy with", destination=there)
-                    return outcome
                 attempts += 1
                 log.warning("post-copy is broken, resuming", attempt=attempts, was=outcome.error)
-                outcome = await _resumed(driver)
-                heard_s = loop.time()
+                resumed = await _resumed(driver)
+                if resumed is None:
+                    return outcome
+                outcome, heard_s = resumed, loop.time()
             case SourceWord.UNREACHABLE if loop.time() < heard_s + SILENT_S:
                 pass
             case _:
@@ -143,8 +144,27 @@ async def _destination_word(driver: TransferDriver) -> DestinationWord:
     return DestinationWord.UNREACHABLE
 
 
-async def _resumed(driver: TransferDriver) -> TransferOutcome:
+async def _resumed(driver: TransferDriver) -> TransferOutcome | None:
+    """None: there is nobody to resume it with; or the attempt hangs, and is left to itself, for
+    libvirt cannot take such a call back.
+    """
+    there = await _destination_word(driver)
+    if there in NOBODY_THERE:
+        log.warning("nobody is left to resume the post-copy with", destination=there)
+        return None
+    loop = asyncio.get_running_loop()
+    call = asyncio.ensure_future(driver.resume_post_copy())
+    flowed_s = loop.time()
     try:
-        return await driver.resume_post_copy()
+        while not (await asyncio.wait({call}, timeout=SILENT_S))[0]:
+            word = await _source_word(driver, until_s=loop.time() + SILENT_S)
+            if word is not SourceWord.POSTCOPY_BROKEN:
+                flowed_s = loop.time()
+            elif loop.time() >= flowed_s + STANDS_S:
+                log.warning("the attempt to resume the post-copy hangs", destination=there)
+                return None
+        return call.result()
     except GodwitError as error:
         return TransferOutcome(error=str(error), reason=error.reason)
+    finally:
+        call.cancel()

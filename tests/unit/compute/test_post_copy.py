@@ -12,6 +12,7 @@ from godwit.compute.post_copy import (
     LOOK_PAUSE_S,
     RESUME_ATTEMPTS_MAX,
     SILENT_S,
+    STANDS_S,
     SWITCH_S,
     see_through,
 )
@@ -288,6 +289,30 @@ def test_a_source_whose_resumptions_take_long_is_asked_again_after_each_that_bro
     assert driver.done == ["resume_post_copy"] * 3
 
 
+def test_a_resumption_that_never_begins_is_left_to_whoever_sights_both_ends() -> None:
+    """The destination's QEMU answers nobody: libvirt waits for it for ever."""
+    move = Move()
+    move.fleet.inject(Fault(A, "resume_post_copy", FaultKind.HANGS, hang_s=10_000))
+    ended_s: list[float] = []
+
+    async def meanwhile() -> None:
+        await asyncio.sleep(5.0)
+        move.fleet.migration_network_is_cut = True
+        while not move.folder.news().result:  # noqa: ASYNC110 - in virtual time
+            await asyncio.sleep(1.0)
+        ended_s.append(asyncio.get_running_loop().time())
+
+    assert "post-copy" in move.told(meanwhile).error
+    assert 5 + STANDS_S <= ended_s[0] <= 5 + STANDS_S + 2 * SILENT_S
+    assert move.fleet.violations() == ()
+
+
+def test_a_resumption_that_flows_for_long_is_waited_for() -> None:
+    driver = SlowResumptionDriver(3 * STANDS_S, broken=0)
+    run(_sees_through(driver, TransferOutcome(error="the stream broke")))
+    assert driver.done == ["resume_post_copy"]
+
+
 async def _sees_through(driver: JobDriver, lost: TransferOutcome) -> None:
     assert (await see_through(driver, lost)).error == ""
 
@@ -339,15 +364,18 @@ class SlowResumptionDriver(JobDriver):
         super().__init__()
         self._flows_s = flows_s
         self._broken = broken
+        self._word = SourceWord.POSTCOPY_BROKEN
 
     async def source_word(self) -> SourceWord:
         await asyncio.sleep(0.1)
-        return SourceWord.POSTCOPY_BROKEN
+        return self._word
 
     async def destination_word(self) -> DestinationWord:
         return DestinationWord.POSTCOPY_BROKEN
 
     async def resume_post_copy(self) -> TransferOutcome:
+        self._word = SourceWord.POSTCOPY
         await asyncio.sleep(self._flows_s)
+        self._word = SourceWord.POSTCOPY_BROKEN
         self.done.append("resume_post_copy")
         return TransferOutcome(error="broken again" if len(self.done) <= self._broken else "")
