@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 from tests.contract.store_records import (
     NEEDS,
     WHY,
@@ -21,6 +22,7 @@ from tests.contract.store_records import (
     with_guests,
 )
 
+from godwit.model.audit import Fenced
 from godwit.model.errors import Conflict, NotFound, Refused
 from godwit.model.finding import InstanceChangeKind
 from godwit.model.host import Host, HostReport, PersonsWord
@@ -113,6 +115,25 @@ def test_a_host_that_is_confirmed_down_is_refused_alone_among_reports_that_come_
         assert isinstance(said[4], Refused)
         heard = await store.queries.heard_since(7.0)
         assert heard == frozenset(many) - {many[4]}
+
+    tell(tale)
+
+
+def test_a_statement_about_power_is_kept_with_when_the_host_was_heard_all_the_same(
+    tell: Tell,
+) -> None:
+    async def tale(store: SqlStore) -> None:
+        await store.ensure_hosts((A, B))
+        assert not await store.hear_confirmed_down(A, at="2026-01-02T03:05:00")
+        down = PersonsWord(by="ana", at="2026-01-02T03:04:05")
+        await store.confirm_power(A, down, is_down=True)
+        assert await store.hear_confirmed_down(A, at="2026-01-02T03:05:00")
+        assert not await store.hear_confirmed_down(A, at="2026-01-02T03:06:00")
+        heard = replace(down, heard_at="2026-01-02T03:06:00")
+        assert await store.queries.confirmed_down() == {A: heard}
+        assert (await store.queries.ledger(at_s=0.0)).fenced == (Fenced(host=A, word=heard),)
+        await store.confirm_power(A, down, is_down=True)
+        assert await store.queries.confirmed_down() == {A: down}
 
     tell(tale)
 

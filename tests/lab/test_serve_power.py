@@ -38,21 +38,29 @@ def test_a_move_from_a_host_that_lost_its_power_ends_once_a_person_says_so(site:
 
         here.power_on()
         site.until("its libvirtd to answer", lambda: running_guests(here) == [])
-        shown = site.plane.typed("host", "show", here.name).stdout
-        assert "confirmed down" in shown
-        assert "the plug is out" in shown
-        sent = site.plane.typed("migrate", other.name, "--to", here.name)
-        assert sent.returncode == Exit.REFUSED
-        assert "host-confirmed-down" in sent.stderr + sent.stdout
-        assert site.plane.typed("audit").returncode == 0
-
+        assert_it_alarms_and_takes_no_part(site, here.name, other.name)
         assert site.plane.typed("host", "confirm-up", here.name).returncode == 0
-        site.until("it to be heard", lambda: site.hosts()[here.name].up)
+        site.until("it to take part", lambda: site.hosts()[here.name].up)
+        assert site.plane.typed("audit").returncode == 0
         here.run("virsh", "-q", "start", stranded.name)
         site.until("it to run again", is_known(site, stranded))
         set_pace(here, RUSHING, stranded.name)
         site.moved(stranded.name, there.name)
         site.assert_at_rest({stranded: there.name, other: there.name})
+
+
+def assert_it_alarms_and_takes_no_part(site: Site, host: str, guest: str) -> None:
+    """It has power again, and nobody has said so."""
+    site.until("it to be heard", lambda: "ALARM" in site.plane.typed("host", "list").stdout)
+    shown = site.plane.typed("host", "show", host).stdout
+    assert "confirmed down" in shown
+    assert "the plug is out" in shown
+    sent = site.plane.typed("migrate", guest, "--to", host)
+    assert sent.returncode == Exit.REFUSED
+    assert "host-heard-again" in sent.stderr + sent.stdout
+    audited = site.plane.typed("audit")
+    assert audited.returncode == Exit.PERSON_NEEDED, audited.stdout
+    assert f"ALARM: host-heard-again: {host}" in audited.stdout
 
 
 def says_that_it_is_down(site: Site, host: str) -> bool:

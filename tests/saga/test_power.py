@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 from tests.saga.house import (
     ASKED,
     GUEST,
@@ -20,6 +21,7 @@ from tests.saga.house import (
     said_by,
 )
 
+from godwit.conductor import power
 from godwit.model.audit import Mismatch
 from godwit.model.errors import Conflict, NotFound, Refused, Unreachable
 from godwit.model.host import Host, HostReport
@@ -133,6 +135,80 @@ def test_an_agent_that_has_lost_its_hypervisor_still_says_that_its_host_has_powe
     run(story())
 
 
+def test_a_host_that_is_heard_though_confirmed_down_is_an_alarm_and_the_word_is_void() -> None:
+    async def story() -> None:
+        async with a_house() as house:
+            await without_power(house, A)
+            house.fleet.power_on(A)
+            await asyncio.sleep(REPORTED_S)
+            host = await house.store.queries.host(A)
+            assert host is not None
+            assert host.confirmed_down is not None
+            assert host.confirmed_down.heard_at
+            found = await house.conductor.manager.audit(AskAudit(asked=ASKED))
+            [alarm] = found.disagreements
+            assert (alarm.kind, alarm.subject) == (Mismatch.HEARD_AGAIN, A)
+            assert [seen.by for seen in alarm.evidence] == [ASKED.initiator, A]
+            with pytest.raises(Unreachable) as fenced:
+                await house.world.compute(A).look_for_guest(None)  # type: ignore[arg-type]
+            assert fenced.value.reason.code is Code.HOST_HEARD_AGAIN, "it still takes no part"
+            where = await house.conductor.manager.whereis(FindServer(instance_uuid=GUEST))
+            shown = {each.host: each.shows for each in where.sightings}
+            assert shown[A] is Shows.UNREACHABLE, "it may run there again"
+            with pytest.raises(Conflict, match="it has reported"):
+                await confirm(house, A)
+            await confirm(house, A, is_down=False)
+            await asyncio.sleep(REPORTED_S)
+            again = await house.conductor.manager.audit(AskAudit(asked=ASKED))
+            assert Mismatch.HEARD_AGAIN not in {each.kind for each in again.disagreements}
+
+    with capture_logs() as lines:
+        run(story())
+    said = [line for line in lines if line["event"] == power.ALARM]
+    assert [(line["log_level"], line["host"]) for line in said] == [("critical", A)]
+
+
+def test_no_story_rests_on_the_word_about_a_source_that_was_heard_since() -> None:
+    async def story() -> None:
+        slow = host_settings(transfer_s=3600.0)
+        async with a_house(hosts=dict.fromkeys((A, B, C), slow)) as house:
+            uuid = (await house.ask(host=B)).uuid
+            await house.until(uuid, lambda move: move.status is S.RUNNING)
+            await cut_off(house, A)
+            house.wires[B].unheard = dict.fromkeys(calls_of(ComputeRpc), 1000)
+            await confirm(house, A)
+            await asyncio.sleep(5)
+            house.silent.discard(A)
+            await asyncio.sleep(REPORTED_S)
+            house.wires[B].unheard.clear()
+            waiting = await house.until(uuid, person_is_needed)
+            assert waiting.status is S.RUNNING
+            half = house.fleet.half(B, GUEST)
+            assert half is not None
+            assert half.state is HalfState.RECEIVING
+
+    run(story())
+
+
+def test_a_host_confirmed_down_that_was_heard_may_be_confirmed_down_again_once_it_is_silent() -> (
+    None
+):
+    async def story() -> None:
+        async with a_house() as house:
+            await without_power(house, A)
+            house.fleet.power_on(A)
+            await asyncio.sleep(REPORTED_S)
+            house.fleet.power_off(A)
+            await silent_for_long(house)
+            stated = await confirm(house, A)
+            assert stated.confirmed_down is not None
+            assert not stated.confirmed_down.heard_at
+            where = await house.conductor.manager.whereis(FindServer(instance_uuid=GUEST))
+            assert {each.host: each.shows for each in where.sightings}[A] is Shows.NO_POWER
+
+    run(story())
+
+
 def test_a_story_that_waits_for_a_dead_source_ends_once_that_is_confirmed_down() -> None:
     async def story() -> None:
         async with a_house() as house:
@@ -230,10 +306,10 @@ def test_a_host_that_is_confirmed_down_takes_no_part_until_it_is_confirmed_up() 
             report = HostReport(host=B, facts=await house.managers[B].driver.host_facts())
             with pytest.raises(Refused) as refused:
                 await house.conductor.manager.report_host(report)
-            assert refused.value.reason.code is Code.HOST_CONFIRMED_DOWN
+            assert refused.value.reason.code is Code.HOST_HEARD_AGAIN
             with pytest.raises(Refused):
                 await house.store.record_report(report, (), now_s=house.clock.now_s())
-            assert said_by((await house.check()).refusals)[B] is Code.HOST_CONFIRMED_DOWN
+            assert said_by((await house.check()).refusals)[B] is Code.HOST_HEARD_AGAIN
             moved = await house.migrate()
             assert moved.dest_compute == C
             asked = len(house.wires[B].heard)

@@ -29,6 +29,7 @@ from godwit.api.story import brief_view, full_view
 from godwit.api.validation import Query, asked_by, read_body
 from godwit.api.waiting import WAIT_MAX_S, until_ended
 from godwit.api.world import World, world_of
+from godwit.model.audit import Mismatch, of_power
 from godwit.model.host import Host, Usage
 from godwit.model.ids import HostName
 from godwit.model.migration import MigrationStatus
@@ -176,9 +177,23 @@ async def resolve(request: Request) -> Response:
 
 
 async def list_alarms(request: Request) -> Response:
-    """`GET /alarms`: guests that run twice or nowhere; empty, if all is well."""
+    """`GET /alarms`: guests that run twice or nowhere, and hosts that are heard although they are
+    confirmed down; empty, if all is well.
+    """
     Query(request).nothing_else()
-    return answer({"alarms": await world_of(request).queries.alarms()})
+    queries = world_of(request).queries
+    down = await queries.confirmed_down()
+    hosts = [
+        {
+            "host": host,
+            "kind": Mismatch.HEARD_AGAIN,
+            "evidence": of_power(host, word),
+            "seen_at": word.heard_at,
+        }
+        for host, word in sorted(down.items())
+        if word.heard_at
+    ]
+    return answer({"alarms": [*await queries.alarms(), *hosts]})
 
 
 async def list_debts(request: Request) -> Response:

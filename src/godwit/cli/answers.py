@@ -132,6 +132,7 @@ class PersonsWord(Answer, frozen=True, kw_only=True):
     by: str = ""
     at: str = ""
     why: str = ""
+    heard_at: str = ""
 
 
 class Host(Answer, frozen=True, kw_only=True):

@@ -47,7 +47,7 @@ class AuditAnswer(Answer, frozen=True, kw_only=True):
     audit: Audit
 
 
-ALARMS: Final = frozenset({"runs-twice", "nowhere"})
+ALARMS: Final = frozenset({"runs-twice", "nowhere", "host-heard-again"})
 WOULD_DO: Final[Mapping[str, str]] = {
     "follow-the-guest": "record what the hosts show",
     "leave-task": "let the server be in no task",
@@ -108,7 +108,7 @@ def audit_lines(found: Audit) -> list[str]:
 
 def _lines_of(found: Disagreement) -> list[str]:
     alarm = "ALARM: " if found.kind in ALARMS else ""
-    host = f" at {found.host}" if found.host else ""
+    host = f" at {found.host}" if found.host and found.host != found.subject else ""
     head = plain(f"{alarm}{found.kind}: {found.name or found.subject}{host}")
     rows = [(seen.by, seen.said, at(seen.at) if seen.at else "") for seen in found.evidence]
     return [head, *columns(rows, indent="  "), f"  {ARROW} {_done(found)}"]

@@ -102,6 +102,9 @@ def host_state(host: Host) -> str:
 
 def host_note(host: Host) -> str:
     """The one thing about a host that one should know."""
+    if host.confirmed_down is not None and host.confirmed_down.heard_at:
+        heard = at(host.confirmed_down.heard_at)
+        return f"ALARM: heard at {heard} although confirmed down: see there, then confirm-up"
     if host.confirmed_down is not None:
         return f"its power is off, confirmed {_word_of(host.confirmed_down)}"
     if host.trouble:

@@ -50,7 +50,7 @@ async def audit(world: World, ask: AskAudit, take: Take) -> Audit:
         reports = _reports(found, stocks, look_s=now_s() - began_s)
         found = await _repaired(world, ask, found, reports, take)
     for each in found:
-        if each.is_alarm:
+        if each.is_of_a_guest:
             uuid = InstanceUuid(each.subject)
             await alarm(world, uuid, each.kind, each.evidence)
     return Audit(

@@ -1,7 +1,7 @@
 """What is wrong with the record by itself: tasks, claims, slots and leases that belong to nobody,
-or are missing. Pure; part of `disagreements`.
+or are missing; and what people have stated that is not so. Pure; part of `disagreements`.
 
-All of it is written in transactions together with what it belongs to, so nothing of this kind is
+The first is written in transactions together with what it belongs to, so nothing of this kind is
 ever found, unless somebody else has written to the database, or a defect has.
 """
 
@@ -17,6 +17,7 @@ from godwit.model.audit import (
     Ledger,
     Mismatch,
     MoveUnderWay,
+    of_power,
 )
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Instance, TaskState, VmState
@@ -32,6 +33,7 @@ ABANDONED_S: Final = 600.0
 """Longer than it takes to make or remove a guest, and to settle what was cut short."""
 _SHORT: Final = (TaskState.SPAWNING, TaskState.DELETING)
 NO_CONDUCTOR: Final = "see that a conductor runs and reaches the database"
+AGAIN: Final = "if its power is off now, say so again: godwit host confirm-down"
 BEING_MADE: Final = (
     "its host's reports settle it: see that the host reports, or godwit server delete"
 )
@@ -39,7 +41,8 @@ BEING_MADE: Final = (
 
 def wrong_records(ledger: Ledger) -> list[Disagreement]:
     """All that is wrong with the record, whatever the hosts show."""
-    return [*_tasks(ledger), *_claims(ledger), *_slots(ledger), *_stories(ledger)]
+    parts = (_tasks, _claims, _slots, _stories, _powers)
+    return [each for part in parts for each in part(ledger)]
 
 
 def _tasks(ledger: Ledger) -> Iterator[Disagreement]:
@@ -134,6 +137,18 @@ def _why_untold(move: MoveUnderWay, now_s: float) -> str:
     if due_s + UNTOLD_S > now_s:
         return ""
     return f"leased by {move.owner}, which has not renewed it" if move.owner else "due for long"
+
+
+def _powers(ledger: Ledger) -> Iterator[Disagreement]:
+    for fenced in ledger.fenced:
+        if fenced.word.heard_at:
+            yield Disagreement(
+                kind=M.HEARD_AGAIN,
+                subject=fenced.host,
+                host=fenced.host,
+                evidence=of_power(fenced.host, fenced.word),
+                remedy=f"see what runs there, then godwit host confirm-up {fenced.host}; {AGAIN}",
+            )
 
 
 def _words(claim: Claim) -> str:

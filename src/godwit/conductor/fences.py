@@ -13,7 +13,6 @@ from typing import Any, Final, cast
 from godwit.model.errors import GodwitError, Unreachable
 from godwit.model.host import PersonsWord
 from godwit.model.ids import HostName
-from godwit.model.reasons import Code, reason
 from godwit.rpc.compute import ComputeRpc
 from godwit.rpc.contract import calls_of
 from godwit.store.queries import Queries
@@ -53,6 +52,10 @@ class Fences:
                 raise
         self._read_at_s = now_s if self._forgotten == forgotten else LONG_AGO
 
+    async def without_power(self) -> Mapping[HostName, PersonsWord]:
+        """Those of them of which the statement is evidence: they were not heard since."""
+        return {host: word for host, word in (await self.down()).items() if not word.heard_at}
+
     def forget(self) -> None:
         """Something was stated that the next look must see."""
         self._forgotten += 1
@@ -70,8 +73,7 @@ class Fences:
         async def ask(message: Any) -> Any:
             word = (await self.down()).get(host)
             if word is not None:
-                why = reason(Code.HOST_CONFIRMED_DOWN, host=host, word=word.words)
-                raise Unreachable(why)
+                raise Unreachable(word.why_it_takes_no_part(host))
             return await call(message)
 
         return ask

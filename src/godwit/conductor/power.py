@@ -7,22 +7,26 @@ part until it is confirmed up: it is asked nothing, not heard, and not chosen.
 from typing import Final
 
 import structlog
+from msgspec.structs import replace
 
 from godwit.conductor.world import World
 from godwit.model.errors import Conflict, GodwitError, NotFound, Unreachable
-from godwit.model.host import Host, PersonsWord
+from godwit.model.host import Host, HostReport, PersonsWord
 from godwit.model.ids import InstanceUuid
+from godwit.model.moments import seconds
 from godwit.model.reasons import Code, Reason, reason
 from godwit.rpc.compute import LookForGuest
 from godwit.rpc.conductor import ConfirmPower
 from godwit.runtime.clock import iso
 from godwit.runtime.ids import new_uuid
-from godwit.servicegroup import silent_s
 
 FROM_HERE: Final = frozenset({Code.BUS_UNAVAILABLE, Code.STORE_UNAVAILABLE})
 """What says nothing about the host."""
 NOT_ON_THE_LINE: Final = frozenset({Code.AGENT_UNREACHABLE, Code.NO_ANSWER, Code.ANSWER_LOST})
 """What is said of an agent that was not heard."""
+
+ALARM: Final = "host confirmed down is heard"
+"""The line in the log, of the level critical."""
 
 log = structlog.get_logger()
 
@@ -36,7 +40,7 @@ async def confirm(world: World, ask: ConfirmPower) -> Host:
     host = await world.queries.host(ask.host)
     if host is None:
         raise NotFound(reason(Code.HOST_UNKNOWN, name=ask.host))
-    if ask.is_down and host.confirmed_down is None:
+    if ask.is_down and not _stands(host):
         why = _was_heard(world, host) or await _answers(world, host)
         if why is not None:
             raise Conflict(why)
@@ -52,10 +56,33 @@ async def confirm(world: World, ask: ConfirmPower) -> Host:
     return await world.queries.host(ask.host) or host
 
 
+async def heard(world: World, report: HostReport, word: PersonsWord) -> Reason:
+    """Why the report of a host that is confirmed down is not taken. If it shows that there is power
+    all the same, that is on record from now on, and an alarm: a person has to say what is true.
+    """
+    if report.facts is None and not world.by_agents:  # nobody has answered there
+        return word.why_it_takes_no_part(report.host)
+    at = iso(world.clock.now_s())
+    said = replace(word, heard_at=at)
+    if await world.store.hear_confirmed_down(report.host, at=at):
+        log.critical(ALARM, host=report.host, by=word.by, at=word.at, why=word.why)
+        world.fences.forget()
+    return said.why_it_takes_no_part(report.host)
+
+
+def _stands(host: Host) -> bool:
+    """It is confirmed down, and was not heard since."""
+    return host.confirmed_down is not None and not host.confirmed_down.heard_at
+
+
 def _was_heard(world: World, host: Host) -> Reason | None:
-    """Its hypervisor was heard, by any conductor, within the limit after which a host is down."""
-    silent, limit_s = silent_s(host, now_s=world.clock.now_s()), _limit_s(world)
-    if host.heard_at_s == 0.0 or silent > limit_s:
+    """Its hypervisor was heard, by any conductor, within the limit after which a host is down; or
+    its agent, although it was confirmed down.
+    """
+    again_s = seconds(host.confirmed_down.heard_at) if host.confirmed_down else 0.0
+    last_s, limit_s = max(host.heard_at_s, again_s), _limit_s(world)
+    silent = max(0.0, world.clock.now_s() - last_s)
+    if last_s == 0.0 or silent > limit_s:
         return None
     how = f"it has reported {silent:.0f} s ago"
     return reason(Code.HOST_STILL_ANSWERS, host=host.name, how=how, limit_s=limit_s)
@@ -67,7 +94,7 @@ async def _answers(world: World, host: Host) -> Reason | None:
     """
     ask = LookForGuest(instance_uuid=InstanceUuid(new_uuid()))
     try:
-        await world.compute(host.name).look_for_guest(ask)
+        await world.compute_unfenced(host.name).look_for_guest(ask)
         how = "its hypervisor answers"
     except GodwitError as error:
         if error.reason.code in FROM_HERE:

@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from godwit.conductor import alarms
+from godwit.conductor import alarms, power
 from godwit.conductor.discovery import Findings, Heard, LeftOver, left_over, reconcile
 from godwit.conductor.world import World
 from godwit.model.errors import GodwitError, Refused
@@ -17,7 +17,6 @@ from godwit.model.finding import InstanceChangeKind
 from godwit.model.host import HostReport
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Instance, TaskState
-from godwit.model.reasons import Code, reason
 from godwit.rpc.compute import DestroyGuest
 
 SAME_REPORT_S: Final = 1.0
@@ -41,16 +40,16 @@ class Reports:
 
     async def take(self, report: HostReport) -> None:
         """Keep the report, and what has changed about the servers by it, in one transaction.
-        Raises `Refused` (host-confirmed-down), keeping nothing.
+        Raises `Refused` (host-confirmed-down, host-heard-again), keeping nothing.
 
         Many are taken at once, and share their commits. So a finding may be older than what another
         report has changed: it is looked at again in its transaction.
         """
         now_s = self._world.clock.now_s()
-        down = await self._world.fences.down()
-        if report.host in down:
-            word = down[report.host].words
-            raise Refused(reason(Code.HOST_CONFIRMED_DOWN, host=report.host, word=word))
+        fenced = await self._world.fences.down()
+        if report.host in fenced:
+            raise Refused(await power.heard(self._world, report, fenced[report.host]))
+        down = await self._world.fences.without_power()
         heard = Heard(report, now_s)
         known = await self._world.queries.instances_seen(
             report.host, [guest.uuid for guest in report.guests]

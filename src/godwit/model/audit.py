@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from godwit.model.host import HostFacts
+from godwit.model.host import HostFacts, PersonsWord
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
 from godwit.model.instance import Guest, Instance
 
@@ -18,11 +18,13 @@ RECORD: Final = "the record"
 class Mismatch(StrEnum):
     """How record and truth disagree, in a word that scripts may rely on."""
 
-    # about guests; the first two are alarms
+    # about guests, and hosts; the first three are alarms
     RUNS_TWICE = "runs-twice"
     """It runs at two hosts: it may be writing its disks from both."""
     NOWHERE = "nowhere"
     """Every host answered, and none has it."""
+    HEARD_AGAIN = "host-heard-again"
+    """An alarm of a host: its power is off, as a person says, and yet it was heard since."""
     HELD_TWICE = "held-twice"
     """Several hosts have it, no task accounts for that, and it runs at one of them at most."""
     ELSEWHERE = "elsewhere"
@@ -52,8 +54,9 @@ class Mismatch(StrEnum):
     """Due for long, or under a lease that ran out long ago: no conductor takes it up."""
 
 
-ALARMS: Final = frozenset({Mismatch.RUNS_TWICE, Mismatch.NOWHERE})
+OF_GUESTS: Final = frozenset({Mismatch.RUNS_TWICE, Mismatch.NOWHERE})
 """A guest is doubled or lost. Nothing is done about it: whatever were done could destroy data."""
+ALARMS: Final = OF_GUESTS | {Mismatch.HEARD_AGAIN}
 
 
 class Action(StrEnum):
@@ -87,7 +90,7 @@ class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: Mismatch
     subject: str
-    """The uuid of the server, or of the migration, or the consumer of a claim."""
+    """The uuid of the server, or of the migration, or the consumer of a claim, or a host's name."""
     name: str = ""
     """The server's, where it is known."""
     host: HostName | None = None
@@ -98,9 +101,9 @@ class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
     repaired: bool = False
 
     @property
-    def is_alarm(self) -> bool:
+    def is_of_a_guest(self) -> bool:
         """Is a guest doubled or lost?"""
-        return self.kind in ALARMS
+        return self.kind in OF_GUESTS
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -119,6 +122,15 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[Evidence, ...]
     since: str
     seen_at: str
+
+
+def of_power(host: HostName, word: PersonsWord) -> tuple[Evidence, ...]:
+    """Of a host that was heard although it is confirmed down: the person's word, and the host's."""
+    said = f"its power is off{f': {word.why}' if word.why else ''}"
+    return (
+        Evidence(by=word.by, said=said, at=word.at),
+        Evidence(by=host, said="was heard all the same", at=word.heard_at),
+    )
 
 
 # --- what is recorded ----------------------------------------------------------------------------
@@ -162,6 +174,13 @@ class Owed(msgspec.Struct, frozen=True, kw_only=True):
     host: HostName
 
 
+class Fenced(msgspec.Struct, frozen=True, kw_only=True):
+    """A host that is confirmed down, and by whom."""
+
+    host: HostName
+    word: PersonsWord
+
+
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """All that is recorded, at one moment."""
 
@@ -171,6 +190,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     claims: tuple[Claim, ...] = ()
     slots: tuple[SlotTaken, ...] = ()
     owed: tuple[Owed, ...] = ()
+    fenced: tuple[Fenced, ...] = ()
 
 
 # --- what a host shows ---------------------------------------------------------------------------

@@ -26,6 +26,11 @@ CHECKS: Final[Mapping[Code, Entry]] = {
         "{host} takes no part: its power is off, confirmed {word}",
         "when it may take part again: godwit host confirm-up {host}",
     ),
+    Code.HOST_HEARD_AGAIN: Entry(
+        "{host} takes no part: its power is off, confirmed {word}; yet it was heard at {heard_at}",
+        "see what runs there, then godwit host confirm-up {host}; if its power is off now, say so "
+        "again: godwit host confirm-down {host}",
+    ),
     Code.NOT_THE_REQUESTED_HOST: Entry(
         "{requested} was asked for", "leave --to out to let any host be chosen"
     ),

@@ -38,6 +38,7 @@ class Code(StrEnum):
     COMPUTE_SERVICE_UNAVAILABLE = "compute-service-unavailable"
     COMPUTE_SERVICE_DISABLED = "compute-service-disabled"
     HOST_CONFIRMED_DOWN = "host-confirmed-down"
+    HOST_HEARD_AGAIN = "host-heard-again"
     NOT_THE_REQUESTED_HOST = "not-the-requested-host"
     REFUSED_BEFORE = "refused-before"
     SAME_MACHINE_UUID = "same-machine-uuid"

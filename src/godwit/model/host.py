@@ -6,6 +6,7 @@ import msgspec
 
 from godwit.model.ids import HostName, StorageId
 from godwit.model.instance import Guest
+from godwit.model.reasons import Code, Reason, reason
 
 
 class Manage(StrEnum):
@@ -66,11 +67,23 @@ class PersonsWord(msgspec.Struct, frozen=True, kw_only=True):
     by: str
     at: str
     why: str = ""
+    heard_at: str = ""
+    """Of a host that is confirmed down: when it was last heard all the same. From then on the
+    statement is evidence of nothing."""
 
     @property
     def words(self) -> str:
         """As a sentence goes on with it."""
         return f"by {self.by} at {self.at[:19]}{f': {self.why}' if self.why else ''}"
+
+    def why_it_takes_no_part(self, host: HostName) -> Reason:
+        """Of a host that is confirmed down. HOST_CONFIRMED_DOWN alone says that nothing runs there;
+        HOST_HEARD_AGAIN says nothing of what may.
+        """
+        if not self.heard_at:
+            return reason(Code.HOST_CONFIRMED_DOWN, host=host, word=self.words)
+        heard_at = self.heard_at[:19]
+        return reason(Code.HOST_HEARD_AGAIN, host=host, word=self.words, heard_at=heard_at)
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):

@@ -70,8 +70,7 @@ def why_unavailable(state: HostState) -> Reason | None:
     described itself, or its hypervisor does not answer.
     """
     if state.confirmed_down is not None:
-        word = state.confirmed_down.words
-        return reason(Code.HOST_CONFIRMED_DOWN, host=state.name, word=word)
+        return state.confirmed_down.why_it_takes_no_part(state.name)
     if not state.up:
         return reason(Code.COMPUTE_SERVICE_UNAVAILABLE, host=state.name, silent_s=state.silent_s)
     if state.trouble or state.facts is None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import structlog
 
-from godwit.conductor.alarms import ALARM
+from godwit.conductor import alarms, power
 from godwit.runtime import ids
 from godwit.sim import loop
 from godwit.sim.audits import audit_throughout, check_the_record
@@ -24,6 +24,10 @@ from godwit.sim.world import World
 SETTLED_WITHIN_S: Final = 21.0
 """Once every story has ended, record and truth agree within so long: two reports of every host."""
 AT_MOST_S: Final = 5_000.0
+
+
+ALARMING: Final = frozenset({alarms.ALARM, power.ALARM})
+"""A guest that a fault has ended, a host that has power again: no defect."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ def _defects_told(journal: Journal) -> Iterator[None]:
     """Of all that is logged only the errors matter: an error is a defect."""
 
     def hear(_logger: object, method: str, event: MutableMapping[str, Any]) -> str:
-        alarm = event.get("event") == ALARM  # of a guest that a fault has ended: no defect
+        alarm = event.get("event") in ALARMING
         if method in ("error", "exception", "critical") and not alarm:
             journal.say(Defect(f"{event.get('event')} {event.get('exception', '')}"))
         raise structlog.DropEvent

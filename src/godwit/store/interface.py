@@ -124,7 +124,8 @@ class Store(SagaLog, Protocol):
         """Keep what a host said of itself, and discovery's findings, each only if its server is
         still in no task. Servers' allocations follow (without capacity check: the guests are
         there). What a host owes is due at once when it answers again. Raises `Refused`
-        (host-confirmed-down), keeping nothing, as long as a person says that it has no power.
+        (host-confirmed-down or host-heard-again), keeping nothing, as long as a person says that it
+        has no power.
         """
         ...
 
@@ -138,6 +139,12 @@ class Store(SagaLog, Protocol):
         """A person states that the host's power is off, or that it may take part again. The stories
         that have it at an end are due at once, and are returned; what it owes is, once it is
         confirmed up. Raises `NotFound`.
+        """
+        ...
+
+    async def hear_confirmed_down(self, host: HostName, *, at: str) -> bool:
+        """It was heard all the same: what a person stated is evidence of nothing any more. True for
+        the first time since; False, too, for a host that is not confirmed down.
         """
         ...
 

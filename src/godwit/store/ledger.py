@@ -8,14 +8,14 @@ transaction, whether what it would mend is still so; if not, it changes nothing.
 from msgspec import structs
 from sqlalchemy import bindparam, delete, select
 
-from godwit.model.audit import Action, Claim, Ledger, MoveUnderWay, Owed, SlotTaken
+from godwit.model.audit import Action, Claim, Fenced, Ledger, MoveUnderWay, Owed, SlotTaken
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
 from godwit.model.instance import Instance, TaskState, VmState
 from godwit.saga.log import Direction
 from godwit.store import claims, servers, slots
 from godwit.store.interface import Repair
 from godwit.store.statements import Connection, Reads, Writes
-from godwit.store.tables import allocations, debts, instances, migrations, stories
+from godwit.store.tables import allocations, debts, hosts, instances, migrations, stories
 from godwit.store.tables import slots as slots_table
 
 SERVERS = Reads(select(instances).order_by(instances.c.name, instances.c.uuid), Instance)
@@ -50,6 +50,12 @@ OWED = Reads(
     .order_by(migrations.c.instance_uuid, debts.c.where),
     Owed,
 )
+FENCED = Reads(
+    select(hosts.c.name.label("host"), hosts.c.confirmed_down.label("word"))
+    .where(hosts.c.confirmed_down.is_not(None))
+    .order_by(hosts.c.name),
+    Fenced,
+)
 MOVE_OF = Reads(
     select(migrations.c.uuid).where(
         claims.UNDER_WAY, migrations.c.instance_uuid == bindparam("of")
@@ -78,6 +84,7 @@ def read(connection: Connection, *, at_s: float) -> Ledger:
         claims=CLAIMS.all(connection),
         slots=SLOTS.all(connection),
         owed=OWED.all(connection),
+        fenced=FENCED.all(connection),
     )
 
 

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from msgspec.structs import replace
 from sqlalchemy import bindparam, or_, select, update
 
 from godwit.model.errors import NotFound
@@ -27,10 +28,24 @@ ABOUT: Final = Reads(
     .order_by(migrations.c.uuid),
     str,
 )
+HEARD: Final = Writes(update(hosts).where(_this_host), "confirmed_down")
+WORD: Final = Reads(
+    select(hosts.c.confirmed_down).where(_this_host).with_for_update(key_share=True),
+    lambda confirmed_down: confirmed_down,
+)
 DOWN: Final = Reads(
     select(hosts.c.name, hosts.c.confirmed_down).where(hosts.c.confirmed_down.is_not(None)),
     lambda name, confirmed_down: (HostName(name), confirmed_down),
 )
+
+
+def hear(connection: Connection, host: HostName, *, at: str) -> bool:
+    """See `Store.hear_confirmed_down`."""
+    word = WORD.first(connection, key=host)
+    if word is None:
+        return False
+    HEARD.run(connection, key=host, confirmed_down=replace(word, heard_at=at))
+    return not word.heard_at
 
 
 def confirm(

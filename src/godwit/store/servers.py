@@ -135,8 +135,7 @@ def record_report(
 def _refuse_if_down(connection: Connection, name: HostName) -> None:
     host = HOST.first(connection, key=name)
     if host is not None and host.confirmed_down is not None:
-        word = host.confirmed_down.words
-        raise Refused(reason(Code.HOST_CONFIRMED_DOWN, host=name, word=word))
+        raise Refused(host.confirmed_down.why_it_takes_no_part(name))
 
 
 def record_nothing_new(

@@ -232,6 +232,10 @@ class SqlStore:
         """See `Store.confirm_power`."""
         return await self._write(lambda c: power.confirm(c, host, word, is_down=is_down))
 
+    async def hear_confirmed_down(self, host: HostName, *, at: str) -> bool:
+        """See `Store.hear_confirmed_down`."""
+        return await self._write(lambda c: power.hear(c, host, at=at))
+
     async def create_instance(self, instance: Instance, needs: Needs) -> None:
         """See `Store.create_instance`."""
         at = self._at()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace as with_
 from tests.unit.said_codes import codes_said_by
 
+from godwit.model import host as host_module
 from godwit.model.host import Host, HostFacts, Manage, PersonsWord, Storage, Usage, version_words
 from godwit.model.ids import HostName, InstanceUuid, StorageId
 from godwit.model.instance import Disk, Instance, Nic, Platform, PowerState, VmState
@@ -97,6 +98,11 @@ REFUSED: Mapping[str, tuple[RequestSpec, HostState, Code]] = {
         SPEC,
         state("host-b", confirmed_down=PersonsWord(by="local:ana", at="2026-01-02T03:04:05")),
         Code.HOST_CONFIRMED_DOWN,
+    ),
+    "heard without power": (
+        SPEC,
+        state("host-b", confirmed_down=PersonsWord(by="local:ana", at="", heard_at="2026-01-02")),
+        Code.HOST_HEARD_AGAIN,
     ),
     "silent": (SPEC, state("host-b", up=False, silent_s=60.0), Code.COMPUTE_SERVICE_UNAVAILABLE),
     "its hypervisor does not answer": (
@@ -226,7 +232,7 @@ def test_every_filter_refuses_something() -> None:
 
 def test_every_code_of_the_scheduler_has_a_case() -> None:
     tried = {code for _, _, code in REFUSED.values()}
-    assert codes_said_by(filters, host_state_module, ownership) == tried
+    assert codes_said_by(filters, host_state_module, host_module, ownership) == tried
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ async def look(context: Telling, *, unfit: SourceSighting | None) -> Seen | None
 
 async def without_power(context: Telling) -> WithoutPower:
     """Which ends have no power, as people state."""
-    down = await context.world.fences.down()
+    down = await context.world.fences.without_power()
     return WithoutPower(
         source=at_source(context.facts) in down,
         destination=at_destination(context.facts) in down,
