@@ -66,6 +66,8 @@ class Wire:
     heard: list[str] = field(default_factory=list)
     says: dict[str, Any] = field(default_factory=dict)
     """What these calls answer, whatever is true behind."""
+    first: Callable[[str], Awaitable[None]] | None = None
+    """Called with the call before each act."""
     then: Callable[[str, str], Awaitable[None]] | None = None
     """Called with the wire's end and the call after each act, before it is answered."""
 
@@ -77,6 +79,8 @@ class Wire:
             self.heard.append(name)
             if name in self.says:
                 return self.says[name]
+            if self.first is not None:
+                await self.first(name)
             answer = await act(*message, **more)
             if self.then is not None:
                 await self.then(self.where, name)

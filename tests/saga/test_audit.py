@@ -11,8 +11,10 @@ from sqlalchemy import delete, insert, update
 from structlog.testing import capture_logs
 from tests.saga.house import ASKED, GUEST, REPORTED_S, A, B, C, House, a_guest, a_house
 
+from godwit.conductor.audit import audit as look
 from godwit.model.audit import Action, Audit, Mismatch
-from godwit.model.ids import InstanceUuid
+from godwit.model.host import HostReport
+from godwit.model.ids import InstanceUuid, MigrationUuid
 from godwit.model.instance import PowerState, TaskState
 from godwit.rpc.conductor import AskAudit
 from godwit.sim.loop import run
@@ -64,6 +66,46 @@ def test_a_house_in_order_is_found_in_order_at_every_moment_of_a_move() -> None:
 
     lines = in_a_house(claim)
     assert not [line for line in lines if line["event"].startswith("repaired")]
+
+
+def test_a_move_that_begins_while_the_hosts_are_asked_has_left_no_half() -> None:
+    async def claim(house: House) -> None:
+        async def move_meanwhile(call: str) -> None:
+            if call == "take_stock":
+                move = await house.ask(host=B)
+                await house.until(move.uuid, lambda _: house.fleet.half(B, GUEST) is not None)
+                house.tasks.create_task(give_up(move.uuid))
+
+        async def give_up(uuid: MigrationUuid) -> None:
+            await asyncio.sleep(1.0)  # after this look, and before the next
+            await house.abort(uuid)
+
+        house.wires[B].first = move_meanwhile
+        found = await house.conductor.manager.audit(AskAudit(asked=ASKED))
+        assert kinds(found) == []
+        house.wires[B].first = None
+        assert house.wires[B].heard.count("take_stock") == 1, "one look was enough"
+        await asyncio.sleep(10)
+
+    in_a_house(claim)
+
+
+def test_what_the_hosts_have_shown_grows_older_while_their_reports_are_taken() -> None:
+    async def claim(house: House) -> None:
+        await asyncio.sleep(60)
+        await break_it(house, Writes(update(instances).values(host=C)))
+        began = []
+
+        async def take(report: HostReport) -> None:
+            began.append((report.host, asyncio.get_running_loop().time() - report.look_s))
+            await asyncio.sleep(20)
+
+        await look(house.world, AskAudit(asked=ASKED, repair=True), take)
+        (first, first_s), (second, second_s) = began
+        assert (first, second) == (C, A)
+        assert first_s == second_s
+
+    in_a_house(claim)
 
 
 def test_a_record_broken_by_hand_is_mended_only_when_that_is_asked_for() -> None:

@@ -4,6 +4,7 @@ what is safe to mend. `disagreements` decides; here is what asks and acts.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -38,17 +39,16 @@ async def audit(world: World, ask: AskAudit, take: Take) -> Audit:
     that do not answer it is said that they were not judged.
     """
     hosts = await world.queries.hosts()
-    now_s = asyncio.get_running_loop().time
-    began_s = now_s()
-    stocks, servers, found = await _look(world, hosts)
+    looked = await _look(world, hosts)
+    found = looked.found
     if found:
         await asyncio.sleep(AGAIN_S)
-        began_s = now_s()
-        stocks, servers, again = await _look(world, hosts)
-        found = lasting(found, again)
+        looked = await _look(world, hosts)
+        found = lasting(found, looked.found)
+    stocks = looked.stocks
     if ask.repair:
-        reports = _reports(found, stocks, look_s=now_s() - began_s)
-        found = await _repaired(world, ask, found, reports, take)
+        await _take_reports(found, looked, take)
+        found = await _repaired(world, ask, found)
     for each in found:
         if each.is_of_a_guest:
             uuid = InstanceUuid(each.subject)
@@ -57,7 +57,7 @@ async def audit(world: World, ask: AskAudit, take: Take) -> Audit:
         disagreements=found,
         silent=_unheard(stocks, without_power=False),
         without_power=_unheard(stocks, without_power=True),
-        servers=servers,
+        servers=looked.servers,
         hosts=len(stocks),
         looked_at=iso(world.clock.now_s()),
     )
@@ -71,18 +71,39 @@ def _unheard(stocks: Sequence[Stock], *, without_power: bool) -> tuple[Evidence,
     )
 
 
-async def _look(
-    world: World, hosts: Sequence[Host]
-) -> tuple[tuple[Stock, ...], int, tuple[Disagreement, ...]]:
-    ledger = await world.queries.ledger(at_s=world.clock.now_s())
+@dataclass(frozen=True)
+class _Look:
+    """What was found by one look at record and hosts."""
+
+    began_s: float
+    """By the event loop's clock."""
+    stocks: tuple[Stock, ...]
+    servers: int
+    found: tuple[Disagreement, ...]
+
+
+async def _look(world: World, hosts: Sequence[Host]) -> _Look:
+    """The record is read before the hosts are asked, and again after: what they show of a story
+    that begins or ends meanwhile is on record in one of the two.
+    """
+    before = await world.queries.ledger(at_s=world.clock.now_s())
+    began_s = asyncio.get_running_loop().time()
+    stocks = await _stocks(world, hosts)
+    found = disagreements(before, stocks)
+    if found:
+        after = await world.queries.ledger(at_s=world.clock.now_s())
+        found = lasting(found, disagreements(after, stocks))
+    return _Look(began_s, stocks, len(before.servers), found)
+
+
+async def _stocks(world: World, hosts: Sequence[Host]) -> tuple[Stock, ...]:
     gate = asyncio.Semaphore(AT_ONCE_MAX)
     async with asyncio.TaskGroup() as tasks:
         looks = [
             tasks.create_task(_stock_of(world, host.name, gate), name=f"stock of {host.name}")
             for host in hosts
         ]
-    stocks = tuple(look.result() for look in looks)
-    return stocks, len(ledger.servers), disagreements(ledger, stocks)
+    return tuple(look.result() for look in looks)
 
 
 async def _stock_of(world: World, host: HostName, gate: asyncio.Semaphore) -> Stock:
@@ -95,24 +116,23 @@ async def _stock_of(world: World, host: HostName, gate: asyncio.Semaphore) -> St
     return replace(stock, seen_at=iso(world.clock.now_s()))
 
 
-async def _repaired(
-    world: World,
-    ask: AskAudit,
-    found: Sequence[Disagreement],
-    reports: Sequence[HostReport],
-    take: Take,
-) -> tuple[Disagreement, ...]:
-    """Each with whether it was mended. What the hosts show becomes the record by the same way as
-    any report: discovery decides whether it may.
+async def _take_reports(found: Sequence[Disagreement], looked: _Look, take: Take) -> None:
+    """What the hosts show becomes the record by the same way as any report: discovery decides
+    whether it may. To take one may last, so each says of itself how old it is by then.
     """
-    for report in reports:
-        await take(report)
+    for report in _reports(found, looked.stocks):
+        look_s = asyncio.get_running_loop().time() - looked.began_s
+        await take(replace(report, look_s=look_s))
+
+
+async def _repaired(
+    world: World, ask: AskAudit, found: Sequence[Disagreement]
+) -> tuple[Disagreement, ...]:
+    """Each with whether it was mended."""
     return tuple([replace(each, repaired=await _is_mended(world, ask, each)) for each in found])
 
 
-def _reports(
-    found: Sequence[Disagreement], stocks: Sequence[Stock], *, look_s: float
-) -> list[HostReport]:
+def _reports(found: Sequence[Disagreement], stocks: Sequence[Stock]) -> list[HostReport]:
     """Of the hosts that those disagreements rest on: the ones without the guest first."""
     following = [each for each in found if each.action is Action.FOLLOW_THE_GUEST]
     there = {each.host for each in following}
@@ -122,7 +142,6 @@ def _reports(
             host=stock.host,
             facts=stock.facts,
             guests=tuple(guest for guest in stock.guests if not guest.arriving),
-            look_s=look_s,
         )
         for stock in stocks
         if stock.answered and stock.host in concerned
