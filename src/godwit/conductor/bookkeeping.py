@@ -21,14 +21,12 @@ from godwit.model.audit import (
 )
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Instance, TaskState, VmState
-from godwit.model.moments import seconds
+from godwit.model.moments import FAR_S, seconds
 
 M = Mismatch
 
 UNTOLD_S: Final = 60.0
 """So long after a story is due, or its lease over, any conductor would have taken it up."""
-FAR_S: Final = 300.0
-"""No lease is that long: a clock was ahead."""
 ABANDONED_S: Final = 600.0
 """Longer than it takes to make or remove a guest, and to settle what was cut short."""
 _SHORT: Final = (TaskState.SPAWNING, TaskState.DELETING)

@@ -1,6 +1,12 @@
 """Moments as they are kept: ISO 8601 in UTC, without a zone. For rooms that may not ask a clock."""
 
 from datetime import UTC, datetime
+from typing import Final
+
+FAR_S: Final = 300.0
+"""No lease, no rest and no turn is that long: such a time was written by a clock that was ahead,
+and nobody waits for it once that clock has been set right.
+"""
 
 
 def seconds(moment: str) -> float:

@@ -25,6 +25,7 @@ from sqlalchemy import (
 
 from godwit.model.audit import Mismatch
 from godwit.model.errors import NotFound, Superseded
+from godwit.model.moments import FAR_S
 from godwit.model.reasons import Code, Reason, reason
 from godwit.saga.log import Debt, Direction, Entry, Recorded, Story, What
 from godwit.store import claims
@@ -32,11 +33,6 @@ from godwit.store.statements import Connection, Locks, Reads, Writes
 from godwit.store.tables import alarms, debts, migrations, stories, story_entries
 
 D = Direction
-
-FAR_S: Final = 300.0
-"""No lease and no rest is that long: such a time was written by a clock that was ahead, and nobody
-waits for it once that clock has been set right.
-"""
 
 STORY = tuple(stories.c[name] for name in Story.__struct_fields__)
 DEBT = tuple(debts.c[name] for name in Debt.__struct_fields__)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from godwit.conductor.bookkeeping import ABANDONED_S, FAR_S, UNTOLD_S
+from godwit.conductor.bookkeeping import ABANDONED_S, UNTOLD_S
 from godwit.conductor.disagreements import disagreements, lasting
 from godwit.model.audit import (
     ALARMS,
@@ -25,6 +25,7 @@ from godwit.model.audit import (
 from godwit.model.host import HostFacts
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
 from godwit.model.instance import Disk, Guest, Instance, PowerState, TaskState, VmState
+from godwit.model.moments import FAR_S
 from godwit.runtime.clock import iso
 
 M = Mismatch
