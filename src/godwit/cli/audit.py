@@ -1,6 +1,6 @@
 """`godwit audit`: where the record and the hosts disagree, as text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import click
@@ -31,12 +31,26 @@ class Disagreement(Answer, frozen=True, kw_only=True):
         return self.action == "nothing"
 
 
+class Repaired(Answer, frozen=True, kw_only=True):
+    """One thing that was mended."""
+
+    at: str = ""
+    by: str = ""
+    kind: str = ""
+    action: str = ""
+    subject: str = ""
+    name: str = ""
+    host: str | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+
 class Audit(Answer, frozen=True, kw_only=True):
     """All that was found."""
 
     disagreements: tuple[Disagreement, ...] = ()
     silent: tuple[Evidence, ...] = ()
     without_power: tuple[Evidence, ...] = ()
+    repairs: tuple[Repaired, ...] = ()
     servers: int = 0
     hosts: int = 0
 
@@ -97,6 +111,7 @@ def audit_lines(found: Audit) -> list[str]:
         for each in found.silent
     ]
     lines += [plain(each.said) for each in found.without_power]
+    lines += _repair_lines(found.repairs)
     left = sum(not each.repaired for each in found.disagreements)
     mended = len(found.disagreements) - left
     said = f"{left} disagreements" if left != 1 else "1 disagreement"
@@ -104,6 +119,16 @@ def audit_lines(found: Audit) -> list[str]:
     heard = found.hosts - len(found.silent) - len(found.without_power)
     looked = f"{found.servers} servers at {heard} of {found.hosts} hosts"
     return [*lines, f"{said if left else 'no disagreement'}{repaired}; {looked}"]
+
+
+def _repair_lines(repairs: Sequence[Repaired]) -> list[str]:
+    if not repairs:
+        return []
+    rows = [
+        (at(each.at), each.kind, each.name or each.subject, each.host or "", f"by {each.by}")
+        for each in repairs
+    ]
+    return ["repaired lately (--json says on which evidence)", *columns(rows, indent="  ")]
 
 
 def _lines_of(found: Disagreement) -> list[str]:

@@ -21,7 +21,6 @@ from godwit.model.reasons import Code
 from godwit.rpc.compute import TakeStock
 from godwit.rpc.conductor import AskAudit
 from godwit.runtime.clock import iso
-from godwit.store.interface import Repair
 
 AT_ONCE_MAX: Final = 64
 """So many hosts are asked at the same time; a silent one holds its place for its time-out."""
@@ -57,6 +56,7 @@ async def audit(world: World, ask: AskAudit, take: Take) -> Audit:
         disagreements=found,
         silent=_unheard(stocks, without_power=False),
         without_power=_unheard(stocks, without_power=True),
+        repairs=await world.queries.repairs(),
         servers=looked.servers,
         hosts=len(stocks),
         looked_at=iso(world.clock.now_s()),
@@ -155,9 +155,9 @@ async def _is_mended(world: World, ask: AskAudit, each: Disagreement) -> bool:
     if each.action is Action.FOLLOW_THE_GUEST:
         instance = await world.queries.instance(InstanceUuid(each.subject))
         written = [seen.at for seen in each.evidence if seen.by == RECORD]
-        mended = instance is not None and instance.updated_at not in written
-    else:
-        mended = await world.store.repair(Repair(each.action, each.subject, each.host))
+        if instance is None or instance.updated_at in written:
+            return False
+    mended = await world.store.repair(each, by=ask.asked.initiator)
     log.warning(
         "repaired" if mended else "not repaired: it has changed meanwhile",
         kind=each.kind,

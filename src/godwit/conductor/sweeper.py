@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from godwit.conductor.alarms import look_again_for_ever
 from godwit.conductor.manager import ComputeTaskManager
+from godwit.conductor.reconciler import reconcile_for_ever
 from godwit.conductor.tasks.facts import LiveMigrationFacts
 from godwit.conductor.tasks.live_migrate import LIVE_MIGRATION
 from godwit.conductor.world import World
@@ -42,6 +43,7 @@ class Conductor:
         )
         self._sweeper: Sweeper[World, LiveMigrationFacts] = Sweeper(executor, alone=alone)
         self._world = heard
+        self._owner = owner
         self.manager = ComputeTaskManager(heard, alone=alone)
 
     def notice(self, uuid: str) -> None:
@@ -49,11 +51,18 @@ class Conductor:
         self._sweeper.notice(uuid)
 
     async def run(self) -> None:
-        """Tell every story that is due, and look after the alarms, until `stop`."""
+        """Tell every story that is due, look after the alarms, and audit in turn with the other
+        conductors, until `stop`.
+        """
+        audits = reconcile_for_ever(self._world, self.manager.audit, owner=self._owner)
         async with asyncio.TaskGroup() as tasks:
-            looking = tasks.create_task(look_again_for_ever(self._world), name="alarms")
+            beside = (
+                tasks.create_task(look_again_for_ever(self._world), name="alarms"),
+                tasks.create_task(audits, name="audits"),
+            )
             await self._sweeper.run()
-            looking.cancel()
+            for task in beside:
+                task.cancel()
 
     def stop(self) -> None:
         """Let `run` end; what is under way is handed over to whoever comes next."""

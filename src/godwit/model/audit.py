@@ -114,6 +114,20 @@ class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
         return (self.kind, self.subject, self.host or "", *seen)
 
 
+class Repaired(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was mended in the record: what, on which evidence, for whom, and when."""
+
+    at: str
+    by: str
+    """A person, or the conductor that looks by itself."""
+    kind: Mismatch
+    action: Action
+    subject: str
+    name: str = ""
+    host: HostName | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     """A guest that runs twice or nowhere, as it was last seen."""
 
@@ -228,6 +242,8 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     """Hosts that did not answer, and why: what they have is not judged."""
     without_power: tuple[Evidence, ...] = ()
     """Hosts that are confirmed down, and by whom."""
+    repairs: tuple[Repaired, ...] = ()
+    """What was mended lately, whoever had asked for it; the last first."""
     servers: int = 0
     hosts: int = 0
     looked_at: str = ""

@@ -113,6 +113,9 @@ class HostsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     report_interval_s: Positive = 5.0
     down_after_s: Positive = 20.0
     """A host that has not reported for so long is down."""
+    audit_every_s: Annotated[float, msgspec.Meta(ge=0)] = 180.0
+    """Every so long one conductor compares the record with what all hosts show, and mends what is
+    safe to mend, as `godwit audit --repair` does; 0: only people ask for that."""
 
 
 class BusSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

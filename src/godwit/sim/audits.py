@@ -1,5 +1,6 @@
 """The audit as a checker. Throughout every run it compares the record with the hypervisors
-themselves; in every fourth run a conductor also does so by itself, over the network, and repairs.
+themselves; in every fourth run people also ask a conductor to do so, over the network, and to
+repair; and in every run the conductors do so by themselves, in turn.
 
 There must never be anything to mend in the record by itself, whatever strikes; and once all is over
 nothing to mend or to say at all, but of guests that were given up.
@@ -48,6 +49,9 @@ async def check_the_record(world: World) -> None:
     for each in found.disagreements if found else ():
         if each.subject not in world.lost:
             _find(world, "an audit finds", each)
+    for done in await world.store.queries.repairs():
+        if done.kind not in OF_THE_HOSTS:
+            world.checkers.findings.append(f"{done.by} repaired {done.kind} {done.subject[-3:]}")
     if found is None or found.silent:
         world.checkers.findings.append(f"an audit does not hear everybody: {found}")
 

@@ -33,6 +33,8 @@ from godwit.store.store_clock import StoreClock
 
 BEGUN_AGAIN_S: Final = 2.0
 PEOPLE: Final = "people"
+AUDIT_EVERY_S: Final = 40.0
+"""By the conductors themselves, in turn: a few times in every run."""
 """Where requests come from."""
 
 
@@ -198,5 +200,7 @@ def _hosts(plan: Plan) -> dict[HostName, SimulatedHostSettings]:
 def _settings(plan: Plan) -> Settings:
     return Settings(
         hosts=dict(_hosts(plan)),
-        hosts_defaults=HostsSettings(report_interval_s=10.0, down_after_s=30.0),
+        hosts_defaults=HostsSettings(
+            report_interval_s=10.0, down_after_s=30.0, audit_every_s=AUDIT_EVERY_S
+        ),
     )

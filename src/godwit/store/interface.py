@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from godwit.model.audit import Action, Alarm
+from godwit.model.audit import Alarm, Disagreement
 from godwit.model.finding import InstanceChange as InstanceChange
 from godwit.model.finding import InstanceChangeKind as InstanceChangeKind
 from godwit.model.host import HostReport, PersonsWord
@@ -99,16 +99,6 @@ class Decision:
     """When, in ISO 8601, UTC."""
 
 
-@dataclass(frozen=True)
-class Repair:
-    """One thing in the record that an audit would mend."""
-
-    action: Action
-    subject: str
-    """The uuid of the server, or of the migration, or the consumer of a claim."""
-    host: HostName | None = None
-
-
 class Store(SagaLog, Protocol):
     """The one keeper of what must survive."""
 
@@ -168,9 +158,16 @@ class Store(SagaLog, Protocol):
         """Remove record and claim. Raises `Conflict` if it is migrating. Harmless if it is gone."""
         ...
 
-    async def repair(self, wanted: Repair) -> bool:
-        """Mend this in the record, if it is still as the audit has read it. False: it is not, and
-        nothing was changed.
+    async def repair(self, found: Disagreement, *, by: str) -> bool:
+        """Mend this in the record, if it is still as the audit has read it, and keep that it was,
+        for whom and on which evidence. False: it is not so any more, and nothing was changed. A
+        record that was to follow its guest has followed it by a report: only that is kept.
+        """
+        ...
+
+    async def take_turn(self, duty: str, *, by: str, now_s: float, every_s: float) -> bool:
+        """Whether this is the process that does its `duty` now: no other has for `every_s`, nor
+        will for as long.
         """
         ...
 

@@ -8,12 +8,20 @@ transaction, whether what it would mend is still so; if not, it changes nothing.
 from msgspec import structs
 from sqlalchemy import bindparam, delete, select
 
-from godwit.model.audit import Action, Claim, Fenced, Ledger, MoveUnderWay, Owed, SlotTaken
+from godwit.model.audit import (
+    Action,
+    Claim,
+    Disagreement,
+    Fenced,
+    Ledger,
+    MoveUnderWay,
+    Owed,
+    SlotTaken,
+)
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
 from godwit.model.instance import Instance, TaskState, VmState
 from godwit.saga.log import Direction
-from godwit.store import claims, servers, slots
-from godwit.store.interface import Repair
+from godwit.store import claims, repairs, servers, slots
 from godwit.store.statements import Connection, Reads, Writes
 from godwit.store.tables import allocations, debts, hosts, instances, migrations, stories
 from godwit.store.tables import slots as slots_table
@@ -88,9 +96,18 @@ def read(connection: Connection, *, at_s: float) -> Ledger:
     )
 
 
-def repair(connection: Connection, wanted: Repair, *, at: str) -> bool:
+def repair(connection: Connection, found: Disagreement, *, by: str, at: str) -> bool:
     """See `Store.repair`."""
+    mended = _mend(connection, found, at)
+    if mended:
+        repairs.keep(connection, found, by=by, at=at)
+    return mended
+
+
+def _mend(connection: Connection, wanted: Disagreement, at: str) -> bool:
     match wanted.action:
+        case Action.FOLLOW_THE_GUEST:
+            return True
         case Action.GIVE_SLOT_BACK:
             return _give_slot_back(connection, MigrationUuid(wanted.subject))
         case Action.DROP_CLAIM if wanted.host is not None:

@@ -15,13 +15,13 @@ from typing import Any, Final, Protocol, TypeVar
 
 from sqlalchemy import Select, bindparam, func, or_, select
 
-from godwit.model.audit import Alarm, Ledger
+from godwit.model.audit import Alarm, Ledger, Repaired
 from godwit.model.host import Host, PersonsWord, Usage
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
 from godwit.model.instance import Instance
 from godwit.model.migration import FINAL, Migration, MigrationStatus
 from godwit.saga.log import Debt, Entry, Story
-from godwit.store import account, alarms, ledger, moves, power, servers, slots, stories
+from godwit.store import account, alarms, ledger, moves, power, repairs, servers, slots, stories
 from godwit.store.account import Account as Account
 from godwit.store.interface import Decision
 from godwit.store.news import Listen, News
@@ -241,6 +241,10 @@ class Queries:
     async def ledger(self, *, at_s: float) -> Ledger:
         """All that is recorded at one moment, for an audit; `at_s` is when it is asked for."""
         return await self.read(lambda c: ledger.read(c, at_s=at_s))
+
+    async def repairs(self) -> tuple[Repaired, ...]:
+        """What was repaired lately, the last first."""
+        return await self.read(repairs.LATEST.all)
 
     async def alarms(self) -> tuple[Alarm, ...]:
         """Guests that run twice or nowhere, the oldest alarm first."""

@@ -5,10 +5,11 @@ Opened by the process's wiring, used by the conductor. `queries` is the read-onl
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from godwit.model.audit import Alarm
+from godwit.model.audit import Alarm, Disagreement
 from godwit.model.host import HostReport, PersonsWord
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
 from godwit.model.instance import Guest, Instance
@@ -19,14 +20,13 @@ from godwit.model.steering import Steering
 from godwit.runtime.clock import Clock, iso
 from godwit.runtime.process_lock import ProcessLock
 from godwit.saga.log import Debt, Entry, Recorded, Story
-from godwit.store import alarms, database, ledger, moves, power, servers, stories
+from godwit.store import alarms, database, ledger, moves, power, servers, stories, turns
 from godwit.store.interface import (
     Ending,
     Fence,
     InstanceChange,
     MigrationChanges,
     Needs,
-    Repair,
 )
 from godwit.store.queries import InlineReader, Queries, ReaderThreads
 from godwit.store.stories import Lease
@@ -255,10 +255,15 @@ class SqlStore:
         """See `Store.remove_instance`."""
         await self._write(lambda c: servers.remove(c, uuid))
 
-    async def repair(self, wanted: Repair) -> bool:
+    async def repair(self, found: Disagreement, *, by: str) -> bool:
         """See `Store.repair`."""
         at = self._at()
-        return await self._write(lambda c: ledger.repair(c, wanted, at=at))
+        return await self._write(lambda c: ledger.repair(c, found, by=by, at=at))
+
+    async def take_turn(self, duty: str, *, by: str, now_s: float, every_s: float) -> bool:
+        """See `Store.take_turn`."""
+        take = partial(turns.take, duty=duty, by=by, now_s=now_s, every_s=every_s)
+        return await self._write(take)
 
     async def raise_alarm(self, alarm: Alarm) -> bool:
         """See `Store.raise_alarm`."""

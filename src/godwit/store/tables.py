@@ -19,7 +19,7 @@ from sqlalchemy import (
     Text,
 )
 
-from godwit.model.audit import Evidence, Mismatch
+from godwit.model.audit import Action, Evidence, Mismatch
 from godwit.model.host import HostFacts, PersonsWord
 from godwit.model.instance import Disk, Nic, Platform, PowerState, TaskState, VmState
 from godwit.model.migration import BlockMigration, MigrationStatus
@@ -30,7 +30,7 @@ from godwit.model.steering import Steering
 from godwit.saga.log import Direction, What
 from godwit.store.columns import Json, Word
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 
 metadata: Final = MetaData()
 
@@ -195,4 +195,28 @@ alarms = Table(
     Column("evidence", Json(tuple[Evidence, ...]), nullable=False),
     Column("since", NAME, nullable=False),
     Column("seen_at", NAME, nullable=False),
+)
+
+repairs = Table(
+    "repairs",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("at", NAME, nullable=False),
+    Column("by", NAME, nullable=False),
+    Column("kind", Word(Mismatch), nullable=False),
+    Column("action", Word(Action), nullable=False),
+    Column("subject", NAME, nullable=False),
+    Column("name", NAME, nullable=False),
+    Column("host", NAME),
+    Column("evidence", Json(tuple[Evidence, ...]), nullable=False),
+    sqlite_autoincrement=True,
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    # What is done by one conductor, every now and then.
+    Column("duty", NAME, primary_key=True),
+    Column("by", NAME, nullable=False),
+    Column("taken_at_s", Float, nullable=False),
 )

@@ -19,6 +19,7 @@ from godwit.model.audit import (
     Disagreement,
     Evidence,
     Mismatch,
+    Repaired,
 )
 from godwit.rpc.conductor import AskAudit
 
@@ -107,6 +108,25 @@ def test_nothing_is_repaired_unless_that_is_asked_for_and_then_it_is_kept_who_an
     assert not looked.repair
     assert repaired.repair
     assert (repaired.asked.initiator, repaired.asked.reason) == ("local:ana", "after the outage")
+
+
+def test_what_was_repaired_lately_is_told_with_who_had_asked_for_it() -> None:
+    house = a_house()
+    mended = Repaired(
+        at="2026-01-02T03:04:05.000006",
+        by="godwit (box-1)",
+        kind=Mismatch.CLAIM_LEFT,
+        action=Action.DROP_CLAIM,
+        subject=GUEST,
+        name="guest-1",
+        host=HOST_A,
+    )
+    house.found = replace(house.found, repairs=(mended,))
+    assert typed(house, "audit").stdout.splitlines() == [
+        "repaired lately (--json says on which evidence)",
+        "  2026-01-02 03:04:05 UTC  claim-left  guest-1  host-a  by godwit (box-1)",
+        "no disagreement; 1 servers at 3 of 3 hosts",
+    ]
 
 
 def test_json_is_the_answer_as_it_came() -> None:
