@@ -9,17 +9,30 @@ from typing import Any
 from msgspec.structs import replace
 from sqlalchemy import delete, insert, update
 from structlog.testing import capture_logs
-from tests.saga.house import ASKED, GUEST, REPORTED_S, A, B, C, House, a_guest, a_house
+from tests.saga.house import (
+    ASKED,
+    GUEST,
+    REPORTED_S,
+    A,
+    B,
+    C,
+    House,
+    a_guest,
+    a_house,
+    host_settings,
+)
 
 from godwit.conductor.audit import audit as look
 from godwit.model.audit import Action, Audit, Mismatch
 from godwit.model.host import HostReport
 from godwit.model.ids import InstanceUuid, MigrationUuid
-from godwit.model.instance import PowerState, TaskState
+from godwit.model.instance import Disk, PowerState, TaskState
+from godwit.model.migration import MigrationStatus
 from godwit.rpc.conductor import AskAudit
 from godwit.sim.loop import run
 from godwit.store.statements import Writes
-from godwit.store.tables import allocations, instances
+from godwit.store.tables import allocations, instances, migrations
+from godwit.virt.simulated.faults import Fault, FaultKind
 
 M = Mismatch
 OTHER = InstanceUuid("00000000-0000-0000-0000-000000000002")
@@ -170,6 +183,55 @@ def test_a_guest_that_no_host_has_is_the_loudest_alarm() -> None:
 
     lines = in_a_house(claim)
     assert {line["kind"] for line in lines if line["log_level"] == "critical"} == {M.NOWHERE}
+
+
+def test_a_disk_of_a_guest_that_is_elsewhere_is_named_and_left_alone() -> None:
+    async def claim(house: House) -> None:
+        disk = Disk(device="vda", path="/srv/own/1.qcow2", format="qcow2")
+        guest = replace(a_guest(), disks=(disk,))
+        house.fleet.destroy(A, GUEST)
+        house.fleet.add_guest(A, guest)
+        for host in (A, C):
+            house.fleet.add_file(host, disk.path)
+        house.fleet.add_file(B, "/srv/own/somebody's.iso")
+        await asyncio.sleep(3 * REPORTED_S)
+        found = await audit(house, repair=True)
+        assert kinds(found) == [(M.DISK_LEFT, False)]
+        [left] = found.disagreements
+        assert (left.host, left.evidence[0].by, left.evidence[0].said) == (C, C, disk.path)
+        assert house.fleet.files(C) == {disk.path}
+
+    in_a_house(claim)
+
+
+def test_a_host_whose_files_cannot_be_listed_is_judged_by_its_guests() -> None:
+    async def claim(house: House) -> None:
+        house.fleet.inject(Fault(A, "spare_files", FaultKind.FAILS, times=9))
+        found = await audit(house)
+        assert (found.disagreements, found.silent) == ((), ())
+
+    in_a_house(claim)
+
+
+def test_a_transfer_that_lives_on_after_its_migration_is_named() -> None:
+    async def claim(house: House) -> None:
+        uuid = (await house.ask(host=B)).uuid
+        await house.until(uuid, lambda move: move.status == "running")
+        over = Writes(update(migrations).values(status=MigrationStatus.FAILED))
+        house.kill_conductor()
+        await break_it(house, over)
+        await break_it(house, Writes(update(instances).values(task_state=None)))
+        await break_it(house, Writes(delete(allocations).where(allocations.c.consumer == uuid)))
+        found = await audit(house, repair=True)
+        [lives] = [each for each in found.disagreements if each.kind is M.TRANSFER_LEFT]
+        assert (lives.subject, lives.host, lives.action) == (uuid, A, Action.NOTHING)
+
+    async def story() -> None:
+        slow = host_settings(transfer_s=600.0)
+        async with a_house(hosts=dict.fromkeys((A, B, C), slow)) as house:
+            await claim(house)
+
+    run(story())
 
 
 def test_a_silent_host_is_named_and_what_it_has_is_not_judged() -> None:

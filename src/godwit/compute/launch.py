@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from godwit.compute import bell
 from godwit.compute.disk import sync_folder, write_whole
 from godwit.compute.transfer_folder import DiskFolder, Mark, news_of
+from godwit.model.ids import MigrationUuid
 from godwit.rpc.compute import TransferNews
 from godwit.virt.registry import TransferOrder
 
@@ -99,6 +100,12 @@ def is_alive(folder: DiskFolder) -> bool:
             return False
     except Held:
         return True
+
+
+def living(root: Path) -> tuple[MigrationUuid, ...]:
+    """The transfers below `root` of which a process holds the lock, sorted."""
+    paths = sorted(root.iterdir()) if root.is_dir() else []
+    return tuple(MigrationUuid(path.name) for path in paths if is_alive(DiskFolder(path)))
 
 
 def news(folder: DiskFolder) -> TransferNews:

@@ -56,7 +56,7 @@ class ComputeManager:
 
     async def take_stock(self, ask: TakeStock) -> Stock:
         """See `ComputeRpc`."""
-        return await stock.take_stock(self.host, self.driver)
+        return await stock.take_stock(self.host, self.driver, self._transfers)
 
     async def check_can_live_migrate_destination(self, ask: CheckDestination) -> CheckAnswer:
         """See `ComputeRpc`."""

@@ -174,6 +174,10 @@ class ProcessTransfers:
         """See `Transfers`."""
         return await self._do("look at the lock", partial(launch.is_alive, self._folder(uuid)))
 
+    async def living(self) -> tuple[MigrationUuid, ...]:
+        """See `Transfers`."""
+        return await self._do("look at the locks", partial(launch.living, self._root))
+
     async def evidence(self, uuid: MigrationUuid) -> TransferEvidence:
         """See `Transfers`."""
         return await self._do("read the marks", self._folder(uuid).evidence)

@@ -5,7 +5,7 @@
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol
 
 from godwit.compute.transfer import agreed_terms, run_transfer
@@ -61,6 +61,10 @@ class Transfers(Protocol):
 
     async def is_alive(self, uuid: MigrationUuid) -> bool:
         """May it still do something?"""
+        ...
+
+    async def living(self) -> tuple[MigrationUuid, ...]:
+        """Those that may still do something, sorted."""
         ...
 
     async def evidence(self, uuid: MigrationUuid) -> TransferEvidence:
@@ -143,6 +147,10 @@ class TaskTransfers:
         """See `Transfers`."""
         return self._folder(uuid).alive
 
+    async def living(self) -> tuple[MigrationUuid, ...]:
+        """See `Transfers`."""
+        return tuple(sorted(uuid for uuid, folder in self._known() if folder.alive))
+
     async def evidence(self, uuid: MigrationUuid) -> TransferEvidence:
         """See `Transfers`."""
         return self._folder(uuid).evidence()
@@ -162,6 +170,9 @@ class TaskTransfers:
             await run_transfer(folder, driver, terms)
         finally:
             folder.end_life()
+
+    def _known(self) -> Iterable[tuple[MigrationUuid, MemoryFolder]]:
+        return self._folders.items()
 
     def _folder(self, uuid: MigrationUuid) -> MemoryFolder:
         folder = self._folders.get(uuid)

@@ -43,7 +43,10 @@ SILENT: Final = (
     "bring that host back, or, if its power is off for certain, say so: godwit host confirm-down"
 )
 HALF: Final = "see that nothing sends to it any more, then end it by hand: it has never run"
-DISK: Final = "compare it with the disk that the guest uses, then remove it by hand"
+DISK: Final = (
+    "see that it is not the very file that the guest uses (on storage that both hosts see), "
+    "compare the two, then remove it by hand"
+)
 TRANSFER: Final = "godwit migration show says how it ended; end the process when the guest is safe"
 
 

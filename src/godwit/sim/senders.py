@@ -3,7 +3,7 @@ job goes on then, and the compute manager watches it in the process's place.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from msgspec.structs import replace
@@ -103,6 +103,9 @@ class MortalTransfers(TaskTransfers):
             self._lives[uuid] = this
         self._asked[uuid], self._drivers[uuid] = ask, driver
         await super()._live(folder, ask, driver)
+
+    def _known(self) -> Iterable[tuple[MigrationUuid, MemoryFolder]]:
+        return self._lasting.items()
 
     def _folder(self, uuid: MigrationUuid) -> LastingFolder:
         return self._lasting.setdefault(uuid, LastingFolder(self._clock))

@@ -83,6 +83,12 @@ class ComputeDriver(Protocol):
         """Every guest of the host, running or not, sorted by uuid."""
         ...
 
+    async def spare_files(self) -> tuple[str, ...]:
+        """The files on this host's own storages that none of its guests uses, now or after its next
+        boot, sorted; not those on storages that other hosts see, too.
+        """
+        ...
+
     def changes(self) -> AsyncIterator[None]:
         """Yields whenever a guest here may have changed. Never ends; may yield too often."""
         ...

@@ -164,6 +164,7 @@ def test_hosts_that_do_not_answer_leave_an_error_a_free_lock_and_nothing_begun(
         assert news.result.reason.code is Code.HYPERVISOR_UNAVAILABLE
         assert await transfers.evidence(UUID) == TransferEvidence()
         assert not await transfers.is_alive(UUID)
+        assert await transfers.living() == ()
         assert (await transfers.close(UUID)).ended
         assert in_folder(tmp_path).has(Mark.CLOSED)
 
@@ -183,6 +184,7 @@ def test_a_transfer_outlives_its_manager_and_the_next_one_attaches(
         os.kill(pids[0], signal.SIGTERM)
         await asyncio.sleep(0.2)
         assert await transfers.is_alive(UUID)
+        assert await transfers.living() == (UUID,)
         assert not (await transfers.start(START)).ended
 
         async def second(transfers: ProcessTransfers) -> None:

@@ -205,6 +205,7 @@ class Pool(Protocol):
     def isActive(self) -> int: ...  # noqa: N802
     def refresh(self, flags: int = 0) -> int: ...
     def destroy(self) -> int: ...
+    def listAllVolumes(self, flags: int = 0) -> list[Volume]: ...  # noqa: N802
     def storageVolLookupByName(self, name: str) -> Volume: ...  # noqa: N802
     def createXML(self, xmlDesc: str, flags: int = 0) -> Volume: ...  # noqa: N802, N803
     def createXMLFrom(self, xmlDesc: str, clonevol: Volume, flags: int = 0) -> Volume: ...  # noqa: N802, N803

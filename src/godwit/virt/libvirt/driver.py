@@ -15,7 +15,7 @@ from godwit.model.errors import HypervisorError, Refused, Unreachable
 from godwit.model.host import HostFacts
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Guest, Instance
-from godwit.model.migrate_data import LibvirtLiveMigrateData, LiveMigrateData
+from godwit.model.migrate_data import LiveMigrateData
 from godwit.model.reasons import Code, reason
 from godwit.model.rehearsal import TwinName, is_twin
 from godwit.model.request_spec import RequestSpec
@@ -30,12 +30,8 @@ from godwit.virt.driver import Checked, NewGuest, TransferEvidence
 from godwit.virt.guard import choose_guard
 from godwit.virt.libvirt import acts, check_reads, reads, spawning, volumes
 from godwit.virt.libvirt.abi import Libvirt
-from godwit.virt.libvirt.addresses import (
-    console_address,
-    migration_address,
-    migration_uri,
-    peer_uri,
-)
+from godwit.virt.libvirt.addresses import peer_uri
+from godwit.virt.libvirt.agreement import agreement_begun, ours
 from godwit.virt.libvirt.changes import changes_at
 from godwit.virt.libvirt.checks import (
     DestinationLook,
@@ -109,6 +105,16 @@ class LibvirtDriver:
         )
         return tuple(sorted(found, key=lambda guest: guest.uuid))
 
+    async def spare_files(self) -> tuple[str, ...]:
+        """See `ComputeDriver`."""
+        host = await self._host_look.now()
+        storages = storages_of(self._host, self._storages, host.pools)
+        folders = [storage.path for storage in storages if not storage.shared]
+        return await self._connection.call(
+            "looking for files that no guest uses",
+            lambda libvirt: volumes.spare_files(libvirt, folders),
+        )
+
     def changes(self) -> AsyncIterator[None]:
         """See `ComputeDriver`."""
         return changes_at(self._connection)
@@ -136,36 +142,24 @@ class LibvirtDriver:
         host, look = looked()
         plan = plan_for(host)
         refusals = destination_refusals(spec, self._facts_of(host), look, plan)
-        address = peer_uri(self._settings)
-        if not address:
+        if not peer_uri(self._settings):
             problem = "its settings name no peer_uri, so no other host can reach it"
             refusals += (reason(Code.MIGRATION_PRE_CHECK_ERROR, host=self._host, problem=problem),)
         if refusals:
             return Checked(refusals)
-        return Checked(
-            migrate_data=LibvirtLiveMigrateData(
-                block_migration=bool(plan.copied),
-                disks_to_copy=tuple(disk.device for disk in plan.copied),
-                incremental=plan.incremental,
-                paths_there=dict(plan.paths_there),
-                bridges_there=bridges_there(
-                    {nic.network for nic in spec.instance.nics},
-                    spec.source.name,
-                    self._host,
-                    self._networks,
-                ),
-                console_address=console_address(self._settings),
-                destination_uri=address,
-                migration_uri=migration_uri(migration_address(self._settings)),
-                tls=self._settings.tls,
-            )
+        bridges = bridges_there(
+            {nic.network for nic in spec.instance.nics},
+            spec.source.name,
+            self._host,
+            self._networks,
         )
+        return Checked(migrate_data=agreement_begun(plan, self._settings, bridges))
 
     async def check_can_live_migrate_source(
         self, spec: RequestSpec, destination: HostFacts, migrate_data: LiveMigrateData
     ) -> Checked:
         """See `ComputeDriver`."""
-        agreed = _ours(migrate_data)
+        agreed = ours(migrate_data)
         uuid = spec.instance.uuid
         untrusted, looked = await beside(
             self._listener.refusals_as_source(agreed.destination_uri),
@@ -223,7 +217,7 @@ class LibvirtDriver:
             )
         except (Unreachable, HypervisorError) as error:
             return SourceSighting(word=SourceWord.UNREACHABLE, seen=error.reason.words)
-        return source_sighting(reading, _ours(migrate_data), evidence)
+        return source_sighting(reading, ours(migrate_data), evidence)
 
     async def sight_destination(
         self, instance: Instance, migrate_data: LiveMigrateData
@@ -243,7 +237,7 @@ class LibvirtDriver:
         self, instance: Instance, migrate_data: LiveMigrateData
     ) -> LiveMigrateData:
         """See `ComputeDriver`."""
-        agreed = _ours(migrate_data)
+        agreed = ours(migrate_data)
         wanted = images_of(instance, agreed)
         if not wanted:
             return agreed
@@ -259,7 +253,7 @@ class LibvirtDriver:
         self, instance: Instance, migrate_data: LiveMigrateData, *, may_have_run: bool
     ) -> None:
         """See `ComputeDriver`."""
-        agreed = _ours(migrate_data)
+        agreed = ours(migrate_data)
         await self._act(
             "removing what has arrived",
             lambda libvirt: roll_back(libvirt, instance, agreed, may_have_run=may_have_run),
@@ -270,7 +264,7 @@ class LibvirtDriver:
         self, instance: Instance, migrate_data: LiveMigrateData
     ) -> None:
         """See `ComputeDriver`."""
-        if _ours(migrate_data).autostart:
+        if ours(migrate_data).autostart:
             await self._connection.call(
                 "setting autostart again",
                 lambda libvirt: acts.set_autostart(libvirt, instance.uuid, on=True),
@@ -278,7 +272,7 @@ class LibvirtDriver:
 
     async def let_run(self, instance: Instance, migrate_data: LiveMigrateData) -> None:
         """See `ComputeDriver`."""
-        if _ours(migrate_data).was_paused:
+        if ours(migrate_data).was_paused:
             return
         await self._act(
             "letting the guest run",
@@ -288,7 +282,7 @@ class LibvirtDriver:
 
     async def resume_post_copy(self, instance: Instance, migrate_data: LiveMigrateData) -> None:
         """See `ComputeDriver`. libvirt answers when all is over: it is not waited for."""
-        agreed = _ours(migrate_data)
+        agreed = ours(migrate_data)
         with contextlib.suppress(Unreachable):
             await self._connection.call(
                 "resuming post-copy",
@@ -309,7 +303,7 @@ class LibvirtDriver:
         self, instance: Instance, migrate_data: LiveMigrateData
     ) -> None:
         """See `ComputeDriver`."""
-        agreed = _ours(migrate_data)
+        agreed = ours(migrate_data)
         await self._act(
             "making the guest permanent",
             lambda libvirt: acts.make_permanent(
@@ -321,7 +315,7 @@ class LibvirtDriver:
         self, instance: Instance, migrate_data: LiveMigrateData
     ) -> None:
         """See `ComputeDriver`."""
-        copied = _ours(migrate_data).disks_to_copy
+        copied = ours(migrate_data).disks_to_copy
         copied_away = [disk.path for disk in instance.disks if disk.device in copied]
 
         def clean_up(libvirt: Libvirt) -> str:
@@ -338,7 +332,7 @@ class LibvirtDriver:
         self, instance: Instance, migrate_data: LiveMigrateData, twin: TwinName
     ) -> str:
         """See `ComputeDriver`."""
-        return await self._rehearsals.depart(instance.uuid, _ours(migrate_data), twin)
+        return await self._rehearsals.depart(instance.uuid, ours(migrate_data), twin)
 
     async def rehearse_arrival(self, definition: str, twin: TwinName) -> None:
         """See `ComputeDriver`."""
@@ -391,9 +385,3 @@ class LibvirtDriver:
         seen = await self._connection.call(doing, act, key=key, timeout_s=timeout_s)
         if seen:
             raise Refused(reason(Code.HYPERVISOR_ERROR, host=self._host, doing=doing, problem=seen))
-
-
-def _ours(migrate_data: LiveMigrateData) -> LibvirtLiveMigrateData:
-    if isinstance(migrate_data, LibvirtLiveMigrateData):
-        return migrate_data
-    raise AssertionError(f"not an agreement between libvirt hosts: {migrate_data!r}")

@@ -137,6 +137,17 @@ def _volume_at(libvirt: Libvirt, path: str) -> Iterator[Volume | None]:
             own.destroy()  # the pool, not what is in it
 
 
+def spare_files(libvirt: Libvirt, folders: Sequence[str]) -> tuple[str, ...]:
+    """The files in these folders' pools that no guest here uses. They are listed first: one that a
+    guest takes meanwhile is not spare.
+    """
+    refresh_pools(libvirt, folders)
+    pools = (pool_on(libvirt, folder) for folder in sorted(set(folders)))
+    lists = (or_none(pool.listAllVolumes, also=BUSY_POOL) for pool in pools if pool is not None)
+    paths = {or_none(volume.path) for volumes in lists for volume in volumes or []}
+    return tuple(sorted({path for path in paths if path} - paths_in_use(libvirt)))
+
+
 def paths_in_use(libvirt: Libvirt) -> frozenset[str]:
     """Every file that a guest of this host has as a disk, now or after its next boot."""
     used: set[str] = set()

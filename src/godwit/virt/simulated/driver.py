@@ -67,6 +67,13 @@ class SimulatedDriver:
         async with self._fleet.calling(self._host, "guests"):
             return tuple(half.as_guest() for half in self._fleet.halves(self._host))
 
+    async def spare_files(self) -> tuple[str, ...]:
+        """See `ComputeDriver`. There are none but those that a test has left."""
+        async with self._fleet.calling(self._host, "spare_files"):
+            halves = self._fleet.halves(self._host)
+            used = {disk.path for half in halves for disk in half.guest.disks}
+            return tuple(sorted(self._fleet.files(self._host) - used))
+
     async def changes(self) -> AsyncIterator[None]:
         """See `ComputeDriver`."""
         while True:

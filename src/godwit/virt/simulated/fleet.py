@@ -6,7 +6,7 @@ made to hang.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -28,6 +28,8 @@ class _Host:
     halves: dict[InstanceUuid, Half] = field(default_factory=dict)
     prepared: set[InstanceUuid] = field(default_factory=set)
     """Guests that room was made for and not yet given back."""
+    files: set[str] = field(default_factory=set)
+    """On a storage of its own."""
     refusals: tuple[Reason, ...] = ()
     powered: bool = True
     reachable: bool = True
@@ -154,6 +156,14 @@ class SimulatedFleet:
     def give_room_back(self, host: HostName, uuid: InstanceUuid) -> None:
         """The room at `host` is given back or has become the guest's own."""
         self._hosts[host].prepared.discard(uuid)
+
+    def add_file(self, host: HostName, path: str) -> None:
+        """There is a file on a storage of `host`'s own."""
+        self._hosts[host].files.add(path)
+
+    def files(self, host: HostName) -> Set[str]:
+        """What is on `host`'s own storage, used or not."""
+        return self._hosts[host].files
 
     async def next_change(self, host: HostName) -> None:
         """Returns when something at `host` has changed since the last return."""

@@ -193,6 +193,13 @@ class FakePool:
     def storageVolLookupByName(self, name: str) -> FakeVolume:  # noqa: N802
         return self.host.storageVolLookupByPath(f"{self.folder}/{name}")
 
+    def listAllVolumes(self, flags: int = 0) -> list[FakeVolume]:  # noqa: N802
+        return [
+            volume
+            for path, volume in self.host.files.items()
+            if path.rpartition("/")[0] == self.folder
+        ]
+
     def refresh(self, flags: int = 0) -> int:
         return 0
 

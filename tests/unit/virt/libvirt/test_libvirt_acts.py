@@ -250,6 +250,18 @@ def test_a_file_that_any_guest_has_as_its_disk_is_not_deleted(has: dict[str, Any
     assert IMAGE.path in host.files
 
 
+def test_the_files_in_a_folder_that_no_guest_has_as_its_disk_are_spare() -> None:
+    host = FakeLibvirt()
+    host.add_pool("/srv/local")
+    host.add_pool("/srv/shared")
+    names = ("left", "disk", "base", "later")
+    for path in (*(f"/srv/local/{name}" for name in names), "/srv/shared/other"):
+        host.files[path] = FakeVolume(host, path, MIB)
+    host.add("one", (State.RUNNING, 1), disks=("/srv/local/disk</srv/local/base",))
+    host.add("two", (State.SHUTOFF, 0), disks_of_next_boot=("/srv/local/later",))
+    assert volumes.spare_files(real(host), ["/srv/local", "/srv/none"]) == ("/srv/local/left",)
+
+
 @pytest.mark.parametrize(
     ("pool", "volume", "path"),
     [
