@@ -151,8 +151,10 @@ async def request_spec(
 async def autostart_owed(world: World, facts: LiveMigrationFacts) -> bool:
     """Did an earlier migration of this guest clear the flag at the source, and is its undo owed?"""
     for debt in await world.queries.debts():
+        if not debt.undo or debt.where != facts.source.name:
+            continue
         story = await world.queries.story(debt.story_uuid)
-        if story is None or not debt.undo or debt.where != facts.source.name:
+        if story is None:
             continue
         earlier = facts_of(story)
         agreed = earlier.migrate_data
