@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from godwit.conductor.roll_call import look_for_guest, shows_of
 from godwit.conductor.world import World
 from godwit.model.audit import Alarm, Evidence, Mismatch
 from godwit.model.errors import Conflict, GodwitError
@@ -19,7 +20,6 @@ from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Instance
 from godwit.model.reasons import Code, reason
 from godwit.model.whereis import Shows
-from godwit.rpc.compute import LookForGuest
 from godwit.runtime.clock import iso
 from godwit.servicegroup import is_up
 
@@ -115,21 +115,8 @@ async def _look_whether_it_is_over(world: World, known: Alarm) -> None:
 async def _look(
     world: World, uuid: InstanceUuid, hosts: tuple[HostName, ...]
 ) -> Mapping[HostName, Shows]:
-    async with asyncio.TaskGroup() as tasks:
-        looks = {
-            host: tasks.create_task(_shows(world, uuid, host), name=f"look at {host}")
-            for host in hosts
-        }
-    return {host: look.result() for host, look in looks.items()}
-
-
-async def _shows(world: World, uuid: InstanceUuid, host: HostName) -> Shows:
-    try:
-        here = await world.compute(host).look_for_guest(LookForGuest(instance_uuid=uuid))
-    except GodwitError as error:
-        is_down = error.reason.code is Code.HOST_CONFIRMED_DOWN
-        return Shows.NO_POWER if is_down else Shows.UNREACHABLE
-    return here.shows
+    responses = await look_for_guest(world, uuid, hosts)
+    return {host: shows_of(response) for host, response in responses.items()}
 
 
 def _runs_twice(shows: Mapping[HostName, Shows]) -> bool:

@@ -12,18 +12,15 @@ from msgspec.structs import replace
 
 from godwit.conductor.alarms import alarm
 from godwit.conductor.disagreements import disagreements, lasting
+from godwit.conductor.roll_call import Response, ask_each
 from godwit.conductor.world import World
 from godwit.model.audit import RECORD, Action, Audit, Disagreement, Evidence, Stock
-from godwit.model.errors import GodwitError
 from godwit.model.host import Host, HostReport
 from godwit.model.ids import HostName, InstanceUuid
-from godwit.model.reasons import Code
 from godwit.rpc.compute import TakeStock
 from godwit.rpc.conductor import AskAudit
 from godwit.runtime.clock import iso
 
-AT_ONCE_MAX: Final = 64
-"""So many hosts are asked at the same time; a silent one holds its place for its time-out."""
 AGAIN_S: Final = 3.0
 """So long after the first look is the second: what was under way between two hosts has arrived."""
 
@@ -97,23 +94,15 @@ async def _look(world: World, hosts: Sequence[Host]) -> _Look:
 
 
 async def _stocks(world: World, hosts: Sequence[Host]) -> tuple[Stock, ...]:
-    gate = asyncio.Semaphore(AT_ONCE_MAX)
-    async with asyncio.TaskGroup() as tasks:
-        looks = [
-            tasks.create_task(_stock_of(world, host.name, gate), name=f"stock of {host.name}")
-            for host in hosts
-        ]
-    return tuple(look.result() for look in looks)
+    names = [host.name for host in hosts]
+    responses = await ask_each(world, names, lambda compute: compute.take_stock(TakeStock()))
+    return tuple(_stock_of(host, response) for host, response in responses.items())
 
 
-async def _stock_of(world: World, host: HostName, gate: asyncio.Semaphore) -> Stock:
-    async with gate:
-        try:
-            stock = await world.compute(host).take_stock(TakeStock())
-        except GodwitError as error:
-            is_down = error.reason.code is Code.HOST_CONFIRMED_DOWN
-            stock = Stock(host=host, trouble=error.reason.words, without_power=is_down)
-    return replace(stock, seen_at=iso(world.clock.now_s()))
+def _stock_of(host: HostName, response: Response[Stock]) -> Stock:
+    down = response.without_power
+    silent = Stock(host=host, trouble=response.words, without_power=down)
+    return replace(response.answer or silent, seen_at=response.at)
 
 
 async def _take_reports(found: Sequence[Disagreement], looked: _Look, take: Take) -> None:

@@ -4,7 +4,6 @@ What alarms is said only after a second look at all that answered, with the reco
 between: a guest that moves may be seen twice, or missed, by looks of different moments.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -13,13 +12,12 @@ from msgspec.structs import replace
 from godwit.conductor.alarms import alarm
 from godwit.conductor.discovery import Heard
 from godwit.conductor.requests import known_server
+from godwit.conductor.roll_call import Response, look_for_guest, shows_of
 from godwit.conductor.world import World
 from godwit.model.audit import Evidence, Mismatch
-from godwit.model.errors import GodwitError
 from godwit.model.host import Host
 from godwit.model.ids import HostName, InstanceUuid
 from godwit.model.instance import Instance
-from godwit.model.reasons import Code
 from godwit.model.whereis import (
     ALARMING,
     HostShows,
@@ -31,12 +29,10 @@ from godwit.model.whereis import (
     holders,
     shown,
 )
-from godwit.rpc.compute import LookForGuest
+from godwit.rpc.compute import GuestHere
 from godwit.rpc.conductor import FindServer
 from godwit.runtime.clock import iso
 
-AT_ONCE_MAX: Final = 64
-"""So many hosts are asked at the same time; a silent one holds its place for its time-out."""
 LOOKS_MAX: Final = 3
 """Then what was seen last is told without an alarm: the guest keeps moving."""
 
@@ -90,30 +86,16 @@ async def _look(
     again.
     """
     silent = {each.host: each for each in before if each.shows is Shows.UNREACHABLE}
-    gate = asyncio.Semaphore(AT_ONCE_MAX)
-    async with asyncio.TaskGroup() as tasks:
-        looks = [
-            tasks.create_task(_look_at(world, uuid, host, gate), name=f"look at {host.name}")
-            for host in hosts
-            if host.name not in silent
-        ]
-    seen = silent | {each.host: each for each in (look.result() for look in looks)}
+    asked = {host.name: host for host in hosts if host.name not in silent}
+    responses = await look_for_guest(world, uuid, asked)
+    seen = silent | {name: _shown(asked[name], each) for name, each in responses.items()}
     return tuple(seen[name] for name in sorted(seen))
 
 
-async def _look_at(
-    world: World, uuid: InstanceUuid, host: Host, gate: asyncio.Semaphore
-) -> HostShows:
+def _shown(host: Host, response: Response[GuestHere]) -> HostShows:
     heard_at = iso(host.heard_at_s) if host.heard_at_s else ""
-    async with gate:
-        try:
-            here = await world.compute(host.name).look_for_guest(LookForGuest(instance_uuid=uuid))
-        except GodwitError as error:
-            is_down = error.reason.code is Code.HOST_CONFIRMED_DOWN
-            shows = Shows.NO_POWER if is_down else Shows.UNREACHABLE
-            words = error.reason.words
-            return HostShows(host=host.name, shows=shows, words=words, heard_at=heard_at)
-    return HostShows(host=host.name, shows=here.shows, heard_at=heard_at)
+    shows = shows_of(response)
+    return HostShows(host=host.name, shows=shows, words=response.words, heard_at=heard_at)
 
 
 def _with_last(seen: HostShows, heard: Heard | None, uuid: InstanceUuid) -> HostShows:
