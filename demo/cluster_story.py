@@ -22,6 +22,7 @@ from demo.real import (
     moved,
     row_of,
     say,
+    silence_of,
     start_guests,
     until,
     verdict,
@@ -77,7 +78,7 @@ def while_its_conductor_dies(cluster: Cluster, beats: Heartbeats, guest: str, to
     cluster.godwit("migration", "show", uuid)
     killed.start()
     beats.wait(guest, to)
-    return row_of(cluster, beats, guest, began_s)
+    return row_of(cluster, beats, guest, silence_of(beats, guest, began_s))
 
 
 def while_everything_dies(cluster: Cluster, beats: Heartbeats, guest: str, to: str) -> Row:
@@ -92,13 +93,14 @@ def while_everything_dies(cluster: Cluster, beats: Heartbeats, guest: str, to: s
     beats.wait(guest, to, timeout_s=WAIT_LIMIT_S)
     print(f"{guest} beats at {to}; nobody is in charge for another {QUIET_AFTER_COPY_S:.0f} s")
     time.sleep(QUIET_AFTER_COPY_S)
+    silence = silence_of(beats, guest, began_s)
     cluster.postgres.start()
     cluster.start()
     until("every host has reported again", lambda: cluster.silent_s() < QUIET_AFTER_COPY_S)
     print("everything is back")
     until("the story has ended", lambda: is_final(cluster, uuid))
     cluster.godwit("migration", "show", uuid)
-    return row_of(cluster, beats, guest, began_s)
+    return row_of(cluster, beats, guest, silence)
 
 
 def begun(cluster: Cluster, guest: str, to: str) -> str:

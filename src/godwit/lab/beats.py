@@ -9,13 +9,15 @@ that is said about them is said here.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
 # Before either may stand the beginning of a line whose guest was killed while it printed it.
 BEAT: Final = re.compile(r".*beat (\S+) (\d+) (\d+) (\d+) (OK|BAD .+)")
+NOTICED_S: Final = 0.1
+"""Five beats."""
 BOOT: Final = re.compile(r".*boot (\S+) pages=\d+")
 
 
@@ -131,8 +133,40 @@ def parse_beat(text: str, *, host: str, seen_s: float) -> Beat | None:
 
 def longest_gap(beats: Sequence[Beat]) -> Gap | None:
     """The longest time between two neighbours; None with fewer than two beats."""
-    gaps = (Gap(after.seen_s - before.seen_s, before, after) for before, after in pairwise(beats))
-    return max(gaps, key=lambda gap: gap.length_s, default=None)
+    return max(_gaps(beats), key=lambda gap: gap.length_s, default=None)
+
+
+def longest_own_gap_s(beats: Sequence[Beat], bystanders: Sequence[Sequence[Beat]]) -> float:
+    """The longest silence of a guest, less the time for which a bystander was silent, too.
+
+    The bystanders' beats, a sequence each, are of guests that nothing was done to. A box that is
+    short of CPU lets its guests stand still, and whoever reads them: that is no part of a move.
+    Silences of `NOTICED_S` and less are not shared: that is how long beats are apart anyway.
+    """
+    stalls = [list(_noticed(each)) for each in bystanders]
+    own = (
+        gap.length_s - max((_shared_s(gap, those) for those in stalls), default=0.0)
+        for gap in _gaps(beats)
+    )
+    return max(own, default=0.0)
+
+
+def _gaps(beats: Sequence[Beat]) -> Iterator[Gap]:
+    return (Gap(after.seen_s - before.seen_s, before, after) for before, after in pairwise(beats))
+
+
+def _noticed(beats: Sequence[Beat]) -> Iterator[Gap]:
+    return (gap for gap in _gaps(beats) if gap.length_s > NOTICED_S)
+
+
+def _shared_s(gap: Gap, stalls: Sequence[Gap]) -> float:
+    return sum(
+        max(
+            0.0,
+            min(gap.after.seen_s, stall.after.seen_s) - max(gap.before.seen_s, stall.before.seen_s),
+        )
+        for stall in stalls
+    )
 
 
 def violations_of_running_once(beats: Sequence[Beat]) -> list[str]:

@@ -15,7 +15,15 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, Final, Self
 
-from godwit.lab.beats import Beat, Gap, Piece, Transcript, longest_gap, violations_of_running_once
+from godwit.lab.beats import (
+    Beat,
+    Gap,
+    Piece,
+    Transcript,
+    longest_gap,
+    longest_own_gap_s,
+    violations_of_running_once,
+)
 from godwit.lab.errors import LabError
 from godwit.lab.lab import Lab
 
@@ -107,6 +115,19 @@ class Heartbeats:
         if gap is None:
             raise LabError(f"{guest} has fewer than two heartbeats to measure between")
         return gap.length_s
+
+    def longest_own_gap_s(self, guest: str, since_s: float = 0.0) -> float:
+        """The length of `longest_gap`, less what guests that stayed where they are were silent for
+        at the same time; 0 with fewer than two beats.
+        """
+        stayed = [
+            other
+            for other in self._guests
+            if other != guest and len(self.hosts_of(other, since_s)) == 1
+        ]
+        return longest_own_gap_s(
+            self.beats(guest, since_s), [self.beats(other, since_s) for other in stayed]
+        )
 
     def hosts_of(self, guest: str, since_s: float = 0.0) -> list[str]:
         """The hosts the guest beat on, in the order it came to them, each time it came."""

@@ -11,6 +11,7 @@ from godwit.lab.beats import (
     Piece,
     Transcript,
     longest_gap,
+    longest_own_gap_s,
     parse_beat,
     violations_of_running_once,
 )
@@ -104,6 +105,45 @@ def test_the_longest_gap_is_between_neighbours_and_says_where() -> None:
 
 def test_one_beat_has_no_gap() -> None:
     assert longest_gap([beat(1, 1.0)]) is None
+
+
+def silent(*times: tuple[float, float], until_s: float = 8.0) -> list[Beat]:
+    """A beat each 20 ms but for these times."""
+    moments = [number * 0.02 for number in range(int(until_s / 0.02))]
+    heard = [at_s for at_s in moments if not any(a < at_s < b for a, b in times)]
+    return [beat(number, at_s) for number, at_s in enumerate(heard, 1)]
+
+
+def test_a_silence_that_a_guest_which_stayed_has_beaten_through_is_its_own() -> None:
+    moved = silent((3.0, 4.0))
+    assert longest_own_gap_s(moved, [silent(), silent((6.0, 8.0))]) == pytest.approx(1.0, abs=0.03)
+    assert longest_own_gap_s(moved, []) == pytest.approx(1.0, abs=0.03)
+
+
+def test_a_silence_of_all_guests_is_no_part_of_a_move() -> None:
+    moved, stayed = silent((3.0, 3.3), (5.0, 6.2)), silent((5.0, 6.1))
+    assert longest_own_gap_s(moved, [stayed]) == pytest.approx(0.3, abs=0.03)
+    assert longest_own_gap_s(moved, [silent(), stayed]) == pytest.approx(0.3, abs=0.03)
+
+
+def test_of_a_silence_only_what_another_guest_shares_is_taken_off() -> None:
+    moved, stayed = silent((3.0, 5.0)), silent((2.0, 3.5), (4.5, 7.0))
+    assert longest_own_gap_s(moved, [stayed]) == pytest.approx(1.0, abs=0.05)
+
+
+@given(st.floats(0.0, 1.0), st.floats(0.0, 0.5))
+def test_only_a_bystander_that_is_silent_takes_anything_off_and_never_too_much(
+    from_s: float, for_s: float
+) -> None:
+    moved = silent((from_s, from_s + for_s), until_s=2.0)
+    gap = longest_gap(moved)
+    assert gap is not None
+    assert longest_own_gap_s(moved, [silent(until_s=2.0)]) == gap.length_s
+    assert 0.0 <= longest_own_gap_s(moved, [moved]) <= gap.length_s
+
+
+def test_one_beat_has_no_silence_of_its_own() -> None:
+    assert longest_own_gap_s([beat(1, 1.0)], [silent()]) == 0.0
 
 
 @given(st.integers(0, 20))
