@@ -29,6 +29,7 @@ from godwit.model.ids import HostName, MigrationUuid
 from godwit.model.instance import PowerState
 from godwit.model.migration import Migration, MigrationStatus
 from godwit.model.reasons import Code
+from godwit.model.sighting import SourceSighting, SourceWord
 from godwit.model.whereis import Place, Shows
 from godwit.rpc.compute import ComputeRpc
 from godwit.rpc.conductor import AskAudit, ConfirmPower, FindServer
@@ -270,6 +271,31 @@ def test_a_whole_guest_is_not_removed_on_a_mistaken_word_about_its_source() -> N
             assert left.state is HalfState.ARRIVED
             assert house.fleet.violations() == ()
             assert B in {debt.where for debt in await house.store.queries.debts()}
+
+    run(story())
+
+
+def test_the_room_is_given_back_once_a_source_that_lived_shows_that_its_guest_never_left() -> None:
+    async def story() -> None:
+        slow = host_settings(transfer_s=100.0)
+        async with a_house(hosts=dict.fromkeys((A, B, C), slow)) as house:
+            house.fleet.break_transfer(GUEST, TransferFault.FAILS_MID_COPY)
+            uuid = (await house.ask(host=B)).uuid
+            await house.until(uuid, lambda move: move.status is S.RUNNING)
+            await cut_off(house, A)
+            await house.until(uuid, person_is_needed)
+            await confirm(house, A)
+            assert (await house.end_of(uuid)).status is S.FAILED
+            await asyncio.sleep(300)
+            assert house.fleet.is_prepared(B, GUEST)
+            kept = SourceSighting(word=SourceWord.KEPT, seen="runs, last copy failed")
+            house.wires[A].says["sight_source"] = kept  # as QEMU tells as long as it lives
+            house.wires[A].unheard.clear()
+            house.silent.discard(A)
+            await confirm(house, A, is_down=False)
+            await house.all_paid()
+            assert not house.fleet.is_prepared(B, GUEST)
+            await house.assert_sound(again=False)
 
     run(story())
 

@@ -42,8 +42,9 @@ class LiveMigrationFacts(msgspec.Struct, frozen=True, kw_only=True):
     started: bool = False
     """The source has said that the transfer was started there: its evidence must be there, too."""
     may_have_run_there: bool = False
-    """The guest was seen to run at the destination, or to have left for it; or nobody could see
-    that it has not."""
+    """The guest was seen to run at the destination, or to have left for it."""
+    source_by_word: bool = False
+    """Of the source was known only that it has no power, as a person says: it may have sent on."""
     end: GuestEnd | None = None
     """How the guest has ended, where that was seen at the pivot: at the destination if the story
     goes on, else at the source."""

@@ -34,7 +34,7 @@ async def far_half(context: Telling) -> FarHalf:
         return FarHalf.IS_THE_GUEST
     if context.facts.may_have_run_there:
         return FarHalf.MAY_BE_THE_GUEST
-    if await decision_of(context) is not None:
+    if context.facts.source_by_word or await decision_of(context) is not None:
         proven = await _the_source_gave_up(context)
     else:  # an undo at once rests on the verdict; a late one on a host that shows the guest
         proven = not is_late or (
@@ -50,7 +50,8 @@ async def is_over(context: Telling) -> bool:
 
 
 async def _the_source_gave_up(context: Telling) -> bool:
-    """A person's word does not tell what was written at the destination. That this very QEMU gave
+    """A person's word does not tell what was written at the destination, nor that the source has
+    sent no more. That this very QEMU gave
     this very transfer up does: a guest that was started anew says nothing of it.
     """
     source = await sight_source(context)

@@ -187,9 +187,8 @@ async def undo(context: Telling, seen: Seen) -> Outcome:
     abort = await context.world.store.abort_request(context.story_uuid)
     source = seen.told_source
     why = why_it_did_not_happen(source, context.facts.result, abort=abort, failure=context.failure)
-    may_have_run = context.facts.may_have_run_there or seen.source_by_word_alone
-    facts = replace(context.facts, end=source.end, may_have_run_there=may_have_run)
-    return DidNotHappen(why, facts=facts)
+    by_word = context.facts.source_by_word or seen.source_by_word_alone
+    return DidNotHappen(why, facts=replace(context.facts, end=source.end, source_by_word=by_word))
 
 
 async def forward(context: Telling, seen: Seen) -> Outcome:
