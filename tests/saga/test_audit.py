@@ -22,6 +22,7 @@ from tests.saga.house import (
     host_settings,
 )
 
+from godwit.conductor.audit import LOOKS_MAX
 from godwit.conductor.audit import audit as look
 from godwit.model.audit import Action, Audit, Mismatch
 from godwit.model.host import HostReport
@@ -97,8 +98,25 @@ def test_a_move_that_begins_while_the_hosts_are_asked_has_left_no_half() -> None
         found = await house.conductor.manager.audit(AskAudit(asked=ASKED))
         assert kinds(found) == []
         house.wires[B].first = None
-        assert house.wires[B].heard.count("take_stock") == 1, "one look was enough"
+        assert house.wires[B].heard.count("take_stock") == LOOKS_MAX
         await asyncio.sleep(10)
+
+    in_a_house(claim)
+
+
+def test_an_alarm_is_not_missed_because_a_report_tells_of_it_between_two_looks() -> None:
+    async def claim(house: House) -> None:
+        await asyncio.sleep(60)
+        house.fleet.destroy(A, GUEST)
+        written = Writes(update(instances).values(updated_at="2026-01-02T03:04:05.000006"))
+
+        async def write_meanwhile(call: str) -> None:
+            if call == "take_stock" and "take_stock" not in house.wires[B].heard:
+                await break_it(house, written)
+
+        house.wires[B].first = write_meanwhile
+        found = await house.conductor.manager.audit(AskAudit(asked=ASKED))
+        assert kinds(found) == [(M.NOWHERE, False)]
 
     in_a_house(claim)
 
