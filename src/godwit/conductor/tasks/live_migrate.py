@@ -85,17 +85,18 @@ async def rollback_at_destination(context: Telling) -> None:
 
 
 async def rollback_at_source(context: Telling) -> None:
-    """Undo: the guest stays; the source puts back what the transfer cleared. Not for one that is
-    elsewhere since by another way: the next boot of the source would start a second one.
+    """Undo: the guest stays; the source puts back what the transfer cleared. Not autostart for one
+    that is elsewhere since by another way: the next boot of the source would start a second one.
     """
     if await said_to_be_lost(context):
         return
+    ask = move(context)
     if await is_over(context):
         instance = await context.world.queries.instance(context.facts.instance.uuid)
         if instance is None or instance.host != at_source(context.facts):
-            return
+            ask = replace(ask, migrate_data=replace(ask.migrate_data, autostart=False))
     source = context.world.compute(at_source(context.facts))
-    await source.rollback_live_migration_at_source(move(context))
+    await source.rollback_live_migration_at_source(ask)
 
 
 async def record_new_host(context: Telling) -> Told:
