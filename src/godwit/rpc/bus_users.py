@@ -14,6 +14,7 @@ from godwit.rpc.envelope import PAGES_MAX
 
 REPLIES_WITHIN: Final = "10m"
 """Longer than any call may take. So long the one who was asked may answer, and nobody else."""
+ANSWERS: Final = f'        allow_responses: {{ max: {PAGES_MAX}, expires: "{REPLIES_WITHIN}" }},'
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,10 @@ class BusUser:
     """Public."""
     publish: tuple[str, ...] = ()
     subscribe: tuple[str, ...] = ()
+    answers_whom_it_was_asked_by: bool = True
+    """And nobody else; kept by the server, which remembers every question for `REPLIES_WITHIN`, and
+    from the 4,096th on goes through all of them at each further one.
+    """
 
 
 def of_host(host: HostName, key: str) -> BusUser:
@@ -42,10 +47,17 @@ def of_host(host: HostName, key: str) -> BusUser:
 
 
 def of_conductors(key: str) -> BusUser:
-    """Every conductor, and `godwit serve`."""
+    """Every conductor, and `godwit serve`. They are asked by every host, all the time, and trusted
+    by all: they may answer anybody.
+    """
     every_agent = agent_of(HostName(">")).subject
-    subscribe = (f"{CONDUCTORS.subject}.>", inbox_of(key))
-    return BusUser("conductors", key, publish=(every_agent,), subscribe=subscribe)
+    return BusUser(
+        "conductors",
+        key,
+        publish=(every_agent, f"{INBOXES}>"),
+        subscribe=(f"{CONDUCTORS.subject}.>", inbox_of(key)),
+        answers_whom_it_was_asked_by=False,
+    )
 
 
 def of_apis(key: str) -> BusUser:
@@ -69,7 +81,8 @@ def server_part(users: Iterable[BusUser]) -> str:
             f"    {{ nkey: {user.key}, permissions: {{",
             f"        publish: {{ allow: {_listed(user.publish)} }},",
             f"        subscribe: {{ allow: {_listed(user.subscribe)} }},",
-            f'        allow_responses: {{ max: {PAGES_MAX}, expires: "{REPLIES_WITHIN}" }} }} }},',
+            *([ANSWERS] if user.answers_whom_it_was_asked_by else []),
+            "    } },",
         ]
     return "\n".join([*lines, "  ]", "}", ""])
 
