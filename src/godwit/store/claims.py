@@ -25,12 +25,6 @@ HAS = Reads(select(allocations.c.host).where(_of, _at), HostName)
 PUT = Writes(insert(allocations), "consumer", "host", "vcpus", "memory_mib")
 DROP = Writes(delete(allocations).where(_of))
 DROP_AT = Writes(delete(allocations).where(_of, _at))
-DROP_ALL_BUT_HERE = Writes(
-    delete(allocations).where(
-        _of & (allocations.c.host != bindparam("at"))
-        | (allocations.c.consumer == bindparam("also"))
-    )
-)
 DROP_ELSEWHERE = Writes(delete(allocations).where(_of, allocations.c.host != bindparam("at")))
 HAND_OVER = Writes(update(allocations).where(_of, _at), "consumer")
 USED = Reads(
@@ -41,6 +35,49 @@ USED = Reads(
     Usage,
 )
 
+UNDER_WAY = and_(*(migrations.c.status != each for each in sorted(FINAL)))
+_its_server = (
+    select(migrations.c.instance_uuid).where(migrations.c.uuid == bindparam("of")).scalar_subquery()
+)
+_its_home = select(instances.c.host).where(instances.c.uuid == _its_server).scalar_subquery()
+_its_source = (
+    select(migrations.c.source_compute)
+    .where(migrations.c.uuid == bindparam("of"))
+    .scalar_subquery()
+)
+_mine = allocations.alias("mine")
+HOLD_SOURCE = Writes(
+    update(allocations)
+    .where(
+        allocations.c.consumer
+        == select(migrations.c.instance_uuid)
+        .where(migrations.c.uuid == bindparam("of"), UNDER_WAY)
+        .scalar_subquery(),
+        allocations.c.host == _its_source,
+        ~select(_mine.c.host)
+        .where(_mine.c.consumer == bindparam("of"), _mine.c.host == _its_source)
+        .exists(),
+    )
+    .values(consumer=bindparam("of"))
+)
+_there = allocations.alias("there")
+PUT_AT_HOME = Writes(
+    insert(allocations).from_select(
+        ["consumer", "host", "vcpus", "memory_mib"],
+        select(instances.c.uuid, instances.c.host, instances.c.vcpus, instances.c.memory_mib).where(
+            instances.c.uuid == _its_server,
+            ~select(_there.c.host)
+            .where(_there.c.consumer == instances.c.uuid, _there.c.host == instances.c.host)
+            .exists(),
+        ),
+    )
+)
+DROP_ALL_ELSE = Writes(
+    delete(allocations).where(
+        (allocations.c.consumer == _its_server) & (allocations.c.host != _its_home) | _of
+    )
+)
+
 _at_home = (allocations.c.consumer == instances.c.uuid) & (allocations.c.host == instances.c.host)
 _arriving = (allocations.c.consumer == migrations.c.instance_uuid) & (
     allocations.c.host != migrations.c.source_compute
@@ -48,7 +85,6 @@ _arriving = (allocations.c.consumer == migrations.c.instance_uuid) & (
 _leaving = (allocations.c.consumer == migrations.c.uuid) & (
     allocations.c.host == migrations.c.source_compute
 )
-UNDER_WAY = and_(*(migrations.c.status != each for each in sorted(FINAL)))
 IS_STRAY = (
     ~select(instances.c.uuid).where(_at_home).exists(),
     ~select(migrations.c.uuid).where(UNDER_WAY, _arriving | _leaving).exists(),
@@ -73,13 +109,17 @@ def share_of(instance: Instance) -> Share:
 
 
 def claim(
-    connection: Connection, instance: Instance, host: HostName, needs: Needs
+    connection: Connection, server: InstanceUuid, host: HostName, needs: Needs
 ) -> Reason | None:
-    """Take what is needed at `host` for the server, or say why it does not fit."""
+    """Take what is needed at `host` for a server that has no claim there, or say why it does not
+    fit.
+    """
     LOCK_HOST.hold(connection, at=host)
-    refusal = _does_not_fit(connection, instance, host, needs)
+    refusal = _does_not_fit(connection, host, needs)
     if refusal is None:
-        put(connection, instance.uuid, host, Share(needs.vcpus, needs.memory_mib))
+        PUT.run(
+            connection, consumer=server, host=host, vcpus=needs.vcpus, memory_mib=needs.memory_mib
+        )
     return refusal
 
 
@@ -121,18 +161,31 @@ def hand_over(
     taker: InstanceUuid | MigrationUuid,
 ) -> bool:
     """The giver's claim at `host` becomes the taker's. False if there was none."""
-    if not _has(connection, giver, host):
+    if not has(connection, giver, host):
         return False
     drop(connection, taker, host)
     HAND_OVER.run(connection, of=giver, at=host, consumer=taker)
     return True
 
 
-def only_at(connection: Connection, instance: Instance, migration: MigrationUuid) -> None:
-    """The server has its claim where it is, nowhere else, and the migration has none."""
-    if not _has(connection, instance.uuid, instance.host):
-        put(connection, instance.uuid, instance.host, share_of(instance))
-    DROP_ALL_BUT_HERE.run(connection, of=instance.uuid, at=instance.host, also=migration)
+def hold_source(connection: Connection, migration: MigrationUuid) -> bool:
+    """The server's claim where the migration takes it away becomes the migration's. False if there
+    is none, or the migration has one, or is over.
+    """
+    return HOLD_SOURCE.run(connection, of=migration) > 0
+
+
+def has(connection: Connection, consumer: InstanceUuid | MigrationUuid, host: HostName) -> bool:
+    """Has the consumer a claim there?"""
+    return HAS.first(connection, of=consumer, at=host) is not None
+
+
+def only_at_home(connection: Connection, migration: MigrationUuid) -> None:
+    """The server of the migration has its claim where it is, nowhere else, and the migration has
+    none.
+    """
+    PUT_AT_HOME.run(connection, of=migration)
+    DROP_ALL_ELSE.run(connection, of=migration)
 
 
 def used(connection: Connection, host: HostName) -> Usage:
@@ -149,9 +202,7 @@ def leaks(connection: Connection) -> tuple[str, ...]:
     return STRAY.all(connection)
 
 
-def _does_not_fit(
-    connection: Connection, instance: Instance, host: HostName, needs: Needs
-) -> Reason | None:
+def _does_not_fit(connection: Connection, host: HostName, needs: Needs) -> Reason | None:
     there = used(connection, host)
     free_mib = needs.memory_max_mib - there.memory_mib
     if needs.memory_mib > free_mib:
@@ -162,7 +213,7 @@ def _does_not_fit(
     if needs.vcpus > free:
         return reason(Code.NOT_ENOUGH_VCPUS, host=host, free=free, needed=needs.vcpus)
     if needs.group_members_barred and _barred(connection, host, needs.group_members_barred):
-        return reason(Code.ANTI_AFFINITY_VIOLATED, host=host, group=instance.group or "?")
+        return reason(Code.ANTI_AFFINITY_VIOLATED, host=host, group=needs.group)
     return None
 
 
@@ -173,7 +224,3 @@ def _barred(connection: Connection, host: HostName, members: tuple[InstanceUuid,
         allocations.c.consumer.in_(members), allocations.c.host == host
     )
     return Reads(there.union(coming), str).first(connection) is not None
-
-
-def _has(connection: Connection, consumer: InstanceUuid | MigrationUuid, host: HostName) -> bool:
-    return HAS.first(connection, of=consumer, at=host) is not None

@@ -87,6 +87,8 @@ class Needs:
     """The host's memory less what it reserves for itself."""
     group_members_barred: tuple[InstanceUuid, ...] = field(default=())
     """Anti-affinity: the claim fails if one of these is on the host, or on its way to it."""
+    group: str = "?"
+    """Their group, for people."""
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,17 @@ final it takes nothing and drops nothing: the server may belong to a later one b
 """
 
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import cache
 
 from msgspec import structs
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from godwit.model.errors import Conflict, NotFound, Superseded
 from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
 from godwit.model.instance import Instance, TaskState
 from godwit.model.migration import (
     FINAL,
+    MAY_FOLLOW,
     Migration,
     MigrationStatus,
     advance,
@@ -24,15 +25,14 @@ from godwit.model.migration import (
 from godwit.model.progress import Progress
 from godwit.model.reasons import Code, Reason, reason
 from godwit.model.steering import Steering
-from godwit.saga.log import Recorded, Story
+from godwit.saga.log import Story
 from godwit.store import claims, servers, slots, stories
-from godwit.store.interface import Ending, Fence, HoldSource, MigrationChanges, Needs, NewHost
+from godwit.store.interface import Fence, MigrationChanges, Needs
 from godwit.store.statements import Connection, Reads, Writes
 from godwit.store.tables import decisions, migrations
 from godwit.store.tables import stories as stories_table
 
 S = MigrationStatus
-M = TypeVar("M", "Migration", "Standing")
 
 FIELDS = Migration.__struct_fields__
 LASTING = ("id", "uuid", "instance_uuid")
@@ -54,7 +54,7 @@ class Standing:
 
 _this = migrations.c.uuid == bindparam("key")
 
-STANDING = Reads(
+_standing = (
     select(
         migrations.c.uuid,
         migrations.c.instance_uuid,
@@ -62,10 +62,15 @@ STANDING = Reads(
         migrations.c.status,
         stories_table.c.generation,
     )
-    .join(stories_table, stories_table.c.uuid == migrations.c.uuid)
-    .where(_this),
-    Standing,
+    .select_from(stories_table)
+    .join(migrations, stories_table.c.uuid == migrations.c.uuid)
+    .where(_this)
 )
+STANDING = Reads(_standing, Standing)
+TAKE_STANDING = Reads(_standing.with_for_update(key_share=True), Standing)
+"""Locks the story and then its migration. Both: whoever had to wait for the one would otherwise see
+the other as it was before.
+"""
 FIND = Reads(select(migrations).where(_this), Migration)
 NUMBER = Reads(select(migrations.c.id).where(_this), int)
 ACCEPT = Writes(insert(migrations), *(name for name in FIELDS if name != "id"))
@@ -122,44 +127,20 @@ def accept(connection: Connection, migration: Migration, story: Story, *, at: st
     return structs.replace(dated, id=NUMBER.first(connection, key=dated.uuid) or 0)
 
 
-def record(
-    connection: Connection, story: Story, happened: stories.Happening, *, at: str
-) -> Recorded:
-    """See `SagaLog.record`. The record's own fence holds for what is written along, too."""
-    if isinstance(happened.along, NewHost | Ending):
-        slots.LOCK.hold(connection)
-    recorded = stories.record(connection, story, happened, at=at)
-    if happened.along is None or recorded.abort is not None:
-        return recorded
-    uuid = MigrationUuid(story.uuid)
-    match happened.along:
-        case MigrationChanges() as changes:
-            _change(connection, get(connection, uuid), changes, at)
-        case HoldSource():
-            _hold_source(connection, _standing(connection, uuid))
-        case NewHost() as arrival:
-            return Recorded(woken=_arrive(connection, get(connection, uuid), arrival, at))
-        case Ending() as ending:
-            return Recorded(woken=_end(connection, get(connection, uuid), ending, at))
-        case unknown:
-            raise AssertionError(f"{unknown!r} cannot be written along with a record")
-    return recorded
-
-
 def change(
     connection: Connection, fence: Fence, changes: MigrationChanges, *, at: str
 ) -> Migration:
     """See `Store.change_migration`."""
     _fenced(connection, fence)
-    return _change(connection, get(connection, fence.migration_uuid), changes, at)
+    write_changes(connection, fence.migration_uuid, changes, at)
+    return get(connection, fence.migration_uuid)
 
 
-def _change(
-    connection: Connection, migration: Migration, changes: MigrationChanges, at: str
-) -> Migration:
-    if changes.status is not None:
-        migration = advance(migration, changes.status)
-    given = {
+def write_changes(
+    connection: Connection, uuid: MigrationUuid, changes: MigrationChanges, at: str
+) -> None:
+    """The fields that change, and no other. Raises `IllegalTransition`, `NotFound`."""
+    given: dict[str, object] = {
         name: value
         for name in ("dest_compute", "dest_node", "refusals", "reason", "person_needed")
         if (value := getattr(changes, name)) is not None
@@ -168,23 +149,36 @@ def _change(
         given["statistics"] = changes.statistics
     if changes.forget_destination:
         given |= {"dest_compute": None, "dest_node": None}
-    migration = structs.replace(migration, **given, updated_at=at)
-    return _save(connection, migration)
+    if changes.status is None:
+        given["updated_at"] = at
+        if not changing((), *given).run(connection, key=uuid, **given):
+            get(connection, uuid)
+    elif not go_on(connection, uuid, changes.status, **given, updated_at=at):
+        advance(get(connection, uuid), changes.status)
+
+
+def go_on(
+    connection: Connection, uuid: MigrationUuid, *to: MigrationStatus, **given: object
+) -> bool:
+    """To the last of these statuses, from any of them or one that the first may follow; with these
+    columns. False, with nothing written, from any other, and from a final one, however it ended.
+    """
+    return bool(changing(to, *given).run(connection, key=uuid, status=to[-1], **given))
+
+
+@cache
+def changing(to: tuple[MigrationStatus, ...], *columns: str) -> Writes:
+    """Changes these columns, and the status if it may go `to` there."""
+    if not to:
+        return Writes(update(migrations).where(_this), *columns)
+    before = sorted(s for s in S if s in {*to} - FINAL or to[0] in MAY_FOLLOW[s])
+    is_before = or_(*(migrations.c.status == status for status in before))
+    return Writes(update(migrations).where(_this, is_before), "status", *columns)
 
 
 def record_progress(connection: Connection, fence: Fence, progress: Progress) -> None:
     """See `Store.record_progress`."""
     SAY_PROGRESS.run(connection, key=fence.migration_uuid, held=fence.generation, progress=progress)
-
-
-def _hold_source(connection: Connection, migration: Standing) -> None:
-    source = _not_over(migration).source_compute
-    handed = claims.hand_over(
-        connection, source, giver=migration.instance_uuid, taker=migration.uuid
-    )
-    if not handed:
-        instance = servers.get(connection, migration.instance_uuid)
-        claims.put(connection, migration.uuid, source, claims.share_of(instance))
 
 
 def give_back_source(connection: Connection, fence: Fence) -> None:
@@ -201,9 +195,9 @@ def claim_destination(
     migration = _taking(connection, fence)
     if host == migration.source_compute:
         return reason(Code.UNABLE_TO_MIGRATE_TO_SELF, host=host)
-    instance = servers.get(connection, migration.instance_uuid)
-    claims.drop_elsewhere(connection, instance.uuid, instance.host)
-    return claims.claim(connection, instance, host, needs)
+    # Until the record of a new host, the server's is the one that it is to leave.
+    claims.drop_elsewhere(connection, migration.instance_uuid, migration.source_compute)
+    return claims.claim(connection, migration.instance_uuid, host, needs)
 
 
 def claims_elsewhere(connection: Connection, fence: Fence) -> bool:
@@ -232,49 +226,6 @@ def give_slots_back(connection: Connection, fence: Fence) -> tuple[str, ...]:
     """See `Store.give_slots_back`."""
     slots.LOCK.hold(connection)
     return slots.give_back(connection, _fenced(connection, fence).uuid)
-
-
-def _arrive(
-    connection: Connection, migration: Migration, arrival: NewHost, at: str
-) -> tuple[str, ...]:
-    migration = _not_over(migration)
-    if migration.status is S.PREPARING:
-        # The guest moved before anybody could write `running`.
-        migration = advance(migration, S.RUNNING)
-    migration = structs.replace(
-        advance(migration, S.POST_MIGRATING),
-        dest_compute=arrival.host,
-        dest_node=arrival.node,
-        statistics=arrival.statistics or migration.statistics,
-        updated_at=at,
-    )
-    _save(connection, migration)
-    instance = _its_server(connection, migration)
-    moved = structs.replace(instance, host=arrival.host, node=arrival.node, updated_at=at)
-    servers.save(connection, servers.as_ended(moved, arrival.end))
-    claims.only_at(connection, moved, migration.uuid)
-    return slots.give_back(connection, migration.uuid)
-
-
-def _end(connection: Connection, migration: Migration, ending: Ending, at: str) -> tuple[str, ...]:
-    ended = advance(migration, ending.status)
-    if migration.status in FINAL:
-        return ()
-    if ending.status not in FINAL:
-        raise AssertionError(f"migration {ended.uuid} cannot end as {ending.status}")
-    ended = structs.replace(ended, reason=ending.reason, person_needed=False, updated_at=at)
-    _save(connection, ended)
-    instance = _its_server(connection, ended)
-    _set_task(connection, instance, None, at)
-    claims.only_at(connection, instance, ended.uuid)
-    if ending.end is not None:
-        servers.record_end(connection, instance.uuid, ending.end, at=at)
-    return slots.give_back(connection, ended.uuid)
-
-
-def _its_server(connection: Connection, migration: Migration) -> Instance:
-    uuid = migration.instance_uuid
-    return servers.known(servers.take(connection, uuid), uuid)
 
 
 def request_abort(
@@ -328,22 +279,29 @@ def resolve_by_person(
 
 
 def _fenced(connection: Connection, fence: Fence) -> Standing:
-    stories.LOCK.hold(connection, key=fence.migration_uuid)
-    return _read_fenced(connection, fence)
+    return _same_fence(TAKE_STANDING.first(connection, key=fence.migration_uuid), fence)
 
 
 def _read_fenced(connection: Connection, fence: Fence) -> Standing:
-    found = _standing(connection, fence.migration_uuid)
+    return _same_fence(STANDING.first(connection, key=fence.migration_uuid), fence)
+
+
+def _same_fence(found: Standing | None, fence: Fence) -> Standing:
+    if found is None:
+        raise NotFound(reason(Code.MIGRATION_UNKNOWN, migration=fence.migration_uuid))
     if found.generation != fence.generation:
         raise Superseded(reason(Code.SUPERSEDED, migration=fence.migration_uuid))
     return found
 
 
-def _standing(connection: Connection, uuid: MigrationUuid) -> Standing:
+def standing(connection: Connection, uuid: MigrationUuid) -> Standing:
+    """What claims and slots need to know of it. Raises `NotFound`, or `Superseded` once it is over:
+    then its server may belong to a later one.
+    """
     found = STANDING.first(connection, key=uuid)
     if found is None:
         raise NotFound(reason(Code.MIGRATION_UNKNOWN, migration=uuid))
-    return found
+    return _not_over(found)
 
 
 def _taking(connection: Connection, fence: Fence) -> Standing:
@@ -351,7 +309,7 @@ def _taking(connection: Connection, fence: Fence) -> Standing:
     return _not_over(_fenced(connection, fence))
 
 
-def _not_over(migration: M) -> M:
+def _not_over(migration: Standing) -> Standing:
     """The migration, unless it is final: then its server may belong to a later one."""
     if migration.status in FINAL:
         raise Superseded(reason(Code.SUPERSEDED, migration=migration.uuid))

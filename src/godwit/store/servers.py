@@ -4,13 +4,14 @@ Discovery never touches a server that is in a task: a story or a request knows b
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 from msgspec import structs
 from sqlalchemy import ColumnElement, Select, bindparam, delete, insert, select, text, update
 
 from godwit.model.errors import Conflict, NotFound, Refused
 from godwit.model.host import Host, HostReport
-from godwit.model.ids import HostName, InstanceUuid
+from godwit.model.ids import HostName, InstanceUuid, MigrationUuid
 from godwit.model.instance import Guest, Instance, PowerState, TaskState, VmState, vm_state_of
 from godwit.model.reasons import Code, reason
 from godwit.model.sighting import GuestEnd
@@ -78,6 +79,18 @@ def known(instance: Instance | None, uuid: InstanceUuid) -> Instance:
 def save(connection: Connection, instance: Instance) -> None:
     """Write the record as it is now."""
     SAVE.run(connection, key=instance.uuid, **structs.asdict(instance))
+
+
+def change_of(connection: Connection, migration: MigrationUuid, **given: object) -> bool:
+    """Change these columns of the server that the migration moves. False if it is not on record."""
+    return bool(changing(*given).run(connection, of=migration, **given))
+
+
+@cache
+def changing(*columns: str) -> Writes:
+    """Changes these columns of the server of a migration."""
+    its = select(migrations.c.instance_uuid).where(migrations.c.uuid == bindparam("of"))
+    return Writes(update(instances).where(instances.c.uuid == its.scalar_subquery()), *columns)
 
 
 def ensure_hosts(connection: Connection, names: tuple[HostName, ...]) -> None:
@@ -164,7 +177,8 @@ def create(connection: Connection, instance: Instance, needs: Needs, *, at: str)
     namesake = OF_NAME.first(connection, called=instance.name)
     if namesake is not None:
         raise Conflict(reason(Code.SERVER_NAME_TAKEN, name=instance.name, uuid=namesake))
-    refusal = claims.claim(connection, instance, instance.host, needs)
+    claims.drop(connection, instance.uuid)
+    refusal = claims.claim(connection, instance.uuid, instance.host, needs)
     if refusal is not None:
         raise Refused(refusal)
     _insert(connection, instance, at)

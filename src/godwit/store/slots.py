@@ -8,9 +8,21 @@ wake up does not matter.
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 
-from sqlalchemy import bindparam, delete, func, insert, select, text, update
+from sqlalchemy import (
+    Boolean,
+    Integer,
+    String,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 
 from godwit.model.ids import HostName, MigrationUuid
 from godwit.store import stories
@@ -65,8 +77,6 @@ the table's own lock: while that is taken all the time, PostgreSQL never clears 
 MINE = Reads(select(*_slot).where(_of), Slot)
 DROP = Writes(delete(slots).where(_of))
 HOLD = Writes(update(slots).where(_of).values(held=True))
-GET_IN_LINE = Writes(insert(slots), *slots.c.keys())
-LAST_PLACE = Reads(select(func.coalesce(func.max(slots.c.place), 0)), int)
 WAITING = Reads(select(*_slot).where(~slots.c.held).order_by(slots.c.place, slots.c.host), Slot)
 _line = (
     select(
@@ -165,14 +175,25 @@ def places_of(connection: Connection, uuid: MigrationUuid) -> tuple[Place, ...]:
 def _get_in_line(
     connection: Connection, uuid: MigrationUuid, source: HostName, slots_max: Mapping[HostName, int]
 ) -> None:
-    last = LAST_PLACE.first(connection) or 0
-    for host, maximum in sorted(slots_max.items()):
-        GET_IN_LINE.run(
-            connection,
-            migration_uuid=uuid,
-            host=host,
-            outgoing=host == source,
-            slots_max=maximum,
-            held=False,
-            place=last + 1,
-        )
+    needs: dict[str, object] = {}
+    for nth, (host, maximum) in enumerate(sorted(slots_max.items())):
+        needs |= {f"host_{nth}": host, f"out_{nth}": host == source, f"max_{nth}": maximum}
+    getting_in_line(len(slots_max)).run(connection, of=uuid, **needs)
+
+
+@cache
+def getting_in_line(hosts: int) -> Writes:
+    """Puts a migration at the end of the line, with its needs at so many hosts."""
+    last = select(func.coalesce(func.max(slots.c.place), 0))
+    rows = [
+        {
+            "migration_uuid": bindparam("of", type_=String),
+            "host": bindparam(f"host_{nth}", type_=String),
+            "outgoing": bindparam(f"out_{nth}", type_=Boolean),
+            "slots_max": bindparam(f"max_{nth}", type_=Integer),
+            "held": False,
+            "place": last.scalar_subquery() + 1,
+        }
+        for nth in range(hosts)
+    ]
+    return Writes(insert(slots).values(rows))

@@ -21,6 +21,7 @@ from godwit.runtime.clock import Clock, iso
 from godwit.runtime.process_lock import ProcessLock
 from godwit.saga.log import Debt, Entry, Recorded, Story
 from godwit.store import alarms, database, ledger, moves, power, servers, stories, turns
+from godwit.store import along as along_with
 from godwit.store.interface import (
     Ending,
     Fence,
@@ -158,7 +159,7 @@ class SqlStore:
         at, happened = self._at(), stories.Happening(entries, owed, along, unless_aborted)
         return await self._write_of(
             story.uuid,
-            lambda c: moves.record(c, story, happened, at=at),
+            lambda c: along_with.record(c, story, happened, at=at),
             ended=isinstance(along, Ending),
         )
 
