@@ -12,7 +12,7 @@ from godwit.model.errors import Conflict
 from godwit.model.reasons import Code, reason
 from godwit.runtime.process_lock import Held, ProcessLock
 from godwit.store import schema
-from godwit.store.queries import Source
+from godwit.store.readers import Source
 from godwit.store.statements import SQLITE, Connection, transaction
 from godwit.store.writer import translated, unavailable
 

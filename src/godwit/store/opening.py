@@ -11,7 +11,8 @@ from godwit.model.reasons import Code, reason
 from godwit.runtime.clock import Clock
 from godwit.runtime.settings import SQLITE, Settings
 from godwit.store import database, schema
-from godwit.store.queries import Queries, ReaderThreads
+from godwit.store.queries import Queries
+from godwit.store.readers import ReaderThreads
 from godwit.store.sql import SqlStore
 from godwit.store.statements import TROUBLE, Connection
 from godwit.store.writer import translated

@@ -6,12 +6,9 @@ their key are read from a file at once, on the loop: that takes 0.05 ms, the way
 back 0.1 ms (measured); from a server in the threads, too. In memory all reads run at once.
 """
 
-import asyncio
-from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final
 
 from sqlalchemy import Select, bindparam, func, or_, select
 
@@ -25,7 +22,8 @@ from godwit.store import account, alarms, ledger, moves, power, repairs, servers
 from godwit.store.account import Account as Account
 from godwit.store.interface import Decision
 from godwit.store.news import Listen, News
-from godwit.store.statements import TROUBLE, Connection, Reads, transaction
+from godwit.store.readers import Reader
+from godwit.store.statements import Connection, Reads
 from godwit.store.store_clock import Reading, read_clock
 from godwit.store.tables import (
     allocations,
@@ -35,12 +33,7 @@ from godwit.store.tables import (
     migrations,
 )
 from godwit.store.tables import slots as slots_table
-from godwit.store.writer import translated, unavailable
 
-T = TypeVar("T")
-
-READERS_MAX: Final = 2
-READ_TIMEOUT_S: Final = 10.0
 FEW: Final = 16
 """So many rows are read on the loop: half a millisecond."""
 
@@ -88,24 +81,6 @@ IN_FLIGHT = Reads(
     _At,
 )
 """Per host, how many migrations hold a slot there, and how many wait for one."""
-
-
-class Reader(Protocol):
-    """Whoever runs a reading function on a connection."""
-
-    async def read(self, look: Callable[[Connection], T]) -> T:
-        """What `look` returns. Raises `Unreachable` (store-unavailable) if the database fails."""
-        ...
-
-    async def glance(self, look: Callable[[Connection], T], *, together: bool = False) -> T:
-        """As `read`, for a few rows found by their key. Several statements see one moment only if
-        they are to be looked at `together`.
-        """
-        ...
-
-    def close(self) -> None:
-        """Stop. Repeatable."""
-        ...
 
 
 class Queries:
@@ -265,110 +240,6 @@ class Queries:
     async def decision(self, uuid: MigrationUuid) -> Decision | None:
         """What a person last said about this migration."""
         return await self.glance(lambda c: account.DECISION.first(c, key=uuid))
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where reads come from."""
-
-    name: str
-    """The database, for people."""
-    connect: Callable[[], Connection]
-    """A new connection that cannot write."""
-    begin: str
-    """Begins a transaction that sees one moment."""
-    at_hand: Callable[[], Connection] | None = None
-    """A connection that never waits, for glances on the event loop; None: there is no such."""
-
-
-class ReaderThreads:
-    """Reads in a few threads."""
-
-    def __init__(self, source: Source) -> None:
-        """Connects at the first read."""
-        self._source = source
-        self._threads = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="store-reader")
-        self._idle: list[Connection] = []
-        self._at_hand: Connection | None = None
-
-    async def read(self, look: Callable[[Connection], T]) -> T:
-        """See `Reader`."""
-        return await self._in_a_thread(look, self._source.begin)
-
-    async def glance(self, look: Callable[[Connection], T], *, together: bool = False) -> T:
-        """See `Reader`."""
-        begin = self._source.begin if together else ""
-        if self._source.at_hand is None:
-            return await self._in_a_thread(look, begin)
-        try:
-            if self._at_hand is None:
-                self._at_hand = self._source.at_hand()
-            return _looked(self._at_hand, look, begin)
-        except TROUBLE:
-            return await self.read(look)  # locked at this moment: not on the loop is it waited for
-
-    def close(self) -> None:
-        """See `Reader`."""
-        if self._at_hand is not None:
-            self._at_hand.close()
-        self._threads.shutdown(wait=True, cancel_futures=True)
-        for connection in self._idle:
-            connection.close()
-        self._idle.clear()
-
-    async def _in_a_thread(self, look: Callable[[Connection], T], begin: str) -> T:
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(READ_TIMEOUT_S):
-                return await loop.run_in_executor(self._threads, self._look, look, begin)
-        except TimeoutError as error:
-            raise unavailable(self._source.name, f"no answer in {READ_TIMEOUT_S:.0f} s") from error
-        except TROUBLE as error:
-            raise translated(error, self._source.name) from error
-
-    def _look(self, look: Callable[[Connection], T], begin: str) -> T:
-        """In a reader's thread. Each has a connection of its own, which sees one moment if a
-        transaction is begun.
-        """
-        connection = self._a_connection()
-        try:
-            return _looked(connection, look, begin)
-        finally:
-            self._idle.append(connection)
-
-    def _a_connection(self) -> Connection:
-        with suppress(IndexError):
-            idle = self._idle.pop()
-            if not idle.is_lost():
-                return idle
-            idle.close()
-        return self._source.connect()
-
-
-class InlineReader:
-    """Reads of a database in memory, at once."""
-
-    def __init__(self, connection: Connection) -> None:
-        """The connection that also writes."""
-        self._connection = connection
-
-    async def read(self, look: Callable[[Connection], T]) -> T:
-        """See `Reader`."""
-        return look(self._connection)
-
-    async def glance(self, look: Callable[[Connection], T], *, together: bool = False) -> T:
-        """See `Reader`."""
-        return look(self._connection)
-
-    def close(self) -> None:
-        """See `Reader`."""
-
-
-def _looked(connection: Connection, look: Callable[[Connection], T], begin: str) -> T:
-    if not begin:
-        return look(connection)
-    with transaction(connection, begin):
-        return look(connection)
 
 
 def _instances_seen(

@@ -23,7 +23,8 @@ from godwit.model.reasons import Code, reason
 from godwit.store import schema
 from godwit.store.listener import Listener, say
 from godwit.store.postgres import HostsShared, HostsTaken, Server, ServerBusy, ServerConnection
-from godwit.store.queries import Queries, ReaderThreads, Source
+from godwit.store.queries import Queries
+from godwit.store.readers import ReaderThreads, Source
 from godwit.store.statements import Connection, ServerTrouble
 from godwit.store.writer import (
     BATCH_MAX,

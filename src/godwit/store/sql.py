@@ -29,7 +29,8 @@ from godwit.store.interface import (
     MigrationChanges,
     Needs,
 )
-from godwit.store.queries import InlineReader, Queries, ReaderThreads
+from godwit.store.queries import Queries
+from godwit.store.readers import InlineReader, ReaderThreads
 from godwit.store.stories import Lease
 from godwit.store.together import Reported, Together
 from godwit.store.writer import FileWriter, InlineWriter, Work, Writer

@@ -43,7 +43,8 @@ from godwit.runtime.settings_file import parse_settings
 from godwit.saga.log import Debt, Entry, Story, What
 from godwit.sim.loop import START_S, VirtualClock, run
 from godwit.store.database import open_in_memory
-from godwit.store.queries import InlineReader, Queries
+from godwit.store.queries import Queries
+from godwit.store.readers import InlineReader
 from godwit.store.statements import Connection, Reads, Writes, transaction
 from godwit.store.tables import (
     debts,

@@ -28,7 +28,8 @@ from godwit.saga.log import Direction, Story
 from godwit.saga.step import Rest, Saga, Undecided
 from godwit.sim.loop import START_S, run
 from godwit.store import stories
-from godwit.store.queries import InlineReader, Queries
+from godwit.store.queries import Queries
+from godwit.store.readers import InlineReader
 from godwit.store.sql import SqlStore
 from godwit.store.writer import InlineWriter
 

@@ -11,7 +11,8 @@ from godwit.saga.log import Direction
 from godwit.saga.recovery import Sweeper
 from godwit.saga.step import Rest
 from godwit.sim.loop import run
-from godwit.store.queries import InlineReader, Queries
+from godwit.store.queries import Queries
+from godwit.store.readers import InlineReader
 from godwit.store.sql import SqlStore
 from godwit.store.statements import Connection
 from godwit.store.writer import InlineWriter, T, Work

@@ -31,7 +31,8 @@ from godwit.saga.step import (
 )
 from godwit.sim.loop import VirtualClock
 from godwit.store.database import open_in_memory
-from godwit.store.queries import InlineReader, Queries
+from godwit.store.queries import Queries
+from godwit.store.readers import InlineReader
 from godwit.store.sql import SqlStore
 from godwit.store.statements import Connection, transaction
 from godwit.store.writer import InlineWriter, T, Work

@@ -13,7 +13,8 @@ from godwit.model.ids import HostName
 from godwit.model.reasons import Code
 from godwit.runtime.clock import SystemClock
 from godwit.store.database import source
-from godwit.store.queries import Queries, ReaderThreads
+from godwit.store.queries import Queries
+from godwit.store.readers import ReaderThreads
 from godwit.store.sql import SqlStore
 from godwit.store.tables import SCHEMA_VERSION
 
