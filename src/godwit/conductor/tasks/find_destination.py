@@ -83,12 +83,19 @@ async def find_destination(context: Telling) -> Told:
 
 async def choose(hosts: Hosts, spec: RequestSpec) -> tuple[Selection, HostFacts | None]:
     """The best host, if there is one; that there is none is said of hosts as they are now."""
-    states = await hosts.lately()
+    states = in_question(spec, await hosts.lately())
     selection = select_destinations(spec, states, look_max=LOOK_MAX)
     if not selection.hosts:
-        states = await hosts.now()
+        states = in_question(spec, await hosts.now())
         selection = select_destinations(spec, states, look_max=LOOK_MAX)
     return selection, described(states, selection.hosts[0]) if selection.hosts else None
+
+
+def in_question(spec: RequestSpec, states: tuple[HostState, ...]) -> tuple[HostState, ...]:
+    """Where a host was asked for, nothing need be known of any other one."""
+    if spec.requested_host is None:
+        return states
+    return tuple(state for state in states if state.name == spec.requested_host)
 
 
 async def claim(context: Telling, spec: RequestSpec, candidate: HostFacts) -> Reason | None:
@@ -172,6 +179,7 @@ def needs_at(spec: RequestSpec, host: HostFacts, group: Group) -> Needs:
         vcpus_max=vcpus_max(host),
         memory_max_mib=memory_max_mib(host),
         group_members_barred=barred,
+        group=group.name or "?",
     )
 
 
