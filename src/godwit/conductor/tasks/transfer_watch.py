@@ -66,9 +66,10 @@ async def _keep_progress(context: Telling, news: TransferNews) -> None:
 
 async def _hand_slots_on(context: Telling, news: TransferNews) -> None:
     """A slot is the right to send. Best effort: what is not handed on now is with the record of the
-    new host.
+    new host, as where the transfer has ended by now: that record is next.
     """
-    if news.progress is not None and news.progress.phase is TransferPhase.ARRIVED:
+    arrived = news.progress is not None and news.progress.phase is TransferPhase.ARRIVED
+    if arrived and not news.ended:
         with contextlib.suppress(GodwitError):
             await give_slots_back(context)
 
