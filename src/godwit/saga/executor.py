@@ -177,10 +177,10 @@ class Executor(Generic[W, F]):
         if isinstance(facts, Failed):
             story = replace(story, failure=facts.reason)
             entry = told(story, What.FAILED, facts.reason)
-        else:
-            story = self._course.learned(story, facts)
-            entry = told(story, What.DONE)
-        return await self._record(moved(story, Direction.RESOLVING, pivot.name), entry)
+            return await self._record(moved(story, Direction.RESOLVING, pivot.name), entry)
+        story = self._course.learned(story, facts)
+        entry, story = told(story, What.DONE), moved(story, Direction.RESOLVING, pivot.name)
+        return self._later(story, entry) if pivot.told_later else await self._record(story, entry)
 
     async def _resolve(self, story: Story) -> Story:
         found = await outcome_of(self._saga.pivot.resolve, self._context(story))
@@ -277,12 +277,16 @@ class Executor(Generic[W, F]):
         ended = story.direction is Direction.ENDED
         then = told(story, What.ENDED if ended else What.BEGAN)
         if later:
-            entries = (replace(each, at=iso(self.clock.now_s())) for each in (over, then))
-            self._untold[story.uuid] = (*self._untold.get(story.uuid, ()), *entries)
-            return story
+            return self._later(story, over, then)
         return await self._record(
             story, over, then, owed=owed, along=along, unless_aborted=unless_aborted
         )
+
+    def _later(self, story: Story, *entries: Entry) -> Story:
+        """Tell this with the story's next record."""
+        dated = (replace(each, at=iso(self.clock.now_s())) for each in entries)
+        self._untold[story.uuid] = (*self._untold.get(story.uuid, ()), *dated)
+        return story
 
     async def _rests(self, story: Story, why: str, entry: Entry, again_after_s: float) -> Story:
         """Give the lease back for a while. One entry per rest, however often it is looked at."""

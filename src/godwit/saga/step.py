@@ -110,8 +110,9 @@ class Pivot(Generic[W, F]):
     undo: Undo[W, F]
     where: Where[F] | None = None
     told_later: bool = False
-    """That it happened has no record of its own: the first Forward only writes, this along with it,
-    and if the process dies before, the truth is looked up again.
+    """Neither that its do is over nor that it happened has a record of its own: the first Forward
+    only writes, these along with it. If the process dies before, the do is called again, which must
+    find what it began and begin nothing, and the truth is looked up again.
     """
 
 
