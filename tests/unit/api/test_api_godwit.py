@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from tests.unit.api.fake_house import (
     AT,
     GUEST,
@@ -22,6 +23,7 @@ from tests.unit.api.fake_house import (
 )
 
 from godwit.api.app import end_long_polls
+from godwit.model.host import PersonsWord
 from godwit.model.ids import HostName, MigrationUuid
 from godwit.model.migrate_data import (
     Guard,
@@ -288,6 +290,27 @@ def test_a_host_that_has_been_silent_too_long_is_down_and_says_for_how_long() ->
     house.put(a_host(HostName("host-a"), heard_at_s=host.heard_at_s - 60))
     shown = asked(house, "GET", "/godwit/v1/hosts/host-a").body["host"]
     assert (shown["up"], shown["silent_s"]) == (False, 60.0)
+
+
+def test_a_host_that_is_heard_though_confirmed_down_is_among_the_alarms() -> None:
+    house = FakeHouse()
+    assert asked(house, "GET", "/godwit/v1/alarms").body == {"alarms": []}
+    down = PersonsWord(by="local:ana", at="2026-01-02T03:04:05", why="burnt")
+    house.put(a_host(HOST_A, confirmed_down=down))
+    assert asked(house, "GET", "/godwit/v1/alarms").body == {"alarms": []}
+    heard_at = "2026-01-02T04:00:00"
+    house.put(a_host(HOST_A, confirmed_down=replace(down, heard_at=heard_at)))
+    assert asked(house, "GET", "/godwit/v1/alarms").body["alarms"] == [
+        {
+            "host": HOST_A,
+            "kind": "host-heard-again",
+            "evidence": [
+                {"by": down.by, "said": "its power is off: burnt", "at": down.at},
+                {"by": HOST_A, "said": "was heard all the same", "at": heard_at},
+            ],
+            "seen_at": heard_at,
+        }
+    ]
 
 
 # --- the long poll --------------------------------------------------------------------------------
