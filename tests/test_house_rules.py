@@ -128,7 +128,7 @@ def test_every_module_is_imported_by_someone() -> None:
         if path.stem not in {"__init__", "__main__"}
     }
     modules = {name for name in modules if not name.startswith("godwit.store.revisions.")}
-    for_tests = {"godwit.lab.heartbeat", "godwit.lab.linux_guest"}
+    for_tests = {"godwit.lab.heartbeat", "godwit.lab.linux_guest", "godwit.lab.deaths"}
     assert modules - imported_names() <= for_tests, "delete what nobody uses"
 
 

@@ -207,8 +207,13 @@ class Scene(Asker):
             self._end(on, pids, signal.SIGKILL if verb is Verb.KILL else signal.SIGTERM)
 
     def _end(self, on: Target, pids: list[int], by: signal.Signals) -> None:
-        for pid in pids:
-            os.kill(pid, by)
+        if on in LIBVIRTDS and by is signal.SIGKILL:
+            self.host(LIBVIRTDS[on]).kill_libvirtd()
+        elif on in QEMUS:
+            self.host(QEMUS[on]).kill_qemu(self.guest)
+        else:
+            for pid in pids:
+                os.kill(pid, by)
         if by is signal.SIGKILL:
             gone: Callable[[], bool] = lambda: not any(is_alive(pid) for pid in pids)  # noqa: E731
             wait_until(gone, what=f"{on} to be gone", timeout_s=DEATH_LIMIT_S)

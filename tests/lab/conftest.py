@@ -6,18 +6,23 @@ They run inside a sandbox: `godwit lab run --hosts 3 -- pytest tests/lab`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
+from godwit.lab import deaths
+from godwit.lab.errors import LabError
 from godwit.lab.lab import Lab
 from godwit.lab.layout import LAB_VARIABLE
 from godwit.lab.linux_guest import linux_packages
-from godwit.lab.restore import restore
+from godwit.lab.restore import restore, switch_on
 from godwit.lab.software import newer_software
+from godwit.lab.status import read_status, status_lines
 
 HOSTS_NEEDED = 3
+BEGAN = pytest.StashKey[deaths.Mark]()
+NOT_RESTORED = pytest.StashKey[bool]()
 
 
 # Their files come from the internet, which a lab does not reach: a box may be without them.
@@ -63,7 +68,41 @@ def lab() -> Lab:
 
 @pytest.fixture(autouse=True)
 def _leave_the_lab_as_found(request: pytest.FixtureRequest) -> Iterator[None]:
-    """After a test that used the lab: hosts on, connected, thawed, without guests and disks."""
+    """After a test that used the lab: hosts on, connected, thawed, without guests and disks.
+
+    Before it, too, if that went wrong after the last one: one failure is not to become three.
+    """
+    if "lab" not in request.fixturenames:
+        yield
+        return
+    lab: Lab = request.getfixturevalue("lab")
+    kept = request.config.stash
+    if kept.get(NOT_RESTORED, False):
+        restore(lab)
+    switch_on(lab)
+    request.node.stash[BEGAN] = deaths.mark(lab)
     yield
-    if "lab" in request.fixturenames:
-        restore(request.getfixturevalue("lab"))
+    kept[NOT_RESTORED] = True
+    restore(lab)
+    kept[NOT_RESTORED] = False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that failed also tells who of the lab died by itself, and how its hosts are."""
+    report = yield
+    since = item.stash.get(BEGAN, None)
+    if report.failed and since is not None:
+        report.sections.append(("the lab", "\n".join(_told_of_the_lab(since))))
+    return report
+
+
+def _told_of_the_lab(since: deaths.Mark) -> list[str]:
+    lab = Lab.here()
+    died = deaths.deaths_since(lab, since) or ["nobody has died by itself"]
+    try:
+        return [*died, *status_lines(read_status(lab))]
+    except LabError as error:
+        return [*died, f"no status: {error.message}"]

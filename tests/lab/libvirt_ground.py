@@ -7,8 +7,6 @@ Several guests share the hosts, each with a control plane of its own that sees i
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -174,13 +172,13 @@ class LibvirtGround:
         await in_a_thread(partial(set_pace, here, CRAWLING, self.spec.name))
 
         async def kill() -> None:
-            pids: list[int] = []
-            while not pids:
+            arriving: list[LabHost] = []
+            while not arriving:
                 await asyncio.sleep(KILL_LOOK_S)
-                pids = [pid for host in others for pid in host.qemu_pids(self.spec.name)]
+                arriving = [host for host in others if host.qemu_pids(self.spec.name)]
             await in_a_thread(partial(set_pace, here, RUSHING, self.spec.name))
-            for pid in pids:
-                os.kill(pid, signal.SIGKILL)
+            for host in arriving:
+                host.kill_qemu(self.spec.name)
 
         stage.tasks.create_task(kill(), name=f"death of what arrives of {self.spec.name}")
 

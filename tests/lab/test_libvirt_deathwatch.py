@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -149,8 +147,7 @@ def test_a_source_that_is_killed_in_the_copy_proves_nothing(lab: Lab) -> None:
             set_pace(2, move)
             making = asyncio.create_task(transfer.made())
             await eventually(lambda: transfer.sent_bytes > 2 * 2**20, "the copy")
-            (qemu,) = move.here.qemu_pids(move.spec.name)
-            os.kill(qemu, signal.SIGKILL)
+            move.here.kill_qemu(move.spec.name)
             await making
             assert transfer.result.error
             assert not transfer.result.ran_at_destination

@@ -4,8 +4,6 @@ that only begins anew arrives.
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -32,8 +30,7 @@ def shut_itself_down(host: LabHost, name: str) -> None:
 
 
 def crash(host: LabHost, name: str) -> None:
-    (pid,) = host.qemu_pids(name)
-    os.kill(pid, signal.SIGKILL)
+    host.kill_qemu(name)
 
 
 def destroy(host: LabHost, name: str) -> None:

@@ -4,8 +4,6 @@ story ends truthfully, nothing is left behind.
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from dataclasses import replace
 
@@ -24,7 +22,6 @@ from tests.lab.whole import (
 
 from godwit.cli.exits import Exit
 from godwit.lab.guest import GuestSpec
-from godwit.lab.host import LabHost
 
 pytest_plugins = ["tests.lab.serve_fixtures"]
 
@@ -99,7 +96,7 @@ def test_guests_whose_destinations_died_in_the_copy_stay_and_can_move_again(site
     with guests(site, a=(one, two)):
         moves = both_copying(site, one, two)
         site.host("host-b").kill_libvirtd()
-        kill_qemu(site.host("host-c"), two.name)
+        site.host("host-c").kill_qemu(two.name)
         time.sleep(1.0)  # long enough for everybody to notice
         site.host("host-b").start_libvirtd()
         for uuid in moves:
@@ -147,12 +144,6 @@ def both_copying(site: Site, one: GuestSpec, two: GuestSpec) -> list[str]:
     for uuid in moves:
         site.until_copying(uuid, sent_mib=1)
     return moves
-
-
-def kill_qemu(host: LabHost, guest: str) -> None:
-    """What has arrived of the guest there dies."""
-    (pid,) = host.qemu_pids(guest)
-    os.kill(pid, signal.SIGKILL)
 
 
 def assert_failed(site: Site, migration: Migration) -> None:

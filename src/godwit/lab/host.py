@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,16 @@ from typing import Final
 from godwit.lab import boot, capabilities, delays, network
 from godwit.lab.certificates import control_plane_folder
 from godwit.lab.errors import LabError
-from godwit.lab.layout import TLS_PORT, HostLayout, Network, Software
+from godwit.lab.layout import (
+    BEGAN,
+    ENDED,
+    KILLED,
+    LIBVIRTD,
+    TLS_PORT,
+    HostLayout,
+    Network,
+    Software,
+)
 from godwit.lab.processes import (
     CLEAN_ENVIRONMENT,
     RUN_TIMEOUT_S,
@@ -40,6 +50,7 @@ DEATH_TIMEOUT_S: Final = 30.0
 # A libvirtd told to end waits for the migrations it is running (14 s were seen).
 STOP_TIMEOUT_S: Final = 60.0
 PROBE_TIMEOUT_S: Final = 60.0
+KEEPING: Final = f"echo '{BEGAN}'; libvirtd --listen -p /run/libvirtd.pid; echo \"{ENDED}$?\""
 
 
 @dataclass(frozen=True)
@@ -89,6 +100,16 @@ class LabHost:
     def log_folder(self) -> Path:
         """The host's /var/log/libvirt, as seen from where the control plane stands."""
         return self.layout.folder / "var/log/libvirt"
+
+    @property
+    def libvirtd_log(self) -> Path:
+        """What libvirtd logs."""
+        return self.log_folder / "libvirtd.log"
+
+    @property
+    def diary(self) -> Path:
+        """What libvirtd prints, its beginnings and ends, and whom the lab has killed."""
+        return self.layout.folder / "libvirtd.out"
 
     # --- commands on the host ---
 
@@ -191,14 +212,12 @@ class LabHost:
         init_pid = self._require_init_pid()
 
         def listens_or_died() -> bool:
-            # In this order: setsid becomes libvirtd, perhaps between the two looks.
-            starting = self._pids_of("setsid") or self.libvirtd_pid
-            return listens_on_tcp(init_pid, TLS_PORT) or not starting
+            return listens_on_tcp(init_pid, TLS_PORT) or not self._keepers_of_libvirtd()
 
         what = f"libvirtd of {self.name} to listen"
         wait_until(listens_or_died, what=what, timeout_s=START_TIMEOUT_S)
         if self.libvirtd_pid is None:
-            said = (self.layout.folder / "libvirtd.out").read_text()[-2000:]
+            said = self.diary.read_text(errors="replace")[-2000:]
             raise LabError(f"libvirtd of {self.name} ended at once\n{said}")
 
     def kill_libvirtd(self, signal_number: int = signal.SIGKILL) -> None:
@@ -206,11 +225,14 @@ class LabHost:
         pid = self.libvirtd_pid
         if pid is None:
             return
-        os.kill(pid, signal_number)
+        if signal_number == signal.SIGKILL:
+            self._write_down(f"{KILLED}{LIBVIRTD}")
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal_number)
         if signal_number in (signal.SIGKILL, signal.SIGTERM):
             limit_s = STOP_TIMEOUT_S if signal_number == signal.SIGTERM else DEATH_TIMEOUT_S
             what = f"libvirtd of {self.name} to end"
-            wait_until(lambda: not is_alive(pid), what=what, timeout_s=limit_s)
+            wait_until(lambda: not self._keepers_of_libvirtd(), what=what, timeout_s=limit_s)
 
     def stop_libvirtd(self) -> None:
         """Ask libvirtd to end and wait until it has; it finishes its running migrations first."""
@@ -223,6 +245,22 @@ class LabHost:
     def thaw_libvirtd(self) -> None:
         """Let libvirtd go on (SIGCONT); harmless if it was not frozen."""
         thaw(self._pids_of("libvirtd"))
+
+    def kill_qemu(self, guest: str) -> None:
+        """Kill the QEMU of a guest; LabError if there is none."""
+        pids = self.qemu_pids(guest)
+        if not pids:
+            raise LabError(f"there is no QEMU of {guest} on {self.name}")
+        self._write_down(f"{KILLED}{guest}")
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def kill_all_qemus(self) -> None:
+        """Kill every QEMU of the host, if there are any."""
+        for guest in {guest_of(arguments_of(pid)) for pid in self.qemu_pids()} - {None}:
+            with suppress(LabError):  # It has ended since.
+                self.kill_qemu(str(guest))
 
     def freeze_qemu(self, guest: str) -> None:
         """Make the QEMU of a guest stand still; returns when it does. LabError if there is none."""
@@ -274,10 +312,12 @@ class LabHost:
 
     def _launch_libvirtd(self) -> None:
         # A nsenter that waits would stop together with a frozen libvirtd and never reap it: hence
-        # setsid.
-        with (self.layout.folder / "libvirtd.out").open("ab") as log:
+        # setsid, and a shell that tells how it ended.
+        what = f"the end of the last libvirtd of {self.name} to be told"
+        wait_until(lambda: not self._keepers_of_libvirtd(), what=what, timeout_s=DEATH_TIMEOUT_S)
+        with self.diary.open("ab") as log:
             subprocess.run(
-                self.inside("setsid", "-f", "libvirtd", "--listen", "-p", "/run/libvirtd.pid"),
+                self.inside("setsid", "-f", "sh", "-c", KEEPING),
                 env=CLEAN_ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -285,6 +325,16 @@ class LabHost:
                 check=True,
                 timeout=RUN_TIMEOUT_S,
             )
+
+    def _keepers_of_libvirtd(self) -> list[int]:
+        """The shell that waits for libvirtd, or what becomes it."""
+        init = self.init_pid
+        pids = pids_in_namespace_of(init) if init is not None else []
+        return [pid for pid in pids if KEEPING in arguments_of(pid) and is_alive(pid)]
+
+    def _write_down(self, line: str) -> None:
+        with self.diary.open("a") as diary:
+            diary.write(f"{line}\n")
 
     def _require_init_pid(self) -> int:
         pid = self.init_pid

@@ -31,6 +31,12 @@ POOLS: Final = {"local": LOCAL_FOLDER, "shared": SHARED_FOLDER}
 
 CONTROL_PLANE_ADDRESS: Final = "10.98.0.254"
 TLS_PORT: Final = 16514
+LIBVIRTD: Final = "libvirtd"
+BEGAN: Final = "lab: libvirtd begins"
+ENDED: Final = "lab: libvirtd ended: "
+KILLED: Final = "lab: killed: "
+"""Lines of a host's diary: before the exit code of libvirtd, and before `LIBVIRTD` or a guest."""
+
 HOST_UUIDS: Final = uuid.UUID("9c0b5b0e-2f0b-5d55-9d5b-6a3f5f3c7f10")
 
 

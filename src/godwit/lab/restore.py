@@ -6,9 +6,7 @@ next idea, starts from hosts that are on, connected and empty.
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -48,6 +46,13 @@ def restore(lab: Lab) -> None:
         list(workers.map(_make_pools_anew, lab.hosts))
 
 
+def switch_on(lab: Lab) -> None:
+    """Start what is not there, every host and every libvirtd; all else stays as it is."""
+    for host in lab.hosts:
+        host.power_on()
+        host.start_libvirtd()
+
+
 def _restore_networks(host: LabHost, cables: Mapping[tuple[str, Network], CableState]) -> None:
     for network in Network:
         state = cables.get((host.name, network))
@@ -66,7 +71,12 @@ def _restore_processes(host: LabHost) -> None:
     host.power_on()
     thaw(host.qemu_pids())
     host.thaw_libvirtd()
-    host.start_libvirtd()
+    try:
+        host.start_libvirtd()
+    except LabError:  # It may die of a guest that it finds.
+        host.kill_libvirtd()
+        host.kill_all_qemus()
+        host.start_libvirtd()
 
 
 def _empty(host: LabHost) -> None:
@@ -78,7 +88,7 @@ def _empty(host: LabHost) -> None:
         if not problem:
             return
         host.kill_libvirtd()
-        _kill_qemus(host)
+        host.kill_all_qemus()
         host.start_libvirtd()
         problem = _problem_of_emptying(host, RUN_TIMEOUT_S)
     if problem:
@@ -89,18 +99,12 @@ def _problem_of_emptying(host: LabHost, limit_s: float) -> str:
     """Why something is left on this host; nothing if nothing is."""
     try:
         left = _removed(host, _known(host, limit_s), limit_s)
-        _kill_qemus(host)
+        host.kill_all_qemus()
         if any(left):
             left = _known(host, limit_s)
     except LabCommandFailed as failed:
         return failed.message
     return f"{host.name} still knows {left.guests + left.pools}" if any(left) else ""
-
-
-def _kill_qemus(host: LabHost) -> None:
-    for pid in host.qemu_pids():
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
 
 
 class _Names(NamedTuple):
