@@ -9,7 +9,7 @@ import msgspec
 
 from godwit.rpc.contract import remote
 
-PATIENCE_S = 0.3
+PATIENCE_S = 1.0
 """So long a caller waits: real time, where the transport is real."""
 
 

@@ -76,10 +76,13 @@ def test_an_idle_guest_is_in_post_copy_before_its_pre_copy_could_end(lab: Lab) -
             move.permit_post_copy = True
             await move.prepare()
             assert (move.agreed.guard, move.agreed.hold_back) == (Guard.POSTCOPY, True)
-            folder, words = WatchedFolder(), set()
+            _send_the_rest_slowly(move)
+            folder, words = WatchedFolder(), set[SourceWord]()
             transfer = asyncio.create_task(move.transfer_as_its_process_does(folder))
             while not transfer.done():
-                words.add(await move.words())
+                words.add((await move.words())[0])
+                if SourceWord.POSTCOPY in words:
+                    await asyncio.to_thread(move.here.slow, "migration", None)
                 await asyncio.sleep(0.02)
             await transfer
             result = folder.news().result
@@ -87,7 +90,7 @@ def test_an_idle_guest_is_in_post_copy_before_its_pre_copy_could_end(lab: Lab) -
             assert (result.error, result.aborted) == ("", False)
             assert folder.phases[-1] is TransferPhase.POST_COPY
             assert TransferPhase.SWITCHING not in folder.phases
-            assert SourceWord.POSTCOPY in {source for source, _ in words}
+            assert SourceWord.POSTCOPY in words
             assert await move.words() == (SourceWord.GONE, DestinationWord.RUNS)
             await move.finish()
             await move.wait_for_beat(move.there)
@@ -127,6 +130,17 @@ def test_a_post_copy_that_cannot_begin_leaves_the_guest_untouched(lab: Lab) -> N
             move.assert_ran_once()
 
     run(test())
+
+
+def _send_the_rest_slowly(move: Move) -> None:
+    """From the moment at which post-copy is asked for, so that it lasts until it is seen."""
+    start = move.moving.start_post_copy
+
+    async def start_post_copy() -> None:
+        await asyncio.to_thread(move.here.slow, "migration", "2mbit")
+        await start()
+
+    move.moving.start_post_copy = start_post_copy  # type: ignore[method-assign]
 
 
 def _refuse_the_switch(move: Move) -> None:

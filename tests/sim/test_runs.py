@@ -62,7 +62,7 @@ def _said_by_another_process(seed: int, hash_seed: str) -> str:
         env=os.environ | {"PYTHONHASHSEED": hash_seed},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=True,
     )
     assert ended.stdout.startswith(f"seed {seed}: ")

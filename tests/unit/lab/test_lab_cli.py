@@ -114,5 +114,5 @@ runpy.run_module("godwit.lab", run_name="__main__")
 
 def test_ctrl_c_while_the_verbs_are_loaded_ends_it_without_a_word() -> None:
     words = [sys.executable, "-c", PRESSED, "status"]
-    ended = subprocess.run(words, capture_output=True, timeout=20, check=False)
+    ended = subprocess.run(words, capture_output=True, timeout=60, check=False)
     assert (ended.returncode, ended.stderr) == (-signal.SIGINT, b"")
