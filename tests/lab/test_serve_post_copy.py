@@ -32,6 +32,8 @@ FLOWING = "120mbit"
 """Slow enough to be broken in its middle, and what the guest needs at once is there in two seconds.
 """
 PERMITTED = {"godwit:steering": {"permit_post_copy": True}}
+TRIES = 4
+HALF_BYTES = 20 * 1024**2
 RETRIES = "/proc/sys/net/ipv4/tcp_retries2"
 
 
@@ -52,7 +54,7 @@ def test_a_post_copy_whose_network_is_cut_is_held_and_resumed_when_it_is_back(si
         site.host("host-a").uncut("migration")
         migration = site.ended(uuid)
         assert (migration.status, migration.reason) == ("completed", None), site.story(migration)
-        assert beats.hosts_of(spec.name) == ["host-a", "host-b"]
+        assert beats.hosts_of(spec.name)[-2:] == ["host-a", "host-b"]
         site.assert_at_rest({spec: "host-b"})
 
 
@@ -91,7 +93,7 @@ def test_a_broken_post_copy_without_its_process_is_resumed_by_the_story(site: Si
         here.uncut("migration")
         migration = site.ended(uuid)
         assert (migration.status, migration.reason) == ("completed", None), site.story(migration)
-        assert beats.hosts_of(spec.name) == ["host-a", "host-b"]
+        assert beats.hosts_of(spec.name)[-2:] == ["host-a", "host-b"]
         site.assert_at_rest({spec: "host-b"})
 
 
@@ -111,7 +113,7 @@ def test_a_copy_on_storage_that_fences_becomes_a_post_copy_when_it_is_forced(
         site.host("host-a").slow("migration", None)
         migration = site.ended(uuid)
         assert (migration.status, migration.reason) == ("completed", None), site.story(migration)
-        assert beats.hosts_of(spec.name) == ["host-a", "host-b"]
+        assert beats.hosts_of(spec.name)[-2:] == ["host-a", "host-b"]
         site.assert_at_rest({spec: "host-b"})
 
 
@@ -127,12 +129,20 @@ def in_trickling_post_copy(site: Site, guest: str, beats: Heartbeats) -> str:
 
     Were a page missing that QEMU needs while it holds its own lock (emulated, the guest's interrupt
     table), the destination's QEMU would answer nobody until the page came, and no stream could be
-    resumed: docs/decisions/0007.
+    resumed: docs/decisions/0007. On a busy machine QEMU 7.2 sends such a page now and then only
+    after all the rest, and nothing is left to be broken: then the guest goes back for another try.
     """
-    set_post_copy_pace(site.host("host-a"), guest, TRICKLING)
-    uuid = in_post_copy(site, guest)
-    beats.wait(guest, "host-b")
-    return uuid
+    for _ in range(TRIES):
+        set_post_copy_pace(site.host("host-a"), guest, TRICKLING)
+        uuid = in_post_copy(site, guest)
+        beats.wait(guest, "host-b")
+        progress = site.migration(uuid).progress
+        if progress and progress.memory_processed_bytes < HALF_BYTES:
+            return uuid
+        assert site.ended(uuid).status == "completed"
+        site.ended(site.begin(guest, "host-a"))
+        beats.wait(guest, "host-a")
+    raise AssertionError(f"{TRIES} times the memory had come before the guest beat")
 
 
 def set_post_copy_pace(host: LabHost, guest: str, mib_per_s: str) -> None:

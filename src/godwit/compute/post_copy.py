@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from godwit.model.errors import GodwitError
-from godwit.model.progress import NO_WAY_BACK, Progress, TransferPhase
+from godwit.model.progress import NO_WAY_BACK, Progress
 from godwit.model.reasons import Code, Reason, reason
 from godwit.model.sighting import DestinationWord, SourceWord
 from godwit.virt.driver import TransferDriver, TransferOutcome
@@ -18,7 +18,7 @@ ASK_PAUSE_S: Final = 0.02
 """An idle guest's memory is sent within a second, even held back: the post-copy is asked for again
 and again from the first moment."""
 SWITCH_S: Final = 3.0
-"""Memory may be sent for so long until the guest runs at the destination; no longer."""
+"""So long after the first byte of memory was sent the guest may run at the source; no longer."""
 LOOK_PAUSE_S: Final = 2.0
 RESUME_ATTEMPTS_MAX: Final = 60
 """Two minutes, and more where an attempt takes its time; then whoever sights both ends goes on."""
@@ -62,7 +62,7 @@ async def switch_at_once(
             tell(sample)
             if sample.phase in NO_WAY_BACK:
                 return None
-            if sample.phase is not TransferPhase.PREPARING and not is_sent:
+            if sample.memory_processed_bytes and not is_sent:
                 is_sent, give_up_at_s = True, min(give_up_at_s, loop.time() + SWITCH_S)
         if loop.time() >= give_up_at_s:
             problem = problem or "the source still shows the guest as its own"
