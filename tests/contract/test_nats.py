@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlparse
 
 import pytest
 from nats.aio.client import Client
+from nats.aio.transport import TcpTransport
 from structlog.testing import capture_logs
 from tests.contract.bus import Gathering, Party, gathering
 from tests.contract.parrot import Answer, Ask, Parrot, repeat, scripted
@@ -174,6 +176,42 @@ def test_a_client_that_goes_on_trying_to_connect_does_not_outlive_its_line() -> 
             return stubborn.done()
 
     assert asyncio.run(main())
+
+
+def test_a_connection_that_a_last_try_has_made_is_closed_with_its_line() -> None:
+    """The client closes the one before, and then hears that it is to try no more."""
+
+    async def main() -> None:
+        gone = asyncio.Event()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read()
+            writer.close()
+            gone.set()
+
+        async with (
+            await asyncio.start_server(serve, "127.0.0.1", 0) as server,
+            asyncio.TaskGroup() as tasks,
+        ):
+            url = f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            line = NatsLine(BusSettings(servers=(url,)), name="somebody")
+
+            async def trying() -> None:
+                try:
+                    await asyncio.sleep(60)
+                except asyncio.CancelledError:
+                    transport = TcpTransport()  # type: ignore[no-untyped-call]
+                    line._client._transport = transport
+                    await transport.connect(urlparse(url), 1000, 60)
+
+            line._client._reconnection_task = tasks.create_task(trying())
+            line._client._status = Client.CLOSED
+            await asyncio.sleep(0)
+            await line.close()
+            async with asyncio.timeout(60):
+                await gone.wait()
+
+    asyncio.run(main())
 
 
 # --- who may what ---------------------------------------------------------------------------------

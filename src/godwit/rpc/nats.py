@@ -127,6 +127,8 @@ class NatsLine:
         except (TimeoutError, nats.errors.Error, OSError) as error:
             log.warning("bus connection not closed in order", problem=_words(error))
         await self._end_reconnecting()
+        if self._client._transport is not None:  # A last try may have made another connection.
+            self._client._transport.close()  # type: ignore[no-untyped-call]
 
     async def _end_reconnecting(self) -> None:
         """The client loses its own request to stop if a try to connect fails at that very moment,
