@@ -164,6 +164,7 @@ class Trouble(IntEnum):
     OPERATION_FAILED = 9
     SYSTEM_ERROR = 38
     NO_DOMAIN = 42
+    NO_NETWORK = 43
     AUTH_FAILED = 45
     NO_STORAGE_POOL = 49
     NO_STORAGE_VOL = 50
@@ -285,6 +286,8 @@ class Libvirt(Protocol):
     def listAllDomains(self, flags: int = 0) -> list[Domain]: ...  # noqa: N802
     def listAllInterfaces(self, flags: int = 0) -> list[Named]: ...  # noqa: N802
     def listAllNetworks(self, flags: int = 0) -> list[Named]: ...  # noqa: N802
+    def interfaceLookupByName(self, name: str) -> Named: ...  # noqa: N802
+    def networkLookupByName(self, name: str) -> Named: ...  # noqa: N802
     def listAllStoragePools(self, flags: int = 0) -> list[Pool]: ...  # noqa: N802
     def storagePoolCreateXML(self, xmlDesc: str, flags: int = 0) -> Pool: ...  # noqa: N802, N803
     def storagePoolLookupByName(self, name: str) -> Pool: ...  # noqa: N802

@@ -89,7 +89,7 @@ class Connection:
         self._came_back = asyncio.Event()
         self._last_failure: tuple[float, LibvirtUnreachable] | None = None
         self._closed = False
-        self._was_lost = False
+        self._losses = 0
         self._subscribers: list[asyncio.Event] = []
 
     async def call(
@@ -144,7 +144,12 @@ class Connection:
     @property
     def was_lost(self) -> bool:
         """Has one broken? Then events may have gone unheard."""
-        return self._was_lost
+        return self._losses > 0
+
+    @property
+    def losses(self) -> int:
+        """How many have broken so far: while it stays the same, the same libvirtd answers."""
+        return self._losses
 
     async def close(self) -> None:
         """Close every connection, at most `CLOSE_TIMEOUT_S` long; one that hangs is left behind."""
@@ -218,7 +223,7 @@ class Connection:
 
     def _lost(self, link: _Link) -> None:
         link.alive = False
-        self._was_lost = True
+        self._losses += 1
         self._came_back.set()
         self._something_changed()
 

@@ -43,12 +43,12 @@ from godwit.virt.libvirt.connection import Connection
 from godwit.virt.libvirt.guard_facts import guard_facts, was_paused
 from godwit.virt.libvirt.guests import DiskSizes, guest_of, host_facts_of
 from godwit.virt.libvirt.handshake import OwnListener, beside
+from godwit.virt.libvirt.host_view import HostView
 from godwit.virt.libvirt.migration import resume_post_copy
 from godwit.virt.libvirt.networks import bridge_at, bridges_there, network_of
 from godwit.virt.libvirt.reads import HostLook
 from godwit.virt.libvirt.rehearsals import Rehearsals
 from godwit.virt.libvirt.rollback import roll_back
-from godwit.virt.libvirt.shared_look import SharedLook
 from godwit.virt.libvirt.sighting import destination_sighting, source_sighting
 from godwit.virt.libvirt.storages import DiskPlan, images_of, plan_disks, storages_of
 
@@ -78,8 +78,9 @@ class LibvirtDriver:
         self._networks = networks
         self._sizes = DiskSizes()
         self._connection = Connection(host, settings)
-        self._host_look = SharedLook(
-            lambda: self._connection.call("reading the host", reads.look_at_host)
+        self._view = HostView(
+            lambda: self._connection.call("reading the host", reads.look_at_host),
+            lambda: self._connection.losses,
         )
         self._listener = OwnListener(host, settings)
         self._rehearsals = Rehearsals(host, self._connection)
@@ -88,7 +89,7 @@ class LibvirtDriver:
 
     async def host_facts(self) -> HostFacts:
         """See `ComputeDriver`."""
-        return self._facts_of(await self._host_look.now())
+        return self._facts_of(await self._view.now())
 
     async def guests(self) -> tuple[Guest, ...]:
         """See `ComputeDriver`. QEMU is asked for the size of a disk in no pool, once."""
@@ -107,7 +108,7 @@ class LibvirtDriver:
 
     async def spare_files(self) -> tuple[str, ...]:
         """See `ComputeDriver`."""
-        host = await self._host_look.now()
+        host = await self._view.now()
         storages = storages_of(self._host, self._storages, host.pools)
         folders = [storage.path for storage in storages if not storage.shared]
         return await self._connection.call(
@@ -126,15 +127,18 @@ class LibvirtDriver:
             there = self._facts_of(host)
             return plan_disks(spec.instance.disks, spec.source, there, spec.block_migration)
 
+        networks = {nic.network for nic in spec.instance.nics if nic.network}
+
         async def look_there() -> tuple[HostLook, DestinationLook]:
-            host = await self._host_look.now()
-            paths = plan_for(host).files_there
-            return await self._connection.call(
-                "checking whether the guest can come",
-                lambda libvirt: check_reads.look_at_destination(
-                    libvirt, spec.instance, host, paths
-                ),
-            )
+            before = await self._view.lately()
+            bridges = {self._bridge_at(network) for network in networks}
+
+            def look(libvirt: Libvirt) -> tuple[HostLook, DestinationLook]:
+                host = reads.look_again_at_host(libvirt, before, bridges)
+                paths = plan_for(host).files_there
+                return check_reads.look_at_destination(libvirt, spec.instance, host, paths)
+
+            return await self._connection.call("checking whether the guest can come", look)
 
         untrusted, looked = await beside(self._listener.refusals_as_destination(), look_there())
         if untrusted:
@@ -147,12 +151,7 @@ class LibvirtDriver:
             refusals += (reason(Code.MIGRATION_PRE_CHECK_ERROR, host=self._host, problem=problem),)
         if refusals:
             return Checked(refusals)
-        bridges = bridges_there(
-            {nic.network for nic in spec.instance.nics},
-            spec.source.name,
-            self._host,
-            self._networks,
-        )
+        bridges = bridges_there(networks, spec.source.name, self._host, self._networks)
         return Checked(migrate_data=agreement_begun(plan, self._settings, bridges))
 
     async def check_can_live_migrate_source(

@@ -6,8 +6,8 @@ hung QEMU cannot take a host's threads one after another.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from godwit.model.ids import InstanceUuid
@@ -47,6 +47,7 @@ NOT_NOW: Final = frozenset(
 )
 # An interface may disappear between being listed and being described.
 INTERFACE_GONE: Final = frozenset({int(Trouble.INTERNAL_ERROR), int(Trouble.NO_INTERFACE)})
+NO_SUCH_NETWORK: Final = WITHOUT_BACKEND | {int(Trouble.NO_NETWORK)}
 
 FREEABLE: Final = ("free", "buffers", "cached")
 
@@ -93,11 +94,28 @@ def look_at_host(libvirt: Libvirt) -> HostLook:
         library_version=libvirt.getLibVersion(),
         vcpus=libvirt.getInfo()[2],
         memory_mib=memory_kib["total"] // 1024,
-        free_memory_mib=sum(memory_kib.get(key, 0) for key in FREEABLE) // 1024,
+        free_memory_mib=_freeable_mib(memory_kib),
         capabilities=capabilities(libvirt.getCapabilities()),
         pools=active_pools(libvirt),
         networks=networks(libvirt),
     )
+
+
+def look_again_at_host(libvirt: Libvirt, before: HostLook, bridges: Collection[str]) -> HostLook:
+    """The host as it was, with what room it has now, and of its networks those of `bridges` that
+    are there now: libvirtd describes a bridge with all its ports, at a cost.
+    """
+    known = before.networks is not None
+    return replace(
+        before,
+        free_memory_mib=_freeable_mib(libvirt.getMemoryStats(-1)),
+        pools=active_pools(libvirt),
+        networks=tuple(b for b in sorted(bridges) if has_network(libvirt, b)) if known else None,
+    )
+
+
+def _freeable_mib(memory_kib: Mapping[str, int]) -> int:
+    return sum(memory_kib.get(key, 0) for key in FREEABLE) // 1024
 
 
 def active_pools(libvirt: Libvirt) -> tuple[PoolLook, ...]:
@@ -122,6 +140,16 @@ def networks(libvirt: Libvirt) -> tuple[str, ...] | None:
         if network.isActive():
             names.add(network.name())
     return tuple(sorted(names))
+
+
+def has_network(libvirt: Libvirt, name: str) -> bool:
+    """Is there a bridge or an active libvirt network of this name?"""
+    interface = or_none(lambda: libvirt.interfaceLookupByName(name), also=INTERFACE_GONE)
+    text = or_none(interface.XMLDesc, also=INTERFACE_GONE) if interface is not None else None
+    if text and is_bridge(text):
+        return True
+    network = or_none(lambda: libvirt.networkLookupByName(name), also=NO_SUCH_NETWORK)
+    return network is not None and bool(network.isActive())
 
 
 def links(libvirt: Libvirt) -> frozenset[str] | None:

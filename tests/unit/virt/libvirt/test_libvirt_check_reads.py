@@ -92,3 +92,19 @@ def test_what_is_free_is_as_of_now_not_as_of_the_look_at_the_host(
     older = tuple(replace(pool, free_bytes=1, capacity_bytes=1) for pool in pools)
     after, _ = looked(host, replace(NO_HOST, pools=older))
     assert after.pools == pools
+
+
+def test_a_network_is_there_while_it_is_active_and_a_card_of_the_host_is_none(
+    host: libvirt.virConnect,
+) -> None:
+    assert [reads.has_network(host, name) for name in ("default", "eth1", "none")] == [
+        True,
+        False,
+        False,
+    ]
+    network = host.networkLookupByName("default")
+    network.destroy()
+    try:
+        assert not reads.has_network(host, "default")
+    finally:
+        network.create()
