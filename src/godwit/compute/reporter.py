@@ -9,7 +9,7 @@ import structlog
 
 from godwit.compute.manager import ComputeManager
 from godwit.model.errors import GodwitError
-from godwit.model.host import HostReport
+from godwit.model.host import HostFacts, HostReport
 from godwit.rpc.compute import Nothing
 
 SETTLE_S = 0.2
@@ -46,6 +46,8 @@ class Reporter:
         self._interval_s = interval_s
         self._changed = asyncio.Event()
         self._settle_s = SETTLE_S
+        self._facts: HostFacts | None = None
+        self._facts_at_s = 0.0
 
     async def run(self) -> None:
         """Report for ever. Ends only by being cancelled."""
@@ -67,18 +69,26 @@ class Reporter:
         return True
 
     async def _looked(self) -> HostReport:
-        """The report of this moment. Half guests that are still arriving are not here yet."""
+        """The report of this moment. Half guests that are still arriving are not here yet.
+
+        The host itself is looked at as often as without changes: to read it costs as much as all
+        its guests, and what changes is them.
+        """
         host, driver = self._manager.host, self._manager.driver
         now_s = asyncio.get_running_loop().time
         began_s = now_s()
         try:
             async with asyncio.timeout(LOOK_TIMEOUT_S):
-                facts, guests = await driver.host_facts(), await driver.guests()
+                facts, self._facts = self._facts, None
+                if facts is None or began_s - self._facts_at_s >= self._interval_s:
+                    facts, self._facts_at_s = await driver.host_facts(), began_s
+                guests = await driver.guests()
         except GodwitError as error:
             return HostReport(host=host, facts=None, trouble=error.reason.words)
         except TimeoutError:
             trouble = f"the look at {host} took longer than {LOOK_TIMEOUT_S:.0f} s"
             return HostReport(host=host, facts=None, trouble=trouble)
+        self._facts = facts
         here = tuple(guest for guest in guests if not guest.arriving)
         return HostReport(host=host, facts=facts, guests=here, look_s=now_s() - began_s)
 

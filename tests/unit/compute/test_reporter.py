@@ -10,7 +10,7 @@ import pytest
 from godwit.compute.managers import ComputeManagers
 from godwit.compute.reporter import Reporter
 from godwit.model.errors import Unreachable
-from godwit.model.host import HostReport
+from godwit.model.host import HostFacts, HostReport
 from godwit.model.ids import HostName
 from godwit.model.instance import Guest
 from godwit.model.reasons import Code, reason
@@ -81,6 +81,17 @@ class SlowDriver(SimulatedDriver):
     async def guests(self) -> tuple[Guest, ...]:
         await asyncio.sleep(20)
         return await super().guests()
+
+
+def noting(looked_at_s: list[float]) -> type[SimulatedDriver]:
+    """Notes when the host itself was looked at."""
+
+    class Driver(SimulatedDriver):
+        async def host_facts(self) -> HostFacts:
+            looked_at_s.append(asyncio.get_running_loop().time())
+            return await super().host_facts()
+
+    return Driver
 
 
 async def quiet(_fleet: SimulatedFleet) -> None:
@@ -185,3 +196,34 @@ def test_a_report_tells_how_long_its_look_has_taken() -> None:
     assert at_s == pytest.approx(20.0)
     assert slow.look_s == pytest.approx(20.0)
     assert reported(quiet).heard[0][1].look_s == pytest.approx(0.0)
+
+
+def test_changes_of_guests_do_not_have_the_host_itself_looked_at_more_often() -> None:
+    looked_at_s: list[float] = []
+
+    async def storm(fleet: SimulatedFleet) -> None:
+        for _ in range(1_600):
+            fleet.put(A, fleet.halves(A)[0])
+            await asyncio.sleep(0.01)
+
+    heard = reported(storm, driver=noting(looked_at_s)).heard
+    assert len(heard) > 8
+    assert all(report.facts is not None for _, report in heard)
+    apart = [later - earlier for earlier, later in pairwise(looked_at_s)]
+    assert min(apart) >= INTERVAL_S
+    assert max(apart) < INTERVAL_S + 2.0
+
+
+def test_a_host_that_was_in_trouble_is_looked_at_again_itself() -> None:
+    looked_at_s: list[float] = []
+
+    async def cut(fleet: SimulatedFleet) -> None:
+        await asyncio.sleep(1)
+        for change in (fleet.disconnect, fleet.reconnect):
+            change(A)
+            fleet.put(A, fleet.halves(A)[0])
+            await asyncio.sleep(1)
+
+    said = [bool(report.trouble) for _, report in reported(cut, driver=noting(looked_at_s)).heard]
+    assert said[-2:] == [True, False]
+    assert len(looked_at_s) == 2
