@@ -74,7 +74,9 @@ async def driver_of(
 ) -> AsyncIterator[LibvirtDriver]:
     """A driver of this host, closed afterwards."""
     settings = settings_of(host)
-    driver = LibvirtDriver(HostName(host.name), settings, declared.storages, declared.networks)
+    driver = LibvirtDriver(
+        HostName(host.name), settings, declared.storages, declared.networks, trusted_for_s=0.0
+    )
     try:
         yield driver
     finally:

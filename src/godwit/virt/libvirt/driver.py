@@ -42,7 +42,7 @@ from godwit.virt.libvirt.checks import (
 from godwit.virt.libvirt.connection import Connection
 from godwit.virt.libvirt.guard_facts import guard_facts, was_paused
 from godwit.virt.libvirt.guests import DiskSizes, guest_of, host_facts_of
-from godwit.virt.libvirt.handshake import OwnListener, beside
+from godwit.virt.libvirt.handshake import TRUSTED_FOR_S, OwnListener, beside
 from godwit.virt.libvirt.host_view import HostView
 from godwit.virt.libvirt.migration import resume_post_copy
 from godwit.virt.libvirt.networks import bridge_at, bridges_there, network_of
@@ -68,10 +68,10 @@ class LibvirtDriver:
         settings: LibvirtHostSettings,
         storages: Mapping[str, StorageSettings],
         networks: Mapping[str, NetworkSettings] = NO_NETWORKS,
+        *,
+        trusted_for_s: float = TRUSTED_FOR_S,
     ) -> None:
-        """`storages` and `networks` are those the operator declared, for all hosts. Nothing is
-        opened yet.
-        """
+        """`storages` and `networks`: as declared, for all hosts. Nothing is opened yet."""
         self._host = host
         self._settings = settings
         self._storages = storages
@@ -82,7 +82,7 @@ class LibvirtDriver:
             lambda: self._connection.call("reading the host", reads.look_at_host),
             lambda: self._connection.losses,
         )
-        self._listener = OwnListener(host, settings)
+        self._listener = OwnListener(host, settings, trusted_for_s=trusted_for_s)
         self._rehearsals = Rehearsals(host, self._connection)
 
     # --- looks ---

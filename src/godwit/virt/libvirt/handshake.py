@@ -34,6 +34,10 @@ TIMEOUT_S: Final = 2.0
 SILENT_FOR_S: Final = 300.0
 """An address that has swallowed all it was sent is left alone for so long: each look would wait
 again. It may be one that only the hosts reach. One that has answered before will answer again."""
+TRUSTED_FOR_S: Final = 1.0
+"""A handshake that shows nothing wrong counts for so long: it takes the event loop and libvirtd as
+much as all else that a check asks of them, and guests that leave a host together are checked
+together. Whatever a check has missed the hosts' own handshake finds, before anything is sent."""
 CONTEXTS_MAX: Final = 8
 ACCEPTED: Final = b"\x01"
 """libvirtd's first byte to a client whose certificate it accepts; to others it says nothing."""
@@ -43,22 +47,30 @@ class OwnListener:
     """One host's listener, seen as the other hosts' libvirts see it. For one event loop."""
 
     def __init__(
-        self, host: HostName, settings: LibvirtHostSettings, *, timeout_s: float = TIMEOUT_S
+        self,
+        host: HostName,
+        settings: LibvirtHostSettings,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        trusted_for_s: float = TRUSTED_FOR_S,
     ) -> None:
         self._host = host
         self._timeout_s = timeout_s
+        self._trusted_for_s = trusted_for_s
         self._listener = listener_of(peer_uri(settings))
         self._places = places_of_credentials(settings.uri, own_home())
         self._we_use_it = listener_of(settings.uri) is not None
         self._has_answered = False
         self._silent_until_s = 0.0
+        self._trusted: Handshake | None = None
+        self._trusted_until_s = 0.0
         self._seen = SharedLook(self._look)
 
     async def refusals_as_destination(self) -> tuple[Reason, ...]:
         """Why another host could not send a guest here: certificate, address, acceptance."""
         if self._listener is None:
             return ()
-        seen = await self._seen.now()
+        seen = await self._lately()
         problem = problem_of_peer(self._listener, seen, ours_counts=self._we_use_it)
         return self._refusal(self._listener, problem)
 
@@ -69,19 +81,27 @@ class OwnListener:
         """
         if self._listener is None or listener_of(destination_uri) is None:
             return ()
-        problem = problem_of_certificate(await self._seen.now())
+        problem = problem_of_certificate(await self._lately())
         return self._refusal(self._listener, problem)
+
+    async def _lately(self) -> Handshake:
+        """What was trusted a moment ago, or what a handshake shows that begins now."""
+        if self._trusted is not None and _now_s() < self._trusted_until_s:
+            return self._trusted
+        return await self._seen.now()
 
     async def _look(self) -> Handshake:
         credentials = readable(self._places)
-        now_s = asyncio.get_running_loop().time
-        began_s = now_s()
+        began_s = _now_s()
         if self._listener is None or credentials is None or began_s < self._silent_until_s:
             return Handshake()
         seen = await handshake(self._listener, credentials, timeout_s=self._timeout_s)
         self._has_answered |= seen != Handshake()
-        if not self._has_answered and now_s() - began_s >= self._timeout_s:
-            self._silent_until_s = now_s() + SILENT_FOR_S
+        if not self._has_answered and _now_s() - began_s >= self._timeout_s:
+            self._silent_until_s = _now_s() + SILENT_FOR_S
+        is_trusted = seen.accepted and not problem_of_peer(self._listener, seen, ours_counts=True)
+        self._trusted = seen if is_trusted else None
+        self._trusted_until_s = began_s + self._trusted_for_s
         return seen
 
     def _refusal(self, listener: Listener, problem: str) -> tuple[Reason, ...]:
@@ -134,6 +154,10 @@ def readable(places: Sequence[Credentials]) -> Credentials | None:
 def own_home() -> Path | None:
     """The folder in which libvirt looks for a user's own certificate; None for root."""
     return None if os.geteuid() == 0 else Path.home()
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def _outcome(look: Coroutine[Any, Any, T]) -> Callable[[], T]:

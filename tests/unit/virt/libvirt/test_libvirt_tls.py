@@ -228,11 +228,44 @@ def test_an_address_that_has_answered_before_is_asked_again_after_a_silence(pki:
                     uri=f"qemu+tls://x/system?pkipath={pki.folder / 'client'}",
                     peer_uri=f"qemu+tls://{HERE}:{port}/system",
                 )
-                listener = listener or OwnListener(HostName("host-b"), settings, timeout_s=1.0)
+                listener = listener or OwnListener(
+                    HostName("host-b"), settings, timeout_s=1.0, trusted_for_s=0.0
+                )
                 said.append([why.code for why in await listener.refusals_as_destination()])
         return said
 
     assert asyncio.run(seen()) == [[], [], [Code.TLS_UNUSABLE]]
+
+
+@pytest.mark.parametrize(
+    ("trusted_for_s", "greeting", "handshakes"),
+    [(60.0, ACCEPTED, 1), (0.0, ACCEPTED, 3), (60.0, b"", 3)],
+)
+def test_a_good_handshake_counts_for_a_moment_and_a_bad_one_for_nobody_later(
+    pki: Pki, trusted_for_s: float, greeting: bytes, handshakes: int
+) -> None:
+    async def seen() -> int:
+        greeted = 0
+
+        async def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal greeted
+            greeted += 1
+            writer.write(greeting)
+            writer.close()
+
+        context = server_context(pki.server(pki.ours))
+        async with await asyncio.start_server(greet, HERE, 0, ssl=context) as server:
+            port = server.sockets[0].getsockname()[1]
+            settings = LibvirtHostSettings(
+                uri=f"qemu+tls://x/system?pkipath={pki.folder / 'client'}",
+                peer_uri=f"qemu+tls://{HERE}:{port}/system",
+            )
+            listener = OwnListener(HostName("host-b"), settings, trusted_for_s=trusted_for_s)
+            for _ in range(3):
+                assert bool(await listener.refusals_as_destination()) == (greeting != ACCEPTED)
+        return greeted
+
+    assert asyncio.run(seen()) == handshakes
 
 
 def test_credentials_that_cannot_be_used_judge_nobody(pki: Pki) -> None:
