@@ -138,6 +138,13 @@ class DomainXml(IntFlag):
     MIGRATABLE = 8
 
 
+class Domains(IntFlag):
+    """virConnectListAllDomainsFlags, as far as it matters here."""
+
+    PERSISTENT = 4
+    AUTOSTART = 1024
+
+
 class Start(IntFlag):
     """virDomainCreateFlags, as far as Godwit uses them."""
 

@@ -8,6 +8,7 @@ hung QEMU cannot take a host's threads one after another.
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from godwit.model.ids import InstanceUuid
@@ -17,6 +18,7 @@ from godwit.virt.libvirt.abi import (
     POOL_RUNNING,
     SPEED_UNLIMITED,
     Domain,
+    Domains,
     DomainXml,
     JobStats,
     JobType,
@@ -160,28 +162,27 @@ def links(libvirt: Libvirt) -> frozenset[str] | None:
 
 def look_at_domains(libvirt: Libvirt) -> tuple[DomainLook, ...]:
     """Every domain; one that disappears between two calls is left out."""
-    looks = [_look_if_there(libvirt, domain) for domain in libvirt.listAllDomains()]
-    return tuple(look for look in looks if look is not None)
-
-
-def _look_if_there(libvirt: Libvirt, domain: Domain) -> DomainLook | None:
-    return or_none(lambda: look_at_domain(libvirt, domain))
-
-
-def look_at_domain(libvirt: Libvirt, domain: Domain) -> DomainLook:
-    """One domain. Raises libvirt's NO_DOMAIN if it disappears meanwhile."""
-    facts = domain_facts(as_files(libvirt, domain.XMLDesc()))
-    state, reason = domain.state()[:2]
-    persistent = bool(domain.isPersistent())
-    return DomainLook(
-        facts=facts,
-        state=state,
-        reason=reason,
-        persistent=persistent,
-        autostart=persistent and bool(domain.autostart()),
-        arriving=_is_arriving(domain, state, reason),
-        volumes=volumes_of(libvirt, facts),
+    domains = libvirt.listAllDomains()
+    persistent, autostart = (
+        frozenset(domain.UUIDString() for domain in libvirt.listAllDomains(which))
+        for which in (Domains.PERSISTENT, Domains.AUTOSTART)
     )
+
+    def look_at(domain: Domain) -> DomainLook:
+        facts = domain_facts(as_files(libvirt, domain.XMLDesc()))
+        state, reason = domain.state()[:2]
+        return DomainLook(
+            facts=facts,
+            state=state,
+            reason=reason,
+            persistent=domain.UUIDString() in persistent,
+            autostart=domain.UUIDString() in persistent & autostart,
+            arriving=_is_arriving(domain, state, reason),
+            volumes=volumes_of(libvirt, facts),
+        )
+
+    looks = [or_none(partial(look_at, domain)) for domain in domains]
+    return tuple(look for look in looks if look is not None)
 
 
 def _is_arriving(domain: Domain, state: int, reason: int) -> bool:

@@ -6,6 +6,7 @@ Only what is needed is read, and nothing is invented: an element that is not the
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
@@ -16,6 +17,8 @@ from godwit.virt.libvirt.devices import nested_feature, ties_of
 from godwit.virt.libvirt.platform import platform_of, size_bytes
 from godwit.virt.libvirt.rewriting import console_addresses
 
+READ_MAX: Final = 256
+"""So many domains are remembered: of each some 10 KiB."""
 MEDIA: Final = ("file", "block", "dir")
 """Kinds of a disk's source that are named by a path; without one the drive is empty."""
 
@@ -77,8 +80,9 @@ class DomainFacts:
     """Addresses of its host that its consoles listen on."""
 
 
+@lru_cache(READ_MAX)
 def domain_facts(text: str) -> DomainFacts:
-    """A domain's XML, read."""
+    """A domain's XML, read. The same text is read once: a guest is looked at again and again."""
     root = ElementTree.fromstring(text)
     return DomainFacts(
         uuid=root.findtext("uuid", ""),

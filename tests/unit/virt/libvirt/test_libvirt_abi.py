@@ -17,6 +17,7 @@ FAMILIES: list[tuple[type[IntEnum] | type[IntFlag], str]] = [
     (abi.JobType, "VIR_DOMAIN_JOB_"),
     (abi.Migrate, "VIR_MIGRATE_"),
     (abi.DomainXml, "VIR_DOMAIN_XML_"),
+    (abi.Domains, "VIR_CONNECT_LIST_DOMAINS_"),
     (abi.Start, "VIR_DOMAIN_START_"),
     (abi.Trouble, "VIR_ERR_"),
 ]
