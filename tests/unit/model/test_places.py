@@ -1,11 +1,13 @@
 """Where a disk stands there: on the same storage, on one of the same name, at the same path."""
 
+from pathlib import PurePosixPath
+
 import pytest
 
 from godwit.model.host import Storage
 from godwit.model.ids import StorageId
 from godwit.model.instance import Disk
-from godwit.model.places import is_seen_there, path_there
+from godwit.model.places import is_inside, is_seen_there, path_there
 
 
 def storage(identity: str, name: str, path: str) -> Storage:
@@ -57,3 +59,16 @@ def test_a_file_is_seen_by_identity_and_never_because_its_path_exists_there() ->
     assert is_seen_there(disk("/srv/s/a", "shared:s"), THERE)
     assert not is_seen_there(disk("/srv/s/a", "shared:s"), same_path)
     assert not is_seen_there(disk("/srv/vm/a", "local:a:vm"), HERE)
+
+
+PATHS = ("/srv/a", "/srv/a/", "/srv//a/b", "/srv/ab", "/srv/./a/b", "//srv/a", "/srv", "/", "a")
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("folder", PATHS)
+def test_a_path_is_inside_what_pathlib_finds_it_relative_to(path: str, folder: str) -> None:
+    assert is_inside(path, folder) == PurePosixPath(path).is_relative_to(folder)
+
+
+def test_nothing_is_inside_a_folder_without_a_name() -> None:
+    assert not is_inside("/srv/a", "")

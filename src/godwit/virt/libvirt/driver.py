@@ -123,8 +123,7 @@ class LibvirtDriver:
     async def check_can_live_migrate_destination(self, spec: RequestSpec) -> Checked:
         """See `ComputeDriver`."""
 
-        def plan_for(host: HostLook) -> DiskPlan:
-            there = self._facts_of(host)
+        def plan_for(there: HostFacts) -> DiskPlan:
             return plan_disks(spec.instance.disks, spec.source, there, spec.block_migration)
 
         networks = {nic.network for nic in spec.instance.nics if nic.network}
@@ -135,7 +134,7 @@ class LibvirtDriver:
 
             def look(libvirt: Libvirt) -> tuple[HostLook, DestinationLook]:
                 host = reads.look_again_at_host(libvirt, before, bridges)
-                paths = plan_for(host).files_there
+                paths = plan_for(self._facts_of(host)).files_there
                 return check_reads.look_at_destination(libvirt, spec.instance, host, paths)
 
             return await self._connection.call("checking whether the guest can come", look)
@@ -144,8 +143,9 @@ class LibvirtDriver:
         if untrusted:
             return Checked(untrusted)
         host, look = looked()
-        plan = plan_for(host)
-        refusals = destination_refusals(spec, self._facts_of(host), look, plan)
+        there = self._facts_of(host)
+        plan = plan_for(there)
+        refusals = destination_refusals(spec, there, look, plan)
         if not peer_uri(self._settings):
             problem = "its settings name no peer_uri, so no other host can reach it"
             refusals += (reason(Code.MIGRATION_PRE_CHECK_ERROR, host=self._host, problem=problem),)

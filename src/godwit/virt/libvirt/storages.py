@@ -15,7 +15,7 @@ from godwit.model.ids import HostName, StorageId
 from godwit.model.instance import BackingFile, Disk, Instance
 from godwit.model.migrate_data import LibvirtLiveMigrateData
 from godwit.model.migration import BlockMigration
-from godwit.model.places import is_seen_there, path_there
+from godwit.model.places import is_inside, is_seen_there, path_there
 from godwit.model.reasons import Code, Reason, reason
 from godwit.runtime.settings import StorageSettings
 from godwit.virt.libvirt.xml import PoolFacts
@@ -42,12 +42,11 @@ def storages_of(
         for name, settings in declared.items()
         if not settings.hosts or host in settings.hosts
     ]
-    inside = [PurePosixPath(storage.path) for storage in shared]
     own = [
         _of_pool(host, pool)
         for pool in pools
         if pool.facts.path
-        and not any(PurePosixPath(pool.facts.path).is_relative_to(path) for path in inside)
+        and not any(is_inside(pool.facts.path, storage.path) for storage in shared)
     ]
     return tuple(sorted([*shared, *own], key=lambda storage: storage.id))
 
@@ -56,7 +55,7 @@ def _declared(
     host: HostName, name: str, settings: StorageSettings, pools: Sequence[PoolLook]
 ) -> Storage:
     path = settings.paths.get(host, settings.path)
-    on_it = [p for p in pools if p.facts.path and PurePosixPath(p.facts.path).is_relative_to(path)]
+    on_it = [pool for pool in pools if pool.facts.path and is_inside(pool.facts.path, path)]
     outermost = min(on_it, key=lambda pool: len(pool.facts.path), default=None)
     return Storage(
         id=StorageId(f"shared:{name}"),
