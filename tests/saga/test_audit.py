@@ -123,7 +123,7 @@ def test_an_alarm_is_not_missed_because_a_report_tells_of_it_between_two_looks()
 
 def test_what_the_hosts_have_shown_grows_older_while_their_reports_are_taken() -> None:
     async def claim(house: House) -> None:
-        await asyncio.sleep(60)
+        await asyncio.sleep(61)  # between two rounds of reports, which would mend it
         await break_it(house, Writes(update(instances).values(host=C)))
         began = []
 
@@ -165,7 +165,7 @@ def test_a_record_broken_by_hand_is_mended_only_when_that_is_asked_for() -> None
 
 def test_a_record_that_names_another_host_follows_the_guest_before_the_next_report() -> None:
     async def claim(house: House) -> None:
-        await asyncio.sleep(60)
+        await asyncio.sleep(61)  # between two rounds of reports, which would mend it
         reports = house.wires[A].heard.count("take_stock")
         await break_it(house, Writes(update(instances).values(host=C)))
         await break_it(house, Writes(update(allocations).values(host=C)))

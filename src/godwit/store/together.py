@@ -7,11 +7,14 @@ line and goes its own way to a database server, before and between the stories.
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from godwit.model.host import HostReport
 from godwit.model.ids import HostName
 from godwit.store.writer import unavailable
 
+GATHER_S: Final = 0.1
+"""So long the first waits for others: each batch is a commit, and stands in the writer's line."""
 Reported = tuple[HostReport, float]
 """With when it came in."""
 Left = frozenset[HostName]
@@ -52,6 +55,7 @@ class Together:
     async def _written(self, batch: _Batch, said: asyncio.Future[Left]) -> Left:
         try:
             async with self._turn:
+                await asyncio.sleep(GATHER_S)
                 self._next = _Batch()
                 left = await self._keep(batch.reports)
         except BaseException as error:
