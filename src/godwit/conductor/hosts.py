@@ -58,6 +58,12 @@ class Hosts:
         host = await self._queries.host(name) or Host(name=name)
         return self._state(host, Usage(), now_s=self._clock.now_s())
 
+    async def well_lately(self, name: HostName) -> bool:
+        """Was it up, and did its hypervisor answer, a moment ago?"""
+        await self.lately()
+        state = self._states.get(name)
+        return state is not None and state.up and not state.trouble
+
     async def heard_again(self, name: HostName) -> HostState:
         """The same. One whose hypervisor did not answer at its last report is given the time until
         it would be heard again: who has just restarted it is not refused for what was.

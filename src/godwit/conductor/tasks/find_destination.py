@@ -53,8 +53,9 @@ async def find_destination(context: Telling) -> Told:
     """
     await drop_claims(context)
     world, attempts = context.world, 0
-    if context.facts.requested_host is not None:
-        await world.hosts.heard_again(context.facts.requested_host)
+    asked_for = context.facts.requested_host
+    if asked_for is not None and not await world.hosts.well_lately(asked_for):
+        await world.hosts.heard_again(asked_for)
     refused: dict[HostName, tuple[Reason, ...]] = {}
     selection = Selection((), ())
     while attempts < world.settings.migration.attempts_max:
