@@ -27,6 +27,8 @@ async def until_ended(here: World, uuid: MigrationUuid, *, wait_s: float) -> Non
         if migration.status in FINAL or left_s <= 0 or here.stopping.is_set():
             return
         await pause(ended, left_s)
+        if ended.is_set():
+            return
 
 
 async def pause(news: asyncio.Event, left_s: float) -> None:
