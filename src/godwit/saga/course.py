@@ -96,8 +96,9 @@ class Course(Generic[W, F]):
             generation=story.generation,
             world=world,
             facts=self.facts(story),
-            abort_requested=story.abort is not None,
             failure=story.failure,
+            has_rested=bool(story.resting),
+            has_ended=story.direction is Direction.ENDED,
         )
 
     @cached_property

@@ -175,9 +175,8 @@ class Executor(Generic[W, F]):
     async def _pivot(self, story: Story, pivot: Pivot[W, F]) -> Story:
         facts = await outcome_of(pivot.do, self._context(story))
         if isinstance(facts, Failed):
-            story = replace(story, failure=facts.reason)
-            entry = told(story, What.FAILED, facts.reason)
-            return await self._record(moved(story, Direction.RESOLVING, pivot.name), entry)
+            failed = moved(replace(story, failure=facts.reason), Direction.RESOLVING, pivot.name)
+            return await self._record(failed, told(failed, What.FAILED, facts.reason))
         story = self._course.learned(story, facts)
         entry, story = told(story, What.DONE), moved(story, Direction.RESOLVING, pivot.name)
         return self._later(story, entry) if pivot.told_later else await self._record(story, entry)

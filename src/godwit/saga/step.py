@@ -27,9 +27,12 @@ class Context(Generic[W, F]):
     generation: int
     world: W
     facts: F
-    abort_requested: bool = False
     failure: Reason | None = None
     """Why the story unwinds; None while it goes forward."""
+    has_rested: bool = False
+    """It has rested at this act before."""
+    has_ended: bool = False
+    """The story is over, and what is done now is owed by it."""
 
 
 @dataclass(frozen=True)

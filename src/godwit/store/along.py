@@ -54,7 +54,11 @@ def _hold_source(connection: Connection, uuid: MigrationUuid) -> None:
 def _arrive(
     connection: Connection, uuid: MigrationUuid, arrival: NewHost, at: str
 ) -> tuple[str, ...]:
-    given: dict[str, object] = {"dest_compute": arrival.host, "dest_node": arrival.node}
+    given: dict[str, object] = {
+        "dest_compute": arrival.host,
+        "dest_node": arrival.node,
+        "person_needed": False,
+    }
     if arrival.statistics is not None:
         given["statistics"] = arrival.statistics
     if not moves.go_on(connection, uuid, *ARRIVING, **given, updated_at=at):

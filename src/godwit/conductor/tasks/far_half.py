@@ -5,11 +5,10 @@ every attempt: long may have passed since the verdict, and people may have acted
 from enum import StrEnum
 
 from godwit.conductor.tasks.decision import decision_of
-from godwit.conductor.tasks.facts import Telling, at_destination, move, uuid_of
+from godwit.conductor.tasks.facts import Telling, at_destination, move
 from godwit.conductor.tasks.look import sight_source
 from godwit.model.errors import HypervisorError, Unreachable
 from godwit.model.ids import HostName
-from godwit.model.migration import FINAL
 from godwit.model.sighting import DestinationWord, SourceWord
 
 SHOWN = frozenset({DestinationWord.RUNS, DestinationWord.READY})
@@ -28,7 +27,7 @@ class FarHalf(StrEnum):
 
 async def far_half(context: Telling) -> FarHalf:
     """What the destination holds, as far as it can be known from elsewhere, now."""
-    is_late = await is_over(context)
+    is_late = context.has_ended
     instance = await context.world.queries.instance(context.facts.instance.uuid)
     if is_late and instance is not None and instance.host == at_destination(context.facts):
         return FarHalf.IS_THE_GUEST
@@ -41,12 +40,6 @@ async def far_half(context: Telling) -> FarHalf:
             instance is not None and await _is_shown_at(context, instance.host)
         )
     return FarHalf.NEVER_RAN if proven else FarHalf.MAY_BE_THE_GUEST
-
-
-async def is_over(context: Telling) -> bool:
-    """What is done now is owed: the migration has ended, and the guest may have gone elsewhere."""
-    migration = await context.world.queries.migration(uuid_of(context))
-    return migration is None or migration.status in FINAL
 
 
 async def _the_source_gave_up(context: Telling) -> bool:

@@ -23,7 +23,7 @@ from godwit.conductor.tasks.facts import (
     request_of,
     rolling_back,
 )
-from godwit.conductor.tasks.far_half import FarHalf, far_half, is_over
+from godwit.conductor.tasks.far_half import FarHalf, far_half
 from godwit.conductor.tasks.find_destination import drop_claims, find_destination
 from godwit.conductor.tasks.pivot import find_the_guest, live_migration
 from godwit.conductor.tasks.slots import give_slots_back, wait_for_turn
@@ -91,7 +91,7 @@ async def rollback_at_source(context: Telling) -> None:
     if await said_to_be_lost(context):
         return
     ask = move(context)
-    if await is_over(context):
+    if context.has_ended:
         instance = await context.world.queries.instance(context.facts.instance.uuid)
         if instance is None or instance.host != at_source(context.facts):
             ask = replace(ask, migrate_data=replace(ask.migrate_data, autostart=False))
@@ -126,7 +126,7 @@ async def post_live_migration_at_source(context: Telling) -> LiveMigrationFacts:
     """The source disconnects volumes and forgets the guest; not one that has come back since by
     another way: of that nothing is left over.
     """
-    if await is_over(context):
+    if context.has_ended:
         instance = await context.world.queries.instance(context.facts.instance.uuid)
         if instance is not None and instance.host == at_source(context.facts):
             return context.facts

@@ -139,7 +139,8 @@ def _why_the_source_cannot_tell(
 
 async def carry_out_verdict(context: Telling, seen: Seen) -> Outcome:
     """A person's word goes before the table."""
-    decided = await decision_of(context)
+    # Nobody is asked but by a story that rests.
+    decided = await decision_of(context) if context.has_rested else None
     if decided is not None:
         return await _as_a_person_decided(context, seen, decided)
     verdict = decide(
@@ -347,6 +348,8 @@ def _bound_is_over(context: Telling) -> bool:
 
 async def _say_whether_a_person_is_needed(context: Telling, outcome: Outcome) -> None:
     """A person is no longer needed once the hosts have answered by themselves."""
+    if not context.has_rested:
+        return
     migration = await context.world.queries.migration(uuid_of(context))
     if migration is None or not migration.person_needed:
         return

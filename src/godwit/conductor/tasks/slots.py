@@ -11,7 +11,6 @@ from godwit.conductor.tasks.facts import (
     Told,
     destination_of,
     fence,
-    uuid_of,
 )
 from godwit.conductor.tasks.find_destination import request_spec
 from godwit.model.errors import Refused
@@ -40,8 +39,7 @@ async def wait_for_turn(context: Telling) -> Told:
         queued = MigrationChanges(status=MigrationStatus.QUEUED)
         await store.change_migration(fence(context), queued)
         raise Rest(MigrationStatus.QUEUED.value, again_after_s=LOOK_ANYWAY_S)
-    migration = await context.world.queries.migration(uuid_of(context))
-    if migration is not None and migration.status is MigrationStatus.QUEUED:
+    if context.has_rested:
         facts = await _checked_again(context)
     return Told(facts, MigrationChanges(status=MigrationStatus.PREPARING))
 
