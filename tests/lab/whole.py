@@ -35,7 +35,7 @@ from godwit.lab.lab import Lab
 IMAGE: Final = GuestDisk("image.qcow2", DiskPlace.SHARED, size_mib=96)
 SETTINGS: Final = f"""
 [migration]
-stall_timeout_s = 5.0
+stall_timeout_s = 12.0
 
 [hosts_defaults]
 report_interval_s = 1.0
