@@ -56,6 +56,7 @@ def descendants(pid: int) -> list[int]:
 
 def things_on_this_box() -> dict[str, object]:
     """All that a lab could leave behind, apart from processes."""
+    TEMPORARY.mkdir(exist_ok=True)
     return {
         "links": sorted(os.listdir("/sys/class/net")),
         "mounts": Path("/proc/self/mounts").read_text(),
