@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests import postgres_server
-from tests.kills.play import Player
+from tests.kills.play import SHARED_BOX, Player
 from tests.kills.results import Outcome
 from tests.kills.scene import Scene
 from tests.kills.table import CELLS, SHORT
@@ -26,7 +26,7 @@ def player(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Playe
         scene = Scene(lab, tmp_path_factory.mktemp("faults") / "scene", postgres)
         try:
             scene.start()
-            yield Player(scene)
+            yield Player(scene, SHARED_BOX)
         finally:
             scene.plane.stop()
 
