@@ -4,6 +4,9 @@ Asked by the transfer driver (`migration`), which weighs the answer with what th
 events said.
 """
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from godwit.model.errors import Unreachable
@@ -14,7 +17,10 @@ from godwit.virt.libvirt.abi import Shutoff, State
 from godwit.virt.libvirt.connection import Connection
 from godwit.virt.libvirt.errors import LibvirtError
 from godwit.virt.libvirt.sighting import Reading
+from godwit.virt.libvirt.source_events import Heard
 
+TOLD_S: Final = 1.0
+"""Events come by another way than answers: one that tells of an end may be so late."""
 _ENDINGS: Final[dict[int, SeenEnd]] = {
     Shutoff.SHUTDOWN: SeenEnd.WANTED,
     Shutoff.DESTROYED: SeenEnd.WANTED,
@@ -34,17 +40,29 @@ async def has_left(source: Connection, uuid: InstanceUuid) -> bool:
 
 
 async def end_seen(
-    source: Connection, uuid: InstanceUuid, *, unseen: SeenEnd | None
+    source: Connection, uuid: InstanceUuid, *, told: Callable[[], Awaitable[SeenEnd | None]]
 ) -> SeenEnd | None:
     """How the guest was seen to end here, if it was. Whoever looks later may find it undefined as
-    well, which alone would look as if it had left. `unseen`: the answer where it is there no more.
+    well, which alone would look as if it had left. `told` is asked where it is there no more.
 
     Raises `Unreachable` whenever the look fails.
     """
     reading = await _looked(source, uuid)
     if reading is None:
-        return unseen
+        return await told()
     return _ENDINGS.get(reading.reason) if reading.state == State.SHUTOFF else None
+
+
+async def end_told(heard: Callable[[], Heard], more: asyncio.Event) -> SeenEnd | None:
+    """How the events tell that the guest ended; they are waited for, at most `TOLD_S`. `more` is
+    set with each.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(TOLD_S):
+            while not (heard().left or heard().ended):
+                more.clear()
+                await more.wait()
+    return heard().ended
 
 
 async def _looked(source: Connection, uuid: InstanceUuid) -> Reading | None:

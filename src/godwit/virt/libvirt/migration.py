@@ -21,7 +21,7 @@ from godwit.model.reasons import Code, Reason, reason
 from godwit.model.sighting import DestinationWord, SourceWord
 from godwit.model.steering import UNSTEERED, Steering, TransferLimits
 from godwit.runtime.settings import LibvirtHostSettings
-from godwit.virt.driver import TransferEvidence, TransferOutcome
+from godwit.virt.driver import SeenEnd, TransferEvidence, TransferOutcome
 from godwit.virt.libvirt import acts, reads, volumes
 from godwit.virt.libvirt.abi import (
     PARAM_BANDWIDTH,
@@ -38,7 +38,7 @@ from godwit.virt.libvirt.abi import (
 from godwit.virt.libvirt.arrival import Arrival
 from godwit.virt.libvirt.connection import FOR_EVER, Connection
 from godwit.virt.libvirt.deathwatch import Deathwatch
-from godwit.virt.libvirt.departure import end_seen, has_left
+from godwit.virt.libvirt.departure import end_seen, end_told, has_left
 from godwit.virt.libvirt.errors import LibvirtError, is_certificate_problem
 from godwit.virt.libvirt.own_limits import OwnLimits
 from godwit.virt.libvirt.pool_volumes import as_files
@@ -104,6 +104,7 @@ class LibvirtTransferDriver:
         self._limits = OwnLimits(self._source, instance.uuid)
         self._sampled = Progress()
         self._heard = Heard()
+        self._heard_more = asyncio.Event()
         self._deathwatch = Deathwatch(source.settings.uri)
         self._came_back_without_error = False
 
@@ -183,7 +184,7 @@ class LibvirtTransferDriver:
         """See `TransferDriver`. What does not answer explains nothing."""
         ended = self._heard.ended
         try:
-            ended = await end_seen(self._source, self._uuid, unseen=ended)
+            ended = await end_seen(self._source, self._uuid, told=self._end_told)
         except Unreachable:
             self._limits.leave()
         why = outcome.reason or await self._full_disk()
@@ -291,6 +292,10 @@ class LibvirtTransferDriver:
     def _source_event(self, uuid: str, event: int, detail: int) -> None:
         if uuid == self._uuid:
             self._heard = after(self._heard, event, detail)
+            self._heard_more.set()
+
+    async def _end_told(self) -> SeenEnd | None:
+        return await end_told(lambda: self._heard, self._heard_more)
 
     def _source_completed(self, uuid: str, figures: Mapping[str, int]) -> None:
         if uuid == self._uuid:

@@ -6,7 +6,7 @@ The connection is tried on libvirt's own `test:///default` hypervisor, which nee
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -288,20 +288,30 @@ def test_a_look_for_the_source_that_fails_is_no_answer_and_may_be_asked_again() 
             with pytest.raises(Unreachable):
                 await has_left(nowhere, INSTANCE.uuid)
             with pytest.raises(Unreachable):
-                await end_seen(nowhere, INSTANCE.uuid, unseen=SeenEnd.WANTED)
+                await end_seen(nowhere, INSTANCE.uuid, told=told_of(SeenEnd.WANTED))
         async with a_connection("test:///default") as connection:
             with pytest.raises(Unreachable):  # it answers with an error: that is no name of a guest
                 await has_left(connection, InstanceUuid("not a uuid"))
             assert await has_left(connection, INSTANCE.uuid)
-            for unseen in (*SeenEnd, None):
-                assert await end_seen(connection, INSTANCE.uuid, unseen=unseen) is unseen
+            for told in (*SeenEnd, None):
+                assert await end_seen(connection, INSTANCE.uuid, told=told_of(told)) is told
             [uuid] = await connection.call(
                 "asking", lambda lv: [domain.UUIDString() for domain in lv.listAllDomains()]
             )
             assert not await has_left(connection, InstanceUuid(uuid))
-            assert not await end_seen(connection, InstanceUuid(uuid), unseen=SeenEnd.WANTED)
+            wanted = told_of(SeenEnd.WANTED)
+            assert not await end_seen(connection, InstanceUuid(uuid), told=wanted)
 
     run(test())
+
+
+def told_of(end: SeenEnd | None) -> Callable[[], Awaitable[SeenEnd | None]]:
+    """What the events say where the guest is gone."""
+
+    async def told() -> SeenEnd | None:
+        return end
+
+    return told
 
 
 @pytest.mark.slow
