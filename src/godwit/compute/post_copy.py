@@ -3,8 +3,8 @@ when its stream breaks. Part of the transfer process; called by `helm` and `tran
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
 import structlog
 
@@ -33,6 +33,8 @@ NOBODY_THERE: Final = frozenset({DestinationWord.GONE, DestinationWord.OFF})
 STANDS_S: Final = 60.0
 """So long an attempt may run while the source shows its stream as broken. Then whoever sights both
 ends goes on: the destination's QEMU may be one that answers nobody (docs/decisions/0007)."""
+
+W = TypeVar("W", SourceWord, DestinationWord)
 
 log = structlog.get_logger()
 
@@ -122,26 +124,25 @@ async def see_through(driver: TransferDriver, outcome: TransferOutcome) -> Trans
 
 async def _source_word(driver: TransferDriver, *, until_s: float) -> SourceWord:
     """A source that hangs on its guest is as good as one that is silent."""
-    try:
-        async with asyncio.timeout_at(until_s):
-            return await driver.source_word()
-    except GodwitError as error:
-        log.debug("the source does not answer", words=error.reason.words)
-    except TimeoutError:
-        log.debug("the source does not answer in time")
-    return SourceWord.UNREACHABLE
+    return await _answer(driver.source_word(), until_s, SourceWord.UNREACHABLE)
 
 
 async def _destination_word(driver: TransferDriver) -> DestinationWord:
     """Only what was answered counts: the cut that broke the stream may hide it, too."""
+    until_s = asyncio.get_running_loop().time() + DESTINATION_S
+    return await _answer(driver.destination_word(), until_s, DestinationWord.UNREACHABLE)
+
+
+async def _answer(asked: Awaitable[W], until_s: float, silence: W) -> W:
+    """The word of one end; `silence` if it gives none in time."""
     try:
-        async with asyncio.timeout(DESTINATION_S):
-            return await driver.destination_word()
+        async with asyncio.timeout_at(until_s):
+            return await asked
     except GodwitError as error:
-        log.debug("the destination does not answer", words=error.reason.words)
+        log.debug("one end does not answer", taken_as=silence, words=error.reason.words)
     except TimeoutError:
-        log.debug("the destination does not answer in time")
-    return DestinationWord.UNREACHABLE
+        log.debug("one end does not answer in time", taken_as=silence)
+    return silence
 
 
 async def _resumed(driver: TransferDriver) -> TransferOutcome | None:

@@ -67,6 +67,12 @@ class Move:
         assert result is not None
         return result
 
+    async def ended_s(self) -> float:
+        """The time at which there is a result."""
+        while not self.folder.news().result:  # noqa: ASYNC110 - in virtual time
+            await asyncio.sleep(1.0)
+        return asyncio.get_running_loop().time()
+
     def assert_sound(self, *, at: HostName) -> None:
         assert self.fleet.running_at(GUEST.uuid) == (at,)
         assert self.fleet.violations() == ()
@@ -110,9 +116,7 @@ def test_a_switch_that_cannot_be_had_ends_the_move_in_time_with_the_guest_untouc
     ended_s: list[float] = []
 
     async def main() -> None:
-        while not move.folder.news().result:  # noqa: ASYNC110 - in virtual time
-            await asyncio.sleep(0.1)
-        ended_s.append(asyncio.get_running_loop().time())
+        ended_s.append(await move.ended_s())
 
     result = move.told(main)
     assert result.reason is not None
@@ -180,9 +184,7 @@ def test_a_network_that_stays_away_is_left_to_others_after_so_many_attempts() ->
     async def meanwhile() -> None:
         await asyncio.sleep(5.0)
         move.fleet.migration_network_is_cut = True
-        while not move.folder.news().result:  # noqa: ASYNC110 - in virtual time
-            await asyncio.sleep(1.0)
-        ended_s.append(asyncio.get_running_loop().time())
+        ended_s.append(await move.ended_s())
 
     assert "no route to host" in move.told(meanwhile).error
     assert move.fleet.calls(A, "resume_post_copy") == RESUME_ATTEMPTS_MAX
@@ -199,8 +201,7 @@ def test_a_stream_whose_guest_has_ended_at_the_destination_is_not_resumed_for_mi
         move.fleet.set_stream(GUEST.uuid, Stream.BROKEN)
         move.fleet.migration_network_is_cut = True
         async with asyncio.timeout(3 * LOOK_PAUSE_S):
-            while not move.folder.news().result:  # noqa: ASYNC110 - in virtual time
-                await asyncio.sleep(1.0)
+            await move.ended_s()
 
     assert "post-copy" in move.told(meanwhile).error
     assert move.fleet.calls(A, "resume_post_copy") == 0
@@ -254,8 +255,7 @@ def test_a_source_that_stays_silent_is_soon_left_to_whoever_sights_both_ends() -
         await asyncio.sleep(1.0)
         move.fleet.disconnect(A)
         async with asyncio.timeout(SILENT_S + 3 * LOOK_PAUSE_S):
-            while not move.folder.news().result:  # noqa: ASYNC110 - in virtual time
-                await asyncio.sleep(1.0)
+            await move.ended_s()
 
     assert move.told(meanwhile).error != ""
     assert move.fleet.violations() == ()
@@ -298,9 +298,7 @@ def test_a_resumption_that_never_begins_is_left_to_whoever_sights_both_ends() ->
     async def meanwhile() -> None:
         await asyncio.sleep(5.0)
         move.fleet.migration_network_is_cut = True
-        while not move.folder.news().result:  # noqa: ASYNC110 - in virtual time
-            await asyncio.sleep(1.0)
-        ended_s.append(asyncio.get_running_loop().time())
+        ended_s.append(await move.ended_s())
 
     assert "post-copy" in move.told(meanwhile).error
     assert 5 + STANDS_S <= ended_s[0] <= 5 + STANDS_S + 2 * SILENT_S
