@@ -25,6 +25,7 @@ from godwit.conductor.tasks.facts import (
 )
 from godwit.conductor.tasks.far_half import FarHalf, far_half
 from godwit.conductor.tasks.find_destination import drop_claims, find_destination
+from godwit.conductor.tasks.look import host_on_record
 from godwit.conductor.tasks.pivot import find_the_guest, live_migration
 from godwit.conductor.tasks.slots import give_slots_back, wait_for_turn
 from godwit.conductor.tasks.verdict_reason import why_it_needs_words
@@ -91,10 +92,8 @@ async def rollback_at_source(context: Telling) -> None:
     if await said_to_be_lost(context):
         return
     ask = move(context)
-    if context.has_ended:
-        instance = await context.world.queries.instance(context.facts.instance.uuid)
-        if instance is None or instance.host != at_source(context.facts):
-            ask = replace(ask, migrate_data=replace(ask.migrate_data, autostart=False))
+    if context.has_ended and await host_on_record(context) != at_source(context.facts):
+        ask = replace(ask, migrate_data=replace(ask.migrate_data, autostart=False))
     source = context.world.compute(at_source(context.facts))
     await source.rollback_live_migration_at_source(ask)
 
@@ -126,10 +125,8 @@ async def post_live_migration_at_source(context: Telling) -> LiveMigrationFacts:
     """The source disconnects volumes and forgets the guest; not one that has come back since by
     another way: of that nothing is left over.
     """
-    if context.has_ended:
-        instance = await context.world.queries.instance(context.facts.instance.uuid)
-        if instance is not None and instance.host == at_source(context.facts):
-            return context.facts
+    if context.has_ended and await host_on_record(context) == at_source(context.facts):
+        return context.facts
     source = context.world.compute(at_source(context.facts))
     await source.post_live_migration_at_source(move(context))
     return context.facts

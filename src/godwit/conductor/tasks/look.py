@@ -7,6 +7,7 @@ from typing import Final
 from godwit.conductor.tasks.facts import Telling, at_destination, at_source, move
 from godwit.conductor.tasks.whereabouts import NOBODY_SAYS, WithoutPower
 from godwit.model.errors import GodwitError, HypervisorError, Superseded, Unreachable
+from godwit.model.ids import HostName
 from godwit.model.instance import PowerState
 from godwit.model.reasons import Code, Reason, reason
 from godwit.model.sighting import (
@@ -73,6 +74,12 @@ STUCK = SourceSighting(
 EVIDENCE_LOST = SourceSighting(
     word=SourceWord.UNREACHABLE, seen="the transfer was started, and its folder there is gone"
 )
+
+
+async def host_on_record(context: Telling) -> HostName | None:
+    """Where the record has the guest now, which may be after many other stories; None: nowhere."""
+    instance = await context.world.queries.instance(context.facts.instance.uuid)
+    return instance.host if instance is not None else None
 
 
 async def sight_source(context: Telling) -> SourceSighting:
