@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import psycopg
 
-from godwit.store.postgres import Server, ServerConnection
+from godwit.store.postgres import HOSTS_KEY, Server, ServerConnection
 from godwit.store.tables import metadata
 from godwit.store.upgrade import upgrade
 
@@ -65,7 +65,7 @@ class PostgresServer:
         return Server(self.url(f"test_{self.count}"))
 
     def store(self) -> Server:
-        """A database with empty tables: whoever had it before must have let go of it."""
+        """A database with empty tables: whoever had it before must have closed it."""
         if self.tables is None:
             self.tables = self.database()
             with closing(self.tables.open_for_upgrade()) as connection:
@@ -74,8 +74,17 @@ class PostgresServer:
         emptied += [f"SELECT setval('{name}', 1, false)" for name in SEQUENCES]
         if self.cleaner is None or self.cleaner.is_lost():
             self.cleaner = self.tables.connect()
+        self.until_let_go()
         self.cleaner.execute("; ".join(emptied))  # ten times quicker than to truncate
         return self.tables
+
+    def until_let_go(self) -> None:
+        """Nobody acts on hosts with what `store` gave: the server notices a moment later that a
+        process has gone.
+        """
+        assert self.cleaner is not None
+        self.cleaner.execute(f"SELECT pg_advisory_lock({HOSTS_KEY})")
+        self.cleaner.execute(f"SELECT pg_advisory_unlock({HOSTS_KEY})")
 
     def stop(self) -> None:
         """End it at once, as a crash does: what was not on its disk is lost."""

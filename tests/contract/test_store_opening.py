@@ -14,7 +14,7 @@ from godwit.runtime.clock import SystemClock
 from godwit.runtime.settings import Settings
 from godwit.runtime.settings_file import parse_settings
 from godwit.store.opening import open_queries, open_store
-from godwit.store.postgres import HOSTS_KEY, Server
+from godwit.store.postgres import Server
 from godwit.store.sql import SqlStore
 
 pytestmark = pytest.mark.slow
@@ -64,12 +64,6 @@ def cut_off(server: Server) -> None:
         other.execute(f"SELECT pg_terminate_backend(pid, 5000) {held}")
 
 
-def until_let_go(server: Server) -> None:
-    """The server notices a moment later that a process has gone."""
-    with closing(server.connect()) as other:
-        other.execute(f"SELECT pg_advisory_lock({HOSTS_KEY}), pg_advisory_unlock({HOSTS_KEY})")
-
-
 def test_a_second_process_that_acts_on_hosts_of_its_own_is_refused_while_the_first_lives(
     tmp_path: Path, postgres: PostgresServer
 ) -> None:
@@ -86,7 +80,7 @@ def test_a_second_process_that_acts_on_hosts_of_its_own_is_refused_while_the_fir
         asyncio.run(kept(first))
         cut_off(server)
         asyncio.run(kept(first))
-    until_let_go(server)
+    postgres.until_let_go()
     open_store(settings, SystemClock(), with_hosts=True).close()
 
 
@@ -99,7 +93,7 @@ def test_who_acts_by_itself_and_who_acts_through_agents_keep_each_other_out(
         with pytest.raises(Conflict) as beside_serve:
             open_store(settings, SystemClock())
         assert beside_serve.value.reason.code is Code.SERVED_ELSEWHERE
-    until_let_go(server)
+    postgres.until_let_go()
     with closing(open_store(settings, SystemClock())) as first:
         open_store(settings, SystemClock()).close()  # any number of conductors
         with pytest.raises(Conflict) as beside_conductor:
@@ -107,7 +101,7 @@ def test_who_acts_by_itself_and_who_acts_through_agents_keep_each_other_out(
         assert beside_conductor.value.reason.code is Code.CONDUCTED_ELSEWHERE
         cut_off(server)
         asyncio.run(first.ensure_hosts((A,)))
-    until_let_go(server)
+    postgres.until_let_go()
     open_store(settings, SystemClock(), with_hosts=True).close()
 
 
@@ -123,7 +117,7 @@ def test_who_was_cut_off_writes_nothing_once_another_acts_in_its_place(
             pytest.raises(Unreachable, match="another godwit serve"),
         ):
             asyncio.run(first.ensure_hosts((A,)))
-        until_let_go(server)
+        postgres.until_let_go()
         asyncio.run(first.ensure_hosts((B,)))
 
 
